@@ -1,0 +1,36 @@
+"""jaxbatch: distributed batch jobs for JAX. Parquet tasks in, vmapped kernels on workers, Parquet results out.
+
+The public names are loaded when first used, so that ``import jaxbatch`` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["Column", "Job", "Kernel", "Maybe", "Status", "plan", "run", "verify"]
+
+if TYPE_CHECKING:
+    from jaxbatch.columns import Column, Maybe, Status
+    from jaxbatch.driver import run
+    from jaxbatch.job import Job
+    from jaxbatch.kernel import Kernel
+    from jaxbatch.outputs import verify
+    from jaxbatch.planner import plan
+
+_HOME = {
+    "Column": "columns",
+    "Maybe": "columns",
+    "Status": "columns",
+    "run": "driver",
+    "Job": "job",
+    "Kernel": "kernel",
+    "verify": "outputs",
+    "plan": "planner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'jaxbatch' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"jaxbatch.{_HOME[name]}"), name)

@@ -1,0 +1,5 @@
+"""``python -m jaxbatch``."""
+
+from jaxbatch.cli import main
+
+main()

@@ -1,0 +1,280 @@
+"""Arrow columns ↔ padded arrays: what goes into a row function and what comes out of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jaxbatch.columns import Column, Status
+from jaxbatch.types import is_list
+
+
+@dataclass
+class Lists:
+    """A list column: ``values`` of all rows end to end, and where each row's begin.
+
+    ``lengths`` has one array per level of nesting: rows of the list, and columns of each for depth 2.
+    ``nulls`` marks the entries of the first level that hold a null.
+    """
+
+    values: np.ndarray
+    lengths: tuple[np.ndarray, ...]
+    nulls: np.ndarray
+    regular: np.ndarray
+    """Per row: whether all inner lists are equally long."""
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each row's values begin."""
+        sizes = np.prod(np.stack(self.lengths), axis=0)
+        return np.cumsum(sizes) - sizes
+
+    def padded(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The values of some rows as an array ``[len(rows), *shape]``, zero beyond each row's own lengths."""
+        if len(self.values) == 0:
+            return np.zeros((len(rows), *shape), self.values.dtype)
+        if len(rows) == len(self.regular) and all(
+            (length == size).all() for size, length in zip(shape, self.lengths, strict=True)
+        ):
+            return self.values.reshape(len(rows), *shape)
+        lengths = [length[rows] for length in self.lengths]
+        position = self.starts[rows].reshape(-1, *[1] * len(shape))
+        inside = np.ones((len(rows), *[1] * len(shape)), bool)
+        for level, (size, length) in enumerate(zip(shape, lengths, strict=True)):
+            axis = [1] * (len(shape) + 1)
+            axis[level + 1] = size
+            index = np.arange(size).reshape(axis)
+            stride = np.prod(np.stack([*lengths[level + 1 :], np.ones_like(length)]), axis=0)
+            position = position + index * stride.reshape(-1, *[1] * len(shape))
+            inside = inside & (index < length.reshape(-1, *[1] * len(shape)))
+        taken = self.values[np.minimum(position, len(self.values) - 1)]
+        return np.where(inside, taken, np.zeros((), self.values.dtype))
+
+
+@dataclass
+class Batch:
+    """Decoded rows: a number array or :class:`Lists` per column, and which rows cannot be computed."""
+
+    rows: int
+    columns: dict[str, "np.ndarray | Lists"]
+    dimensions: dict[str, np.ndarray]
+    """The length of each named dimension, per row; 0 for rows that cannot be computed."""
+    status: np.ndarray
+
+
+def decode(
+    table: pa.Table, columns: Sequence[Column], names: Mapping[str, str], constants: Mapping[str, Any], precision: str,
+    drop_nulls: str | None = None,
+) -> Batch:
+    """Read a kernel's input columns off a table.
+
+    Args:
+        table: one chunk per column.
+        columns: the kernel's inputs.
+        names: the table's name for each.
+        constants: values for columns that the table does not have.
+        precision: the dtype of ``"float"`` columns.
+        drop_nulls: the named dimension whose entries with a null are left out.
+    """
+    rows = table.num_rows
+    decoded: dict[str, np.ndarray | Lists] = {}
+    null = np.zeros(rows, bool)
+    invalid = np.zeros(rows, bool)
+    for column in columns:
+        dtype = precision if column.dtype == "float" else "int64" if column.dtype in ("int", "string") else column.dtype
+        if column.name in constants:
+            decoded[column.name] = _constant(constants[column.name], column, dtype, rows)
+            continue
+        array = table.column(names[column.name]).combine_chunks()
+        array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+        null |= np.asarray(array.is_null())
+        if column.dtype == "string":
+            decoded[column.name] = _choices(array, column.choices)
+            invalid |= decoded[column.name] < 0
+        elif column.shape:
+            decoded[column.name] = _lists(array, len(column.shape), dtype)
+        else:
+            decoded[column.name] = _numbers(array, dtype)
+    if drop_nulls:
+        _drop(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
+    dimensions = _agree(decoded, columns, null, invalid)
+    status = np.where(null, Status.null_input, np.where(invalid, Status.invalid_input, Status.ok)).astype(np.int8)
+    return Batch(rows, decoded, dimensions, status)
+
+
+def _constant(value: Any, column: Column, dtype: str, rows: int) -> np.ndarray:
+    if column.dtype == "string":
+        return np.full(rows, column.choices.index(value) if value in column.choices else -1)
+    array = np.asarray(value, dtype)
+    return np.broadcast_to(array, (rows, *array.shape))
+
+
+def _choices(array: pa.Array, choices: tuple[str, ...]) -> np.ndarray:
+    found = pc.index_in(array.cast(pa.string()), pa.array(choices, pa.string()))
+    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _numbers(array: pa.Array, dtype: str) -> np.ndarray:
+    """Numbers as an array, nulls as 0."""
+    kind = pa.from_numpy_dtype(np.dtype(dtype))
+    if array.type != kind:
+        array = pc.cast(array, kind, safe=False)
+    if array.null_count:
+        array = array.fill_null(0)
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _lists(array: pa.Array, depth: int, dtype: str) -> Lists:
+    lengths = _numbers(pc.list_value_length(array), "int64")
+    inner = array.flatten()
+    nulls = np.asarray(inner.is_null())
+    if depth == 1:
+        return Lists(_numbers(inner, dtype), (lengths,), nulls, np.ones(len(lengths), bool))
+    assert is_list(inner.type)
+    widths = _numbers(pc.list_value_length(inner), "int64")
+    values = inner.flatten()
+    nulls = nulls | (_sums(np.asarray(values.is_null()), widths) > 0)
+    starts = np.cumsum(lengths) - lengths
+    first = np.where(lengths > 0, np.append(widths, 0)[np.minimum(starts, len(widths))], 0)
+    regular = _sums(widths != np.repeat(first, lengths), lengths) == 0
+    return Lists(_numbers(values, dtype), (lengths, first), nulls, regular)
+
+
+def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sums of consecutive stretches of ``values``."""
+    total = np.concatenate([[0], np.cumsum(values)])
+    ends = np.cumsum(lengths)
+    return total[ends] - total[ends - lengths]
+
+
+def _drop(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarray) -> None:
+    """Leave out the entries of the first level in which any of the columns has a null."""
+    lists: list[Lists] = [decoded[column.name] for column in columns]
+    lengths = lists[0].lengths[0]
+    agreeing = np.all([np.array_equal(each.lengths[0], lengths) for each in lists]) and all(
+        each.regular.all() for each in lists
+    )
+    if not agreeing:
+        mismatch = np.any([each.lengths[0] != lengths for each in lists], axis=0)
+        mismatch |= ~np.all([each.regular for each in lists], axis=0)
+        invalid |= mismatch
+        for column, each in zip(columns, lists, strict=True):
+            decoded[column.name] = _without(each, mismatch)
+        lists = [decoded[column.name] for column in columns]
+        lengths = lists[0].lengths[0]
+    keep = ~np.any([each.nulls for each in lists], axis=0)
+    for column, each in zip(columns, lists, strict=True):
+        left = _sums(keep, lengths)
+        values = keep if len(each.lengths) == 1 else np.repeat(keep, np.repeat(each.lengths[1], lengths))
+        decoded[column.name] = Lists(
+            each.values[values], (left, *each.lengths[1:]), np.zeros(int(keep.sum()), bool), each.regular
+        )
+
+
+def _without(lists: Lists, rows: np.ndarray) -> Lists:
+    """The lists with those of some rows emptied."""
+    sizes = np.prod(np.stack(lists.lengths), axis=0)
+    lengths = (np.where(rows, 0, lists.lengths[0]), *lists.lengths[1:])
+    return Lists(
+        lists.values[np.repeat(~rows, sizes)],
+        lengths,
+        lists.nulls[np.repeat(~rows, lists.lengths[0])],
+        lists.regular | rows,
+    )
+
+
+def _agree(
+    decoded: Mapping[str, Any], columns: Sequence[Column], null: np.ndarray, invalid: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Mark rows with nulls inside lists, or lists of the wrong length; return the named dimensions' lengths."""
+    dimensions: dict[str, np.ndarray] = {}
+    for column in columns:
+        lists = decoded[column.name]
+        if not isinstance(lists, Lists):
+            continue
+        null |= _sums(lists.nulls, lists.lengths[0]) > 0
+        invalid |= ~lists.regular
+        for size, length in zip(column.shape, lists.lengths, strict=True):
+            expected = dimensions.setdefault(size, length) if isinstance(size, str) else size
+            invalid |= length != expected
+    unusable = null | invalid
+    return {name: np.where(unusable, 0, length) for name, length in dimensions.items()}
+
+
+def gather(batch: Batch, columns: Sequence[Column], rows: np.ndarray, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """The arrays of a row function for some rows: every column padded to ``sizes``, and the true lengths."""
+    arrays: dict[str, np.ndarray] = {}
+    everything = len(rows) == batch.rows
+    for column in columns:
+        values = batch.columns[column.name]
+        if isinstance(values, Lists):
+            arrays[column.name] = values.padded(rows, column.sized(sizes))
+        else:
+            arrays[column.name] = values if everything else values[rows]
+    for name, lengths in batch.dimensions.items():
+        arrays[name] = lengths if everything else lengths[rows]
+    return arrays
+
+
+def widened(arrays: Mapping[str, np.ndarray], width: int) -> dict[str, np.ndarray]:
+    """The arrays with their last row repeated up to ``width`` rows."""
+
+    def widen(array: np.ndarray) -> np.ndarray:
+        missing = width - len(array)
+        return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+    return {name: widen(array) for name, array in arrays.items()}
+
+
+def arrow_type(column: Column, precision: str) -> pa.DataType:
+    """The type in which an output is written."""
+    if column.dtype == "string":
+        kind: pa.DataType = pa.string()
+    else:
+        kind = pa.from_numpy_dtype(np.dtype(precision if column.dtype == "float" else column.dtype))
+    for _ in column.shape:
+        kind = pa.list_(kind)
+    return kind
+
+
+def encode(
+    column: Column, values: np.ndarray, present: np.ndarray, lengths: Mapping[str, np.ndarray], precision: str
+) -> pa.Array:
+    """An output as an Arrow array: null where not ``present``, lists cut to their row's own lengths.
+
+    ``values`` is ``[rows, *shape]``; ``lengths`` has one array of ``rows`` per named dimension.
+    """
+    kind = arrow_type(column, precision)
+    if column.dtype == "string":
+        texts = pa.array(column.choices, pa.string())
+        return texts.take(pa.array(values, mask=~present))
+    if not column.shape:
+        missing = None if present.all() else ~present
+        return pa.array(np.ascontiguousarray(values), kind, mask=missing)
+    rows, trailing = len(values), [1] * len(column.shape)
+    sizes = [
+        np.where(present, lengths[size] if isinstance(size, str) else size, 0) for size in column.shape
+    ]
+    inside = np.ones((rows, *trailing), bool)
+    for level, size in enumerate(sizes):
+        axis = [1, *trailing]
+        axis[level + 1] = values.shape[level + 1]
+        inside = inside & (np.arange(values.shape[level + 1]).reshape(axis) < size.reshape(-1, *trailing))
+    flat = values.reshape(-1) if inside.all() else values[inside]
+    array: pa.Array = pa.array(flat).cast(_innermost(kind))
+    for level in reversed(range(len(sizes))):
+        entries = np.prod(np.stack([*sizes[:level], np.ones(rows, np.int64)]), axis=0)
+        ends = np.cumsum(np.repeat(sizes[level], entries))
+        missing = pa.array(~present) if level == 0 and not present.all() else None
+        offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
+        array = pa.ListArray.from_arrays(offsets, array, mask=missing)
+    return array
+
+
+def _innermost(kind: pa.DataType) -> pa.DataType:
+    while is_list(kind):
+        kind = kind.value_type
+    return kind

@@ -1,0 +1,86 @@
+"""The command line: a skin over the library, and the only place that knows click and rich.
+
+Nothing here imports JAX or Ray before a command needs it.
+"""
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+import jaxbatch
+from jaxbatch.errors import ExitCode, Interrupted, JaxbatchError
+
+_COMMANDS = {
+    "init": "A small runnable job and its sample tasks.",
+    "plan": "Check everything, run nothing: rows, shards, parts, programs.",
+    "run": "Run a job, or finish one that was interrupted.",
+    "verify": "Re-read an output against its manifest.",
+    "kernels": "The kernels; or one kernel's parameters and columns.",
+}
+
+
+class _Commands(click.Group):
+    """Commands that live in a module each and are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        return importlib.import_module(f"jaxbatch.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(jaxbatch.__version__, prog_name="jaxbatch")
+def group() -> None:
+    """Batch jobs for JAX: Parquet tasks in, vmapped kernels on workers, Parquet results out."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, and turn every error into one to three lines and its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        sys.exit(group.main(arguments, prog_name="jaxbatch", standalone_mode=False) or 0)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(Interrupted(), arguments)
+    except JaxbatchError as error:
+        _fail(error, arguments)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        _fail(JaxbatchError(f"Unexpected: {text}", "Run again with --debug for the traceback."), arguments)
+
+
+def _terminated(*_: Any) -> None:
+    raise Interrupted(ExitCode.TERMINATED)
+
+
+def _fail(error: JaxbatchError, arguments: list[str]) -> None:
+    if "--debug" in arguments:
+        import traceback
+
+        traceback.print_exc()
+    click.echo(f"Error: {error}", err=True)
+    if "--json" in arguments:
+        from jaxbatch.cli.output import print_json
+
+        print_json({"exit_code": int(error.exit_code), "error": error.what, "remedy": error.remedy})
+    sys.exit(int(error.exit_code))

@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from jaxbatch.errors import UsageError
+from jaxbatch.job import Job
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """JOB with ``--var`` and ``--set``."""
+    for decorate in (
+        click.option("--set", "overrides", metavar="A.B=V", multiple=True, help="Override a key with a TOML value."),
+        click.option("--var", "variables", metavar="K=V", multiple=True, help="Fill {K} in the job's strings."),
+        click.argument("job", type=click.Path(dir_okay=False)),
+    ):
+        command = decorate(command)
+    return command
+
+
+def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> Job:
+    """The job of a command line."""
+    values = {}
+    for variable in variables:
+        name, equals, value = variable.partition("=")
+        if not (equals and name.isidentifier()):
+            raise UsageError(f"--var {variable}: not of the form K=V.", "For example --var date=2026-11-22.")
+        values[name] = value
+    return Job.load(path, values, overrides)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="ROWS", help="Only the first so many rows; an identity of its own."
+)

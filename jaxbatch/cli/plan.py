@@ -1,0 +1,50 @@
+"""``jaxbatch plan``."""
+
+from typing import Any
+
+import click
+
+from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
+from jaxbatch.cli.output import print_json, table
+
+
+@click.command("plan")
+@job_options
+@limit_option
+@json_option
+@debug_option
+def command(
+    job: str, variables: tuple[str, ...], overrides: tuple[str, ...], limit: int | None, as_json: bool, debug: bool
+) -> None:
+    """Check everything about a job and run nothing."""
+    del debug
+    loaded = load_job(job, variables, overrides)
+    from jaxbatch import driver
+
+    described = driver.preview(loaded, limit=limit)
+    if as_json:
+        print_json(described)
+    else:
+        click.echo(_readable(described))
+
+
+def _readable(plan: dict[str, Any]) -> str:
+    rows = [
+        ("kernel", plan["job"]["kernel"]),
+        ("input", f"{plan['rows']:,} rows in {plan['files']:,} files"),
+        ("output", plan["output"]),
+        ("shards", f"{plan['shards']:,}"),
+        ("parts", f"{plan['parts']:,}, of which {plan['parts_skipped']:,} are there already"),
+        ("rows to do", f"{plan['rows'] - plan['rows_skipped']:,}"),
+        ("device", plan["identity"]["device"]),
+        ("compilations", plan["compilations"]),
+        ("fingerprint", plan["fingerprint"]),
+    ]
+    programs = [
+        (each["rows_of"], f"{each['batch_rows']:,} rows a batch, {each['batch_bytes'] / 2**20:.2f} MiB")
+        for each in plan["programs"]
+    ]
+    columns = list(plan["columns"].items())
+    skipped = [(each["path"], each["reason"]) for each in plan["skipped_files"]]
+    text = f"{table(rows, indent='')}\n\nprograms\n{table(programs)}\n\ncolumns written\n{table(columns)}"
+    return text + (f"\n\nfiles left out\n{table(skipped)}" if skipped else "")

@@ -1,0 +1,96 @@
+"""``jaxbatch run``."""
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
+from jaxbatch.cli.output import print_json, table
+from jaxbatch.cli.progress import shown
+from jaxbatch.errors import ExitCode
+
+
+@click.command("run")
+@job_options
+@click.option("--engine", type=click.Choice(["local", "ray"]), help="Default: ray where there is an address.")
+@click.option("--address", metavar="ADDR", help="Of a Ray cluster.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Shards in flight, or Ray workers.")
+@limit_option
+@click.option("--restart", is_flag=True, help="Remove what jaxbatch wrote to the output, and start anew.")
+@json_option
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
+@debug_option
+def command(
+    job: str,
+    variables: tuple[str, ...],
+    overrides: tuple[str, ...],
+    engine: str | None,
+    address: str | None,
+    workers: int | None,
+    limit: int | None,
+    restart: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Run a job, or finish one that was interrupted. JOB is a TOML file."""
+    del debug  # read where errors are caught
+    loaded = load_job(job, variables, overrides)
+    from jaxbatch import driver
+
+    if engine == "local" and address:
+        raise click.UsageError("--engine local takes no --address.")
+    with shown(quiet) as progress:
+        summary = driver.run(
+            loaded,
+            engine=engine,  # type: ignore[arg-type]
+            address=address,
+            workers=workers,
+            limit=limit,
+            restart=restart,
+            progress=progress,
+        )
+    if as_json:
+        print_json(asdict(summary))
+    if not quiet:
+        click.echo(describe(summary), err=True)
+    reason = why(summary, job)
+    if reason:
+        click.echo(reason, err=True)
+    sys.stdout.flush()
+    sys.exit(summary.exit_code)
+
+
+def describe(summary: "driver.Summary") -> str:  # noqa: F821
+    """The closing summary for a person."""
+    if summary.parts_done == 0 and summary.parts_skipped == summary.parts:
+        done = "nothing to do: all parts were there"
+    else:
+        done = f"{summary.seconds:.1f} s, {summary.rows_per_second:,.0f} rows/s"
+    statuses = ", ".join(f"{count:,} {name}" for name, count in summary.statuses.items()) or "none"
+    stages = ", ".join(f"{name} {spent:.2f}" for name, spent in summary.stages.items())
+    rows = [
+        ("rows", f"{summary.rows:,} ({statuses})"),
+        ("parts", f"{summary.parts_done} written, {summary.parts_skipped} already there, {summary.parts_failed} failed"),
+        ("time", done),
+        *([("stages", f"{stages} (seconds, summed over shards)")] if stages else []),
+        ("output", f"{summary.output}/data"),
+    ]
+    return table(rows, indent="")
+
+
+def why(summary: "driver.Summary", job: str) -> str:  # noqa: F821
+    """Why the exit code is not zero, and what to do."""
+    if summary.exit_code == ExitCode.PARTS_FAILED:
+        first = summary.failures[0]
+        return (
+            f"Error: {summary.parts_failed} of {summary.parts} parts failed; {first}\n"
+            f"See {summary.output}/_jaxbatch/errors.jsonl, then run '{job}' again to finish them."
+        )
+    if summary.exit_code == ExitCode.TOO_MANY_FAILED_ROWS:
+        return (
+            f"Error: {summary.failed_rows:,} of {summary.rows:,} rows failed, more than [limits] max_failed_rows.\n"
+            "The output is complete: its column 'status' says which rows and why."
+        )
+    return ""

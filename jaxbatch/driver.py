@@ -1,0 +1,244 @@
+"""One run from beginning to end: plan, skip what is published, dispatch, seal."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from jaxbatch import __version__, environment
+from jaxbatch.columns import Status
+from jaxbatch.engines import Engine
+from jaxbatch.errors import ExitCode
+from jaxbatch.job import Job
+from jaxbatch.outputs import Output, open_store
+from jaxbatch.parts import Receipt
+from jaxbatch.planner import Plan, plan
+from jaxbatch.worker import Outcome
+
+EngineName = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, for whoever shows it."""
+
+    rows: int
+    rows_done: int
+    rows_skipped: int
+    failed_rows: int
+    parts: int
+    parts_done: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended. Rows and statuses are those of the whole output, ``rows_per_second`` of this run."""
+
+    exit_code: int
+    output: str
+    fingerprint: str
+    rows: int
+    failed_rows: int
+    flagged_rows: int
+    statuses: Mapping[str, int]
+    parts: int
+    parts_done: int
+    parts_failed: int
+    parts_skipped: int
+    seconds: float
+    rows_per_second: float
+    stages: Mapping[str, float]
+    programs: int
+    failures: tuple[str, ...]
+
+
+def run(
+    job: Job,
+    *,
+    engine: EngineName | None = None,
+    address: str | None = None,
+    workers: int | None = None,
+    limit: int | None = None,
+    restart: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Summary:
+    """Run a job, or finish one that was interrupted.
+
+    Args:
+        job: the job.
+        engine: ``"local"`` or ``"ray"``; by default Ray where an address is given, here, in the job or in
+            ``RAY_ADDRESS``.
+        address: of a Ray cluster.
+        workers: shards in flight (local) or worker processes (Ray).
+        limit: compute only the first so many rows.
+        restart: remove what is in the output first.
+        progress: called after every shard.
+
+    Raises:
+        JobError, InputError: refused before any work.
+        OutputError: the output belongs to another run or holds other things.
+        ClusterError: the cluster cannot be reached.
+    """
+    started = time.monotonic()
+    address = address or job.cluster.address or os.environ.get("RAY_ADDRESS")
+    chosen = engine or ("ray" if address else "local")
+    environment.prepare(platforms="cpu" if chosen == "ray" else None)
+    backend = _open_engine(chosen, job, address, workers)
+    try:
+        planned = plan(job, device=backend.device, limit=limit)
+        output = Output(open_store(planned.output), planned.fingerprint, planned.expected)
+        if restart:
+            output.restart()
+        output.check(planned.identity)
+        return _finish(planned, output, backend, progress, started)
+    finally:
+        backend.close()
+
+
+def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
+    """What a run on this machine would do, as JSON values: the plan, and what of it is there already.
+
+    Raises:
+        JobError, InputError: the job cannot be run.
+        OutputError: its output belongs to another run.
+    """
+    environment.prepare()
+    import jax
+
+    planned = plan(job, device=jax.local_devices()[0].device_kind, limit=limit)
+    output = Output(open_store(planned.output), planned.fingerprint, planned.expected)
+    output.check(planned.identity)
+    there = output.published()
+    return {
+        **planned.describe(),
+        "compilations": planned.compilations,
+        "parts_skipped": len(there),
+        "rows_skipped": sum(receipt.rows for receipt in there.values()),
+        "sealed": output.sealed,
+    }
+
+
+def outstanding(planned: Plan, there: Mapping[int, Receipt]) -> dict[int, list[int]]:
+    """The parts that are still to be written, by shard."""
+    missing = {
+        shard.index: [part.index for part in shard.parts if part.index not in there] for shard in planned.shards
+    }
+    return {shard: parts for shard, parts in missing.items() if parts}
+
+
+def _open_engine(name: EngineName, job: Job, address: str | None, workers: int | None) -> Engine:
+    if name == "ray":
+        from jaxbatch.engines.ray import RayEngine
+
+        return RayEngine(job, address, workers)
+    from jaxbatch.engines.local import LocalEngine
+
+    return LocalEngine(workers or job.cluster.workers)
+
+
+def _finish(
+    planned: Plan, output: Output, backend: Engine, progress: Callable[[Progress], None], started: float
+) -> Summary:
+    output.claim(planned.describe())
+    output.discard_damaged()
+    there = output.published()
+    todo = outstanding(planned, there)
+    tally = _Tally(planned, there)
+    progress(tally.progress())
+    if todo:
+        for outcome in backend.run(planned, todo):
+            tally.add(outcome)
+            progress(tally.progress())
+    skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
+    output.record_errors(
+        [{"part": part, "reason": reason} for part, reason in sorted(tally.failed.items())]
+        + [{"file": file["path"], "reason": file["reason"]} for file in skipped]
+    )
+    summary = tally.summary(time.monotonic() - started)
+    if todo or not output.sealed:
+        output.report(_report(summary, backend, planned))
+        if not tally.failed:
+            output.seal(skipped)
+    return summary
+
+
+class _Tally:
+    """What has come of a run so far."""
+
+    def __init__(self, planned: Plan, there: Mapping[int, Receipt]):
+        self._plan = planned
+        self._skipped = len(there)
+        self._rows_skipped = sum(receipt.rows for receipt in there.values())
+        self._receipts = dict(there)
+        self.failed: dict[int, str] = {}
+        self._stages: Counter[str] = Counter()
+        self._programs: dict[int, int] = {}
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one shard's outcome."""
+        self._receipts |= {receipt.part: receipt for receipt in outcome.receipts}
+        self.failed |= {failure.part: failure.reason for failure in outcome.failures}
+        self._stages.update(outcome.stages)
+        self._programs[0] = max(self._programs.get(0, 0), outcome.programs)
+
+    def progress(self) -> Progress:
+        """The state of things, to show."""
+        statuses = self._statuses()
+        return Progress(
+            rows=self._plan.rows,
+            rows_done=sum(receipt.rows for receipt in self._receipts.values()),
+            rows_skipped=self._rows_skipped,
+            failed_rows=sum(count for name, count in statuses.items() if Status[name].failed),
+            parts=self._plan.parts,
+            parts_done=len(self._receipts),
+        )
+
+    def summary(self, seconds: float) -> Summary:
+        """The end of things."""
+        statuses = self._statuses()
+        rows = sum(receipt.rows for receipt in self._receipts.values())
+        failed_rows = sum(count for name, count in statuses.items() if Status[name].failed)
+        if self.failed:
+            code = ExitCode.PARTS_FAILED
+        elif not self._plan.job.limits.allows(failed_rows, rows):
+            code = ExitCode.TOO_MANY_FAILED_ROWS
+        else:
+            code = ExitCode.DONE
+        return Summary(
+            exit_code=int(code),
+            output=self._plan.output,
+            fingerprint=self._plan.fingerprint,
+            rows=rows,
+            failed_rows=failed_rows,
+            flagged_rows=sum(count for name, count in statuses.items() if Status[name].flagged),
+            statuses=statuses,
+            parts=self._plan.parts,
+            parts_done=len(self._receipts) - self._skipped,
+            parts_failed=len(self.failed),
+            parts_skipped=self._skipped,
+            seconds=round(seconds, 3),
+            rows_per_second=round((rows - self._rows_skipped) / max(seconds, 1e-9), 1),
+            stages={name: round(spent, 3) for name, spent in sorted(self._stages.items())},
+            programs=self._programs.get(0, 0),
+            failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),
+        )
+
+    def _statuses(self) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for receipt in self._receipts.values():
+            counts.update(receipt.statuses)
+        return dict(sorted(counts.items()))
+
+
+def _report(summary: Summary, backend: Engine, planned: Plan) -> dict[str, Any]:
+    return {
+        **asdict(summary),
+        "jaxbatch": __version__,
+        "engine": type(backend).__name__.removesuffix("Engine").lower(),
+        "workers": backend.workers,
+        "device": planned.identity["device"],
+        "versions": planned.identity["versions"],
+        "planned_programs": [dict(program) for program in planned.programs],
+    }

@@ -1,0 +1,33 @@
+"""Engines: they change when and where work happens, never what is written."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from jaxbatch.planner import Plan
+from jaxbatch.worker import Outcome
+
+
+class Engine(Protocol):
+    """Runs the outstanding parts of a plan."""
+
+    @property
+    def device(self) -> str:
+        """The kind of device that computes, as part of a run's identity."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many shards (local) or worker processes (Ray) are at work at once."""
+        ...
+
+    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
+        """The outcomes of shards as they come.
+
+        ``outstanding`` has the parts to write, by shard. Every one of them ends in exactly one receipt or
+        failure; a shard that is tried again yields its failures once, at the last attempt.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop all work."""
+        ...

@@ -1,0 +1,85 @@
+"""Every error a person can meet: what happened, where, and what to do about it.
+
+Each class carries the exit code of the command that meets it. A failed *row* is never one of these:
+it is a status in the output (``columns.Status``).
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of ``jaxbatch``, as schedulers may rely on them."""
+
+    DONE = 0
+    PARTS_FAILED = 1
+    USAGE = 2
+    TOO_MANY_FAILED_ROWS = 3
+    REFUSED = 4
+    OUTPUT = 5
+    UNREACHABLE = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class JaxbatchError(Exception):
+    """Root of all errors: ``what`` happened and where, and the ``remedy`` for it."""
+
+    exit_code = ExitCode.PARTS_FAILED
+
+    def __init__(self, what: str, remedy: str = ""):
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.remedy}" if self.remedy else self.what
+
+
+class UsageError(JaxbatchError):
+    """The command line itself cannot be understood."""
+
+    exit_code = ExitCode.USAGE
+
+
+class JobError(JaxbatchError):
+    """The job file, its kernel or its function cannot be run as written."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class InputError(JaxbatchError):
+    """The input files are missing, unreadable, or do not fit the kernel."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class OutputError(JaxbatchError):
+    """The output folder belongs to another run, holds other things, or refuses access."""
+
+    exit_code = ExitCode.OUTPUT
+
+
+class ClusterError(JaxbatchError):
+    """The cluster cannot be reached now; the same command may succeed later."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class Interrupted(JaxbatchError):
+    """The run was stopped by a signal; what is published stays, and running again resumes."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, exit_code: ExitCode = ExitCode.INTERRUPTED):
+        super().__init__("Interrupted.", "Finished parts are kept: run the same command again to go on.")
+        self.exit_code = exit_code
+
+
+def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
+    """A hint for a misspelt ``word``: the nearest of ``known``, or all of them."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f"Did you mean '{close[0]}'?"
+    return f"Known: {', '.join(sorted(known))}." if known else ""

@@ -1,0 +1,97 @@
+"""The identity of a run: everything that can change a bit of its output, and nothing else."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core
+
+from jaxbatch.compiled import precision, representative, row_function, row_structs
+from jaxbatch.kernel import Kernel
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """The SHA-256 of an identity, in hexadecimal."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def program_digest(kernel: Kernel, dtype: str) -> str:
+    """A digest of the kernel's traced programs with every constant in them.
+
+    Traced, so that helpers and loaded weights count while names and comments do not.
+    """
+    writer = _JaxprWriter()
+    with precision(dtype, kernel):
+        for program in representative(kernel):
+            traced = jax.make_jaxpr(row_function(kernel, program.bucket))(row_structs(kernel, program, dtype))
+            writer.closed(traced)
+    return writer.hexdigest()
+
+
+class _JaxprWriter:
+    """Feeds a jaxpr to a hash: primitives, parameters, shapes and constants, variables by number.
+
+    The printed form will not do: it shortens large constants and shows addresses of functions.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+    def closed(self, jaxpr: Any) -> None:
+        self._open(jaxpr.jaxpr)
+        for constant in jaxpr.consts:
+            self._value(constant)
+
+    def _open(self, jaxpr: Any) -> None:
+        numbers: dict[Any, int] = {}
+
+        def number(variable: Any) -> None:
+            if isinstance(variable, core.Literal):
+                self._text(f"literal {variable.aval.str_short()}")
+                self._value(variable.val)
+            else:
+                self._text(f"v{numbers.setdefault(variable, len(numbers))}:{variable.aval.str_short()}")
+
+        for variable in (*jaxpr.constvars, *jaxpr.invars):
+            number(variable)
+        for equation in jaxpr.eqns:
+            self._text(equation.primitive.name)
+            for name in sorted(equation.params):
+                if name != "name":
+                    self._text(name)
+                    self._value(equation.params[name])
+            for variable in (*equation.invars, *equation.outvars):
+                number(variable)
+        for variable in jaxpr.outvars:
+            number(variable)
+
+    def _value(self, value: Any) -> None:
+        if isinstance(value, core.ClosedJaxpr):
+            self.closed(value)
+        elif isinstance(value, core.Jaxpr):
+            self._open(value)
+        elif isinstance(value, jax.Array | np.ndarray | np.generic):
+            array = np.asarray(value)
+            self._text(f"{array.dtype}{array.shape}")
+            self._hash.update(np.ascontiguousarray(array).tobytes())
+        elif isinstance(value, tuple | list):
+            self._text(f"{type(value).__name__}{len(value)}")
+            for item in value:
+                self._value(item)
+        elif isinstance(value, Mapping):
+            for key in sorted(value, key=str):
+                self._text(str(key))
+                self._value(value[key])
+        elif callable(value) and not isinstance(value, type):
+            self._text(getattr(value, "__qualname__", type(value).__name__))
+        else:
+            self._text(f"{type(value).__name__} {value}")
+
+    def _text(self, text: str) -> None:
+        self._hash.update(text.encode() + b"\0")

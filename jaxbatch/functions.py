@@ -1,0 +1,166 @@
+"""The user's functions: ``"package.module:name"`` or ``"file.py:name"`` to a callable, its arguments known."""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from jaxbatch.errors import JobError, nearest
+
+
+def resolve(reference: str, folder: Path) -> Any:
+    """The object that ``reference`` names.
+
+    Args:
+        reference: ``"package.module:name"``, or ``"file.py:name"`` with the file relative to ``folder``.
+        folder: the job's folder; modules that lie in it can be imported too.
+
+    Raises:
+        JobError: there is no such module, file or name, or importing it fails.
+    """
+    target, colon, name = reference.rpartition(":")
+    if not (colon and target and name):
+        raise JobError(f"'{reference}' names no function.", 'Write "package.module:name" or "file.py:name".')
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))  # last, so that nothing beside the job can hide an installed package
+    module = _load_file(folder / target, reference) if target.endswith(".py") else _import(target, reference)
+    found: Any = module
+    for attribute in name.split("."):
+        if not hasattr(found, attribute):
+            names = [n for n in vars(module) if not n.startswith("_")]
+            raise JobError(f"'{reference}': {target} has no '{name}'.", nearest(name, names[:12]))
+        found = getattr(found, attribute)
+    return found
+
+
+def _import(target: str, reference: str) -> ModuleType:
+    try:
+        return importlib.import_module(target)
+    except Exception as error:
+        raise _failed(reference, error) from error
+
+
+def _load_file(path: Path, reference: str) -> ModuleType:
+    if not path.is_file():
+        raise JobError(f"'{reference}': there is no file {path}.", "Paths start at the job file's folder.")
+    path = path.resolve()
+    name = f"_jaxbatch_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise _failed(reference, error) from error
+    return module
+
+
+def _failed(reference: str, error: Exception) -> JobError:
+    return JobError(
+        f"'{reference}' does not import: {type(error).__name__}: {error}".splitlines()[0],
+        "Check the name, and that the module is installed or lies in the job's folder.",
+    )
+
+
+@dataclass(frozen=True)
+class BoundFunction:
+    """A function of named columns: every other argument already has its value.
+
+    ``columns`` are the arguments that a row supplies, in the function's own order; ``constants`` are fixed.
+    """
+
+    reference: str
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    positional: frozenset[str]
+    columns: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    def __call__(self, values: Mapping[str, Any]) -> Any:
+        """Call with a value for each of ``columns``; a value for a constant replaces it."""
+        merged = {**self.constants, **values}
+        by_position = [merged[name] for name in self.arguments if name in self.positional and name in merged]
+        by_name = {name: merged[name] for name in merged if name not in self.positional}
+        return self.function(*by_position, **by_name)
+
+
+def arguments(reference: str, folder: Path) -> list[inspect.Parameter]:
+    """The named parameters of the function that ``reference`` names, in its own order.
+
+    Raises:
+        JobError: it is no function, or hides its arguments behind ``*args``.
+    """
+    function = resolve(reference, folder)
+    if not callable(function):
+        raise JobError(f"'{reference}' is not a function but {type(function).__name__}.", "Name a function.")
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise JobError(f"'{reference}' does not show its arguments.", "Wrap it in a def with named ones.") from None
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        raise JobError(f"'{reference}' takes *{parameters[0].name}.", "Wrap it in a def with named arguments.")
+    return named
+
+
+def bind(
+    reference: str, folder: Path, columns: Container[str], constants: Mapping[str, Any]
+) -> BoundFunction:
+    """Match a function's arguments with constants, columns and its own defaults, in that order.
+
+    Raises:
+        JobError: an argument has none of the three.
+    """
+    parameters = arguments(reference, folder)
+    from_rows: list[str] = []
+    fixed: dict[str, Any] = {}
+    for parameter in parameters:
+        name = parameter.name
+        if name in constants:
+            fixed[name] = constants[name]
+        elif name in columns:
+            from_rows.append(name)
+        elif parameter.default is not parameter.empty:
+            fixed[name] = parameter.default
+        else:
+            raise JobError(
+                f"'{reference}': the argument '{name}' has neither a column nor a constant.",
+                f'Map a column, [input] columns = {{ {name} = "…" }}, or set constants = {{ {name} = … }}.',
+            )
+    return BoundFunction(
+        reference,
+        resolve(reference, folder),
+        tuple(p.name for p in parameters),
+        frozenset(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY),
+        tuple(from_rows),
+        fixed,
+    )
+
+
+def bind_one(reference: str, folder: Path, constants: Mapping[str, Any]) -> BoundFunction:
+    """Bind a function of one argument: the one that has neither a constant nor a default.
+
+    Raises:
+        JobError: there is not exactly one.
+    """
+    parameters = [p for p in arguments(reference, folder) if p.name not in constants]
+    free = [p.name for p in parameters if p.default is p.empty] or [p.name for p in parameters[:1]]
+    if len(free) != 1:
+        raise JobError(
+            f"'{reference}' has {len(free)} free arguments ({', '.join(free)}), where one is needed.",
+            "Set the others in [input] constants.",
+        )
+    return bind(reference, folder, free, constants)

@@ -1,0 +1,261 @@
+"""The input: which files there are, in which order, and whether they fit. Reads footers, never data pages."""
+
+import glob
+import hashlib
+import os
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxbatch.errors import InputError
+from jaxbatch.job import Job
+from jaxbatch.types import normalised
+
+_FOOTER_THREADS = 8
+_NULL_KEY = "__HIVE_DEFAULT_PARTITION__"
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One Parquet file as its footer describes it; ``name`` is its path within the input."""
+
+    path: str
+    name: str
+    size: int
+    footer_digest: str
+    bytes: int
+    """Of its data, before compression."""
+    row_groups: tuple[int, ...]
+    """Rows of each row group."""
+    keys: tuple[tuple[str, str | int | None], ...]
+    """Hive keys in the name, with their values."""
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that cannot be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Input:
+    """The files in the input's order and the schema they share, Hive keys last."""
+
+    files: tuple[InputFile, ...]
+    schema: pa.Schema
+    skipped: tuple[BadFile, ...]
+
+
+def open_input(job: Job) -> Input:
+    """List the job's input and read every footer.
+
+    Raises:
+        InputError: there are no files, or some cannot be read and ``on_bad_file`` is ``"stop"``.
+    """
+    listed = _list_files(job)
+    if not listed:
+        raise InputError(
+            f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",
+            f"Paths start at {job.folder}; folders are walked for *.parquet.",
+        )
+    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+        found = list(pool.map(lambda entry: _read_footer(*entry), listed))
+    bad = [file for file in found if isinstance(file, BadFile)]
+    good = [file for file in found if not isinstance(file, BadFile)]
+    if bad and (job.input.on_bad_file == "stop" or not good):
+        raise refuse(bad)
+    files = _with_typed_keys([file for file, _ in good])
+    return Input(files, _with_keys(good[0][1], files), tuple(bad))
+
+
+def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
+    """The input with every file whose used columns do not have the types of the first left out.
+
+    Raises:
+        InputError: there are such files and ``on_bad_file`` is ``"stop"``.
+    """
+    key_names = {name for name, _ in opened.files[0].keys}
+    expected = {name: opened.schema.field(name).type for name in used if name not in key_names}
+
+    def misfit(file: InputFile) -> BadFile | None:
+        schema = _schema(pq.read_schema(file.path))
+        for name, wanted in expected.items():
+            if name not in schema.names:
+                return BadFile(file.path, f"it has no column '{name}'")
+            if schema.field(name).type != wanted:
+                return BadFile(
+                    file.path, f"column '{name}' is {schema.field(name).type}, in {opened.files[0].name} {wanted}"
+                )
+        return None
+
+    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+        checked = list(pool.map(misfit, opened.files))
+    bad = [file for file in checked if file is not None]
+    if bad and job.input.on_bad_file == "stop":
+        raise refuse(bad)
+    good = tuple(file for file, wrong in zip(opened.files, checked, strict=True) if wrong is None)
+    return Input(good, opened.schema, (*opened.skipped, *bad))
+
+
+def refuse(bad: Sequence[BadFile]) -> InputError:
+    """The error that names every bad file."""
+    named = "; ".join(f"{file.path}: {file.reason}" for file in bad)
+    many = f"{len(bad)} input files cannot be used" if len(bad) > 1 else "An input file cannot be used"
+    return InputError(
+        f"{many}: {named}.".replace("\n", " "), 'Mend or remove them, or leave them out: on_bad_file = "skip".'
+    )
+
+
+def check_apart(job: Job, files: Sequence[InputFile]) -> None:
+    """Refuse an output that lies in an input folder, or that input files lie in.
+
+    Raises:
+        InputError: they overlap.
+    """
+    output = os.path.realpath(job.resolve(job.output.path))
+    for path in job.input.paths:
+        folder = os.path.realpath(_fixed_prefix(job.resolve(path)))
+        if os.path.isdir(folder) and _lies_in(output, folder) and _covers(path):
+            raise InputError(f"[output] path: {output} lies in the input folder {folder}.", _APART)
+    for file in files:
+        if _lies_in(os.path.realpath(file.path), output):
+            raise InputError(f"[output] path: the input file {file.path} lies in {output}.", _APART)
+
+
+_APART = "Write to a folder of its own."
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
+
+
+def _covers(path: str) -> bool:
+    """Whether an input path lays claim to its folder: ``*.parquet`` beside the job does not."""
+    return not glob.has_magic(path) or os.path.dirname(path) != ""
+
+
+def _list_files(job: Job) -> list[tuple[str, str]]:
+    """Pairs of a file's path and its name within the input, in the input's order."""
+    listed: dict[str, tuple[str, str]] = {}
+    for path in job.input.paths:
+        if _SCHEME.match(path):
+            raise InputError(
+                f"[input] path: {path} is not on a local disk.", "This version reads local files and mounts only."
+            )
+        for file, root in sorted(_walk(job.resolve(path))):
+            listed.setdefault(os.path.realpath(file), (file, os.path.relpath(file, root)))
+    return list(listed.values())
+
+
+def _walk(path: str) -> Iterator[tuple[str, str]]:
+    if os.path.isdir(path):
+        yield from ((file, path) for file in _walk_folder(path))
+    elif os.path.isfile(path):
+        yield path, os.path.dirname(path)
+    elif glob.has_magic(path):
+        root = _fixed_prefix(path)
+        for match in glob.iglob(path, recursive=True):
+            if os.path.isdir(match):
+                if not _hidden(os.path.basename(match)):
+                    yield from ((file, root) for file in _walk_folder(match))
+            elif not _hidden(os.path.basename(match)):
+                yield match, root
+
+
+def _walk_folder(folder: str) -> Iterator[str]:
+    for current, folders, files in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        yield from (os.path.join(current, n) for n in files if n.endswith(".parquet") and not _hidden(n))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(("_", "."))
+
+
+def _fixed_prefix(path: str) -> str:
+    while glob.has_magic(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _read_footer(path: str, name: str) -> "tuple[InputFile, pa.Schema] | BadFile":
+    try:
+        with Path(path).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < 12:
+                return BadFile(path, f"it holds {size} bytes, too few for a Parquet file")
+            file.seek(-8, os.SEEK_END)
+            length = int.from_bytes(file.read(4), "little") + 8
+            file.seek(-min(length, size), os.SEEK_END)
+            digest = hashlib.sha256(file.read()).hexdigest()
+            file.seek(0)
+            metadata = pq.read_metadata(file)
+            schema = _schema(metadata.schema.to_arrow_schema())
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return BadFile(path, f"it is not readable as Parquet ({str(error).splitlines()[0]})")
+    duplicates = sorted({n for n in schema.names if schema.names.count(n) > 1})
+    if duplicates:
+        return BadFile(path, f"it has the column '{duplicates[0]}' twice")
+    for field in schema:
+        if isinstance(field.type, pa.ExtensionType) or b"ARROW:extension:name" in (field.metadata or {}):
+            return BadFile(path, f"column '{field.name}' has an extension type, which is refused")
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    keys = tuple(_keys(name))
+    clash = [key for key, _ in keys if key in schema.names]
+    if clash:
+        return BadFile(path, f"column '{clash[0]}' is both in the file and in its path")
+    data_bytes = sum(group.total_byte_size for group in groups)
+    return InputFile(path, name, size, digest, data_bytes, tuple(group.num_rows for group in groups), keys), schema
+
+
+def _schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(field.name, normalised(field.type), metadata=field.metadata) for field in schema])
+
+
+def _keys(name: str) -> Iterator[tuple[str, str | None]]:
+    for segment in Path(name).parts[:-1]:
+        key, equals, value = segment.partition("=")
+        if equals and key:
+            value = urllib.parse.unquote(value)
+            yield urllib.parse.unquote(key), None if value == _NULL_KEY else value
+
+
+def _with_typed_keys(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
+    """The files with Hive values as integers where all values of a key are such.
+
+    Raises:
+        InputError: the files do not all have the same keys.
+    """
+    names = tuple(name for name, _ in files[0].keys)
+    for file in files:
+        if tuple(name for name, _ in file.keys) != names:
+            raise InputError(
+                f"{file.path} lies under the keys {[n for n, _ in file.keys]}, {files[0].path} under {list(names)}.",
+                "Give all files the same key=value folders.",
+            )
+    integer = {
+        name: all(value is None or re.fullmatch(r"-?(0|[1-9]\d{0,17})", str(value)) for value in values)
+        for name, values in zip(names, zip(*([v for _, v in file.keys] for file in files), strict=True), strict=True)
+    }
+
+    def typed(keys: Iterable[tuple[str, str | int | None]]) -> tuple[tuple[str, str | int | None], ...]:
+        return tuple((n, int(v) if integer[n] and v is not None else v) for n, v in keys)
+
+    return tuple(replace(file, keys=typed(file.keys)) for file in files)
+
+
+def _with_keys(schema: pa.Schema, files: Sequence[InputFile]) -> pa.Schema:
+    for position, (name, _) in enumerate(files[0].keys):
+        values = [file.keys[position][1] for file in files]
+        text = any(isinstance(value, str) for value in values) or all(value is None for value in values)
+        schema = schema.append(pa.field(name, pa.string() if text else pa.int64()))
+    return schema

@@ -1,0 +1,222 @@
+"""The job file: a strict model of its TOML, with variables filled in and overrides applied."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic_core
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+)
+
+from jaxbatch import validation
+from jaxbatch.errors import JobError, UsageError
+
+_REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Input(_Table):
+    """Where the tasks are and how their columns are named."""
+
+    path: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    columns: dict[str, str] = {}
+    constants: dict[str, JsonValue] = {}
+    keep: list[str] | None = None
+    on_bad_file: Literal["stop", "skip"] = "stop"
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths as a list, whichever way they were written."""
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+class Output(_Table):
+    """Where the results go and how they are cut and encoded."""
+
+    path: Annotated[str, Field(min_length=1)]
+    columns: dict[str, str] = {}
+    rows_per_part: PositiveInt = 1_000_000
+    compression: Literal["none", "snappy", "gzip", "brotli", "lz4", "zstd"] = "snappy"
+
+
+class Compute(_Table):
+    """What may change bits of a result."""
+
+    precision: Literal["float64", "float32"] = "float64"
+    batch_rows: PositiveInt | None = None
+
+
+class Cluster(_Table):
+    """Where and how often work happens; never changes a result."""
+
+    address: str | None = None
+    workers: PositiveInt | None = None
+    cpus_per_worker: PositiveFloat = 1.0
+    gpus_per_worker: NonNegativeFloat | None = None
+    attempts: PositiveInt = 3
+    part_timeout_s: PositiveFloat | None = None
+
+
+class Limits(_Table):
+    """When a finished run counts as failed."""
+
+    max_failed_rows: NonNegativeInt | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")] = 0
+
+    def allows(self, failed: int, rows: int) -> bool:
+        """Whether ``failed`` of ``rows`` rows are few enough."""
+        limit = self.max_failed_rows
+        if isinstance(limit, str):
+            return failed * 100 <= float(limit[:-1]) * rows
+        return failed <= limit
+
+
+class Job(_Table):
+    """One run, as a value. ``Job.load`` reads it from a TOML file; relative paths start at ``folder``."""
+
+    kernel: str
+    name: Annotated[str, Field(min_length=1)] = "job"
+    params: dict[str, JsonValue] = {}
+    input: Input
+    output: Output
+    compute: Compute = Compute()
+    cluster: Cluster = Cluster()
+    limits: Limits = Limits()
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _origin: str = PrivateAttr(default="job")
+    _text: str = PrivateAttr(default="")
+
+    @property
+    def folder(self) -> Path:
+        """The folder at which the job's relative paths start."""
+        return self._folder
+
+    @property
+    def origin(self) -> str:
+        """How the job is called in messages: its file's name."""
+        return self._origin
+
+    def resolve(self, path: str) -> str:
+        """``path`` made absolute from the job's folder; links are left as they are."""
+        return os.path.normpath(self._folder / path)
+
+    def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
+        """A :class:`JobError` that names the line and key it is about."""
+        return JobError(f"{validation.place(self._origin, self._text, keys)}: {what}", remedy)
+
+    def invalid_params(self, error: ValidationError, known: Sequence[str]) -> JobError:
+        """The complaint of a kernel's own model about ``[params]``."""
+        return validation.explain(
+            error, origin=self._origin, text=self._text, prefix=("params",), known={"params": known}
+        )
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], variables: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+    ) -> "Job":
+        """Read a job file.
+
+        Args:
+            path: the TOML file.
+            variables: values for ``{name}`` in any string of the file.
+            overrides: ``a.b=VALUE`` with a TOML value, applied before the variables.
+
+        Raises:
+            JobError: the file is missing, not TOML, or does not fit the model.
+            UsageError: an override is not ``key=VALUE`` in TOML.
+        """
+        file = Path(path)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise JobError(f"{file}: cannot be read ({error.strerror}).", "Give the path of a job file.") from None
+        except UnicodeDecodeError:
+            raise JobError(f"{file}: is not UTF-8 text.", "Give the path of a TOML job file.") from None
+        try:
+            raw = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise JobError(f"{file}: is not valid TOML: {error}.", "Correct that line.") from None
+        for override in overrides:
+            _merge(raw, _parse_override(override))
+        raw.setdefault("name", file.stem)
+        filled = _fill_variables(raw, dict(variables or {}), origin=str(file), text=text)
+        try:
+            job = cls.model_validate_json(pydantic_core.to_json(filled))
+        except ValidationError as error:
+            raise validation.explain(error, origin=str(file), text=text, known=_known_keys(cls)) from None
+        job._folder = file.resolve().parent
+        job._origin = str(file)
+        job._text = text
+        return job
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Sequence[str]]:
+    tables: dict[str, Sequence[str]] = {prefix: tuple(model.model_fields)}
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            tables |= _known_keys(info.annotation, f"{prefix}.{name}" if prefix else name)
+    return tables
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(override)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            f"--set {override}: {error}.", "Write --set table.key=VALUE with a TOML value; strings in quotes."
+        ) from None
+
+
+def _merge(raw: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(raw.get(key), dict):
+            _merge(raw[key], value)
+        else:
+            raw[key] = value
+
+
+def _fill_variables(raw: dict[str, Any], variables: dict[str, str], *, origin: str, text: str) -> dict[str, Any]:
+    def fill(value: Any, keys: tuple[str, ...]) -> Any:
+        if isinstance(value, dict):
+            return {key: fill(item, (*keys, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [fill(item, keys) for item in value]
+        if not isinstance(value, str):
+            return value
+
+        def replace(match: re.Match[str]) -> str:
+            name = match["name"]
+            if match["stray"]:
+                raise JobError(f"{validation.place(origin, text, keys)}: a lone '{{'.", "Write '{{' for a brace.")
+            if name is None:
+                return match[0][0]
+            if name not in variables:
+                raise JobError(
+                    f"{validation.place(origin, text, keys)}: the variable '{{{name}}}' has no value.",
+                    f"Give it with --var {name}=…, or write '{{{{{name}}}}}' for the braces themselves.",
+                )
+            return variables[name]
+
+        return _REFERENCE.sub(replace, value)
+
+    if isinstance(raw["name"], str):
+        raw = {**raw, "name": fill(raw["name"], ("name",))}
+        variables["name"] = raw["name"]
+        return {key: value if key == "name" else fill(value, (key,)) for key, value in raw.items()}
+    return fill(raw, ())

@@ -1,0 +1,203 @@
+"""What a kernel is: named columns in, named columns out, and a pure function of one row between them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from pydantic import ConfigDict
+
+from jaxbatch.columns import Column
+from jaxbatch.errors import InputError, nearest
+
+Row = Callable[..., Mapping[str, Any]]
+"""One row's columns (and the lengths of its named dimensions) as keywords → its outputs by name."""
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """What a kernel may know of a stored column: ``kind`` of its innermost values, ``depth`` of list nesting.
+
+    ``length`` is that of a fixed-size list, ``eps`` the unit roundoff of the stored numbers (2⁻⁵² for
+    integers and decimals, which are converted exactly up to there).
+    """
+
+    kind: Literal["float", "int", "string", "other"]
+    depth: int
+    length: int | None
+    eps: float
+    name: str
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the innermost values are numbers."""
+        return self.kind in ("float", "int")
+
+
+class Peek(Protocol):
+    """The two questions about data that a kernel may ask before the run."""
+
+    def maximum(self, column: str) -> int | None:
+        """The largest value of an integer column, or None without a value."""
+        ...
+
+    def length(self, column: str) -> int | None:
+        """The length of the first list that is not null, or None without one."""
+        ...
+
+
+@dataclass
+class Source:
+    """What is known of the input when a kernel is bound: types by the kernel's names, constants, precision.
+
+    Answers drawn from the data are remembered in ``answers``, so that a worker, which gets no ``peek``,
+    binds the same kernel.
+    """
+
+    types: Mapping[str, ColumnType]
+    constants: Mapping[str, Any]
+    precision: str
+    folder: Path
+    peek: Peek | None = None
+    answers: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    """The constants that an argument of a function took."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "peek": None}
+
+    def maximum(self, column: str) -> int:
+        """The largest value of an integer column; 0 where there is none."""
+        return self._ask("maximum", column) or 0
+
+    def length(self, column: str) -> int:
+        """The one length of a list column: the type's, else that of the first list; 0 where there is none."""
+        fixed = self.types[column].length
+        return fixed if fixed is not None else self._ask("length", column) or 0
+
+    def has(self, column: str) -> bool:
+        """Whether the column comes from the files or is a constant."""
+        return column in self.types or column in self.constants
+
+    def require_input(self, column: Column) -> None:
+        """Check that the files or a constant supply a kernel's input, of the right type.
+
+        Raises:
+            InputError: they do not.
+        """
+        if column.name in self.constants:
+            return
+        if column.dtype == "string":
+            self._require_string(column.name)
+        else:
+            self.require(column.name, depth=len(column.shape), integer=column.dtype == "int")
+
+    def _require_string(self, column: str) -> None:
+        if column not in self.types:
+            raise InputError(f"The input has no column '{column}'.", nearest(column, list(self.types)))
+        if self.types[column].kind != "string" or self.types[column].depth:
+            raise InputError(f"Column '{column}' is {self.types[column].name}, where strings are needed.", "Cast it.")
+
+    def require(self, column: str, *, depth: int, integer: bool = False) -> ColumnType:
+        """The type of a column that must hold numbers (integers) in lists nested ``depth`` deep.
+
+        Raises:
+            InputError: the column is missing or of another type.
+        """
+        if column not in self.types:
+            raise InputError(
+                f"The input has no column '{column}'.",
+                f"{nearest(column, list(self.types))} Or map it: [input] columns = {{ {column} = \"…\" }}.",
+            )
+        found = self.types[column]
+        if found.depth != depth or not found.numeric or (integer and found.kind != "int"):
+            wanted = "list of " * depth + ("integers" if integer else "numbers")
+            raise InputError(
+                f"Column '{column}' is {found.name}, where {wanted} {'is' if depth else 'are'} needed.",
+                "Cast it in the input, or map another column in [input] columns.",
+            )
+        return found
+
+    def _ask(self, question: str, column: str) -> int | None:
+        key = (question, column)
+        if key not in self.answers:
+            assert self.peek is not None, "a worker asked what the plan did not"
+            self.answers[key] = getattr(self.peek, question)(column)
+        return self.answers[key]
+
+
+class Kernel:
+    """One kernel. A subclass is a frozen dataclass whose fields are its parameters, ``[params]`` in a job.
+
+    The least one gives is ``inputs``, ``outputs`` and ``row``::
+
+        @dataclass(frozen=True)
+        class Payoff(Kernel):
+            strike: float = 100.0
+            inputs = (Column("spot"),)
+            outputs = (Column("payoff"),)
+
+            def row(self, spot):
+                return {"payoff": jnp.maximum(spot - self.strike, 0.0)}
+
+    ``row`` sees one row as JAX arrays, and returns a dict of its outputs. It may add ``"status"``, a
+    :class:`~jaxbatch.Status`; finiteness is tested for it. An output given as
+    :class:`~jaxbatch.columns.Maybe` is null where it is not present.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    inputs: tuple[Column, ...] = ()
+    outputs: tuple[Column, ...] = ()
+    buckets: int = 1
+    """How many buckets :meth:`bucket` tells apart."""
+    wide: ClassVar[bool] = False
+    """Whether 64-bit types are available to the row function in float32 runs too."""
+    drop_nulls: str | None = None
+    """A named dimension whose entries with a null are left out, instead of failing the row."""
+
+    def bind(self, source: Source) -> "Kernel":
+        """The kernel made definite for one input: its columns known. Called once, before any work.
+
+        Raises:
+            JobError, InputError: the parameters or the input do not fit.
+        """
+        for column in self.inputs:
+            source.require_input(column)
+        return self
+
+    def bucket(self, columns: Mapping[str, np.ndarray]) -> np.ndarray | int:
+        """A small integer per row: rows of one bucket share a program. Only number columns are given."""
+        del columns
+        return 0
+
+    def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
+        """The padded size for each length of a named dimension: by default the next power of two, at least 8."""
+        del dimension
+        return np.maximum(8, 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64))
+
+    def program(self, bucket: int) -> Row:
+        """The row function of one bucket."""
+        del bucket
+        return self.row
+
+    def describe_bucket(self, bucket: int) -> str:
+        """What sets this bucket apart, for ``plan`` to print."""
+        return f"bucket {bucket}" if self.buckets > 1 else "all rows"
+
+    def row(self, **columns: Any) -> Mapping[str, Any]:
+        """One row's outputs. Either this or :meth:`program` is given by every kernel."""
+        raise TypeError(f"{type(self).__name__} defines neither row() nor program(), got {list(columns)}")
+
+
+def dimensions(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The named dimensions of some columns, each once, in order of appearance."""
+    return tuple(dict.fromkeys(name for column in columns for name in column.dimensions))
+
+
+def parameters(kernel: type[Kernel]) -> tuple[str, ...]:
+    """The names of a kernel's parameters."""
+    if not is_dataclass(kernel):
+        return ()
+    return tuple(kernel.__dataclass_fields__)

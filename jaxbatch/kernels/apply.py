@@ -1,0 +1,84 @@
+"""Any pure JAX function of named columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxbatch.arguments import argument, choose
+from jaxbatch.columns import STATUS, Column
+from jaxbatch.errors import JobError
+from jaxbatch.functions import BoundFunction
+from jaxbatch.kernel import Kernel, Source
+
+
+@dataclass(frozen=True)
+class Apply(Kernel):
+    """Any pure JAX function of named columns: its dict or NamedTuple of results becomes columns.
+
+    Inputs: one column per argument, named as the argument, of numbers or of lists of one length.
+    Outputs: one column per result, a number or a list (of lists) of a fixed length; a function that returns a
+    single array gives the column ``value``.
+    """
+
+    function: str
+    """The function: "package.module:name" or "file.py:name"."""
+
+    def bind(self, source: Source) -> Kernel:
+        """See :meth:`Kernel.bind`."""
+        function = choose(self.function, None, source).first
+        if not function.columns:
+            raise JobError(f"'{self.function}' takes no argument from the rows.", "Give it one that has a column.")
+        inputs = tuple(argument(name, source) for name in function.columns)
+        dtype = jnp.dtype(source.precision)
+        structs = {column.name: jax.ShapeDtypeStruct(column.sized({}), dtype) for column in inputs}
+        results = _evaluate(function, structs)
+        return _BoundApply(
+            inputs=inputs,
+            outputs=tuple(_column(self.function, name, result) for name, result in results.items()),
+            function=function,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BoundApply(Kernel):
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    function: BoundFunction
+
+    def row(self, **columns: Any) -> Mapping[str, Any]:
+        return _named(self.function(columns))
+
+
+def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruct]) -> Mapping[str, Any]:
+    try:
+        return jax.eval_shape(lambda values: _named(function(values)), structs)
+    except JobError:
+        raise
+    except Exception as error:
+        shapes = ", ".join(f"{name}: {struct.dtype}{list(struct.shape)}" for name, struct in structs.items())
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise JobError(f"'{function.reference}' fails on ({shapes}): {reason}", "Correct the function.") from error
+
+
+def _named(results: Any) -> dict[str, Any]:
+    """The results by name: of a dict, of a NamedTuple, or one array as ``value``."""
+    if isinstance(results, Mapping):
+        return dict(results)
+    if isinstance(results, tuple) and hasattr(results, "_asdict"):
+        return results._asdict()  # type: ignore[attr-defined]
+    return {"value": results}
+
+
+def _column(reference: str, name: Any, result: Any) -> Column:
+    if not isinstance(name, str) or name == STATUS or not name:
+        raise JobError(f"'{reference}' names a result {name!r}.", f"Use strings, and not '{STATUS}', which is taken.")
+    if not isinstance(result, jax.ShapeDtypeStruct) or jnp.issubdtype(result.dtype, jnp.complexfloating):
+        found = result.dtype if isinstance(result, jax.ShapeDtypeStruct) else type(result).__name__
+        raise JobError(
+            f"'{reference}' returns {found} as '{name}', which is no column.",
+            "Return a dict or NamedTuple of real arrays; split complex ones into parts.",
+        )
+    return Column(name, str(result.dtype), shape=result.shape)

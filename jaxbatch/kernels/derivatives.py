@@ -1,0 +1,189 @@
+"""A function's value and derivatives at each point."""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxbatch import series
+from jaxbatch.arguments import Choice, ScalarFunction, argument, choose
+from jaxbatch.columns import Column, Maybe, Status
+from jaxbatch.errors import JobError, nearest
+from jaxbatch.kernel import Kernel, Row, Source
+
+ORDER = "order"
+
+REVERSE_FROM = 5
+"""From this many differentiated numbers on, the gradient is taken in reverse mode."""
+
+
+@dataclass(frozen=True)
+class Derivatives(Kernel):
+    """A function's value and derivatives at each point.
+
+    One differentiated number gives ``value`` and ``d1`` … ``d<order>``; several, or vectors, give ``value``,
+    ``d_<arg>`` and at order 2 ``d_<arg>_<arg>`` (upper triangle, arguments in the function's order).
+
+    Inputs: one column per argument, named as the argument, of numbers or of lists of one length; optionally
+    an integer column ``order``, a row's own order; with ``functions`` a string column ``function``.
+    """
+
+    function: str | None = None
+    """The function: "package.module:name" or "file.py:name"."""
+    functions: dict[str, str] | None = None
+    """Instead of function: several by name; the column function picks one per row."""
+    order: int = 1
+    """The highest order."""
+    wrt: list[str] | None = None
+    """The arguments to differentiate in; by default every one that has a column."""
+    partials: list[str] | None = None
+    """Just these derivatives, each as "arg,arg,…", instead of all up to the order."""
+
+    def bind(self, source: Source) -> Kernel:
+        """See :meth:`Kernel.bind`."""
+        if self.order < 0:
+            raise JobError(f"[params] order is {self.order}.", "An order is 0 or more.")
+        chosen = choose(self.function, self.functions, source)
+        first = chosen.first
+        wrt = tuple(first.columns if self.wrt is None else self.wrt)
+        unknown = [name for name in wrt if name not in first.arguments]
+        if unknown or not wrt:
+            raise JobError(
+                f"[params] wrt: '{first.reference}' has no argument '{''.join(unknown[:1])}' to differentiate in.",
+                nearest("".join(unknown[:1]), list(first.arguments)),
+            )
+        wrt = tuple(sorted(set(wrt), key=first.arguments.index))
+        arguments = tuple(argument(name, source) for name in first.columns)
+        dtype = jnp.dtype(source.precision)
+        fixed = {name: _as_number(first.constants[name], name, dtype) for name in wrt if name in first.constants}
+        shapes = {column.name: column.shape for column in arguments} | {n: v.shape for n, v in fixed.items()}
+        one_number = wrt[0] if len(wrt) == 1 and shapes[wrt[0]] == () and self.partials is None else None
+        paths = self._paths(wrt, first.arguments, shapes)
+        per_row = () if ORDER in first.arguments or not source.has(ORDER) else (Column(ORDER, "int"),)
+        for column in (*per_row, *chosen.column):
+            source.require_input(column)
+        if one_number:
+            outputs = tuple(Column(f"d{k}") for k in range(1, self.order + 1))
+        else:
+            outputs = tuple(
+                Column("_".join(("d", *path)), shape=sum((shapes[name] for name in path), ())) for path in paths
+            )
+        highest = max(map(len, paths), default=0) if self.partials is not None else self.order
+        return _BoundDerivatives(
+            inputs=(*arguments, *per_row, *chosen.column),
+            outputs=(Column("value"), *outputs),
+            buckets=len(chosen.functions),
+            chosen=chosen,
+            functions=tuple(ScalarFunction(function, dtype) for function in chosen.functions),
+            constants=fixed,
+            one_number=one_number,
+            paths=paths,
+            highest=highest,
+        )
+
+    def _paths(
+        self, wrt: tuple[str, ...], arguments: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
+    ) -> tuple[tuple[str, ...], ...]:
+        """Which derivatives are given, each as the arguments it is taken in, in turn."""
+        if self.partials is not None:
+            paths = tuple(tuple(name.strip() for name in partial.split(",")) for partial in self.partials)
+            for path in paths:
+                for name in path:
+                    if name not in wrt:
+                        raise JobError(
+                            f"[params] partials: '{','.join(path)}' names '{name}', which is not differentiated.",
+                            nearest(name, [n for n in arguments if n in shapes]),
+                        )
+            if len(set(paths)) < len(paths):
+                raise JobError("[params] partials names a derivative twice.", "Name each once.")
+            return paths
+        if (len(wrt) > 1 or shapes[wrt[0]]) and self.order > 2:
+            raise JobError(
+                f"[params] order = {self.order} with {len(wrt)} differentiated arguments: all derivatives "
+                "are given up to order 2.",
+                'Name the higher ones you need: partials = ["a,a,b"].',
+            )
+        return tuple(
+            path for k in range(1, min(self.order, 2) + 1) for path in itertools.combinations_with_replacement(wrt, k)
+        )
+
+
+def _as_number(value: Any, name: str, dtype: Any) -> jax.Array:
+    try:
+        return jnp.asarray(value, dtype)
+    except (TypeError, ValueError):
+        raise JobError(f"[params] wrt: the argument '{name}' is {value!r}, not a number.", "Leave it out.") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BoundDerivatives(Kernel):
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    buckets: int
+    chosen: Choice
+    functions: tuple[ScalarFunction, ...]
+    constants: Mapping[str, jax.Array]
+    one_number: str | None
+    paths: tuple[tuple[str, ...], ...]
+    highest: int
+
+    def bucket(self, columns: Mapping[str, Any]) -> Any:
+        return columns.get("function", 0)
+
+    def describe_bucket(self, bucket: int) -> str:
+        return self.chosen.functions[bucket].reference
+
+    def program(self, bucket: int) -> Row:
+        function = self.functions[bucket]
+
+        def row(*, order: Any = self.highest, function: Any = None, **values: Any) -> dict[str, Any]:
+            del function
+            results = derivatives({**self.constants, **values})
+            valid = (order >= 0) & (order <= self.highest)
+            present = {name: Maybe(value, order >= k) for name, (k, value) in results.items()}
+            return {**present, "status": jnp.where(valid, Status.ok, Status.invalid_input)}
+
+        def derivatives(values: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
+            if self.one_number:
+                return _along(function, values, self.one_number, self.highest)
+            return _mixed(function, values, self.paths)
+
+        return row
+
+
+def _along(function: ScalarFunction, values: Mapping[str, Any], name: str, order: int) -> dict[str, tuple[int, Any]]:
+    center = values[name]
+    try:
+        terms = series.coefficients(lambda x: function({**values, name: x}), center, jnp.ones_like(center), order)
+    except series.SeriesError as error:
+        raise JobError(f"'{function.function.reference}': {error}.", "Lower [params] order.") from error
+    derived = {f"d{k}": (k, terms[k] * math.factorial(k)) for k in range(1, order + 1)}
+    return {"value": (0, terms[0]), **derived}
+
+
+def _mixed(
+    function: ScalarFunction, values: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]
+) -> dict[str, tuple[int, Any]]:
+    """Every derivative of ``paths``; ``d_a_b`` has the shape of ``a`` followed by that of ``b``."""
+    results = {"value": (0, function(values))}
+    numbers = sum(jnp.size(values[name]) for name in {name for path in paths for name in path})
+
+    def derivative(path: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:
+        if not path:
+            return function
+        *inner, last = path
+        before = derivative(tuple(inner))
+        transform = jax.jacrev if not inner and numbers >= REVERSE_FROM else jax.jacfwd
+
+        def after(at: Mapping[str, Any]) -> Any:
+            return transform(lambda x: before({**at, last: x}))(at[last])
+
+        return after
+
+    for path in paths:
+        results["_".join(("d", *path))] = (len(path), derivative(path)(values))
+    return results

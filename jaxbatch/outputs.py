@@ -1,0 +1,281 @@
+"""The output folder: who owns it, what is there already, and how it is sealed and verified."""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxbatch.errors import InputError, OutputError
+from jaxbatch.parts import NotAPart, Receipt, data_digest, is_part_name, part_name, read_receipt
+from jaxbatch.storage import LocalStore, Store
+
+PLAN = "_jaxbatch/plan.json"
+ERRORS = "_jaxbatch/errors.jsonl"
+REPORT = "_jaxbatch/report.json"
+MANIFEST = "_jaxbatch/manifest.json"
+SUCCESS = "_SUCCESS"
+
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One part that a plan will have written."""
+
+    part: int
+    rows: int
+
+
+def open_store(url: str) -> Store:
+    """The store that an output path names.
+
+    Raises:
+        OutputError: the path cannot be a folder.
+    """
+    if "://" in url:
+        raise InputError(f"[output] path: {url} is not on a local disk.", "This version writes to local disks only.")
+    folder = Path(url)
+    for ancestor in (folder, *folder.parents):
+        if ancestor.exists():
+            if not ancestor.is_dir():
+                raise OutputError(f"{ancestor} is a file, so {url} cannot be an output folder.", "Choose another.")
+            break
+    return LocalStore(folder)
+
+
+class Output:
+    """An output folder of one run."""
+
+    def __init__(self, store: Store, fingerprint: str, expected: Sequence[Expected]):
+        self.store = store
+        self.fingerprint = fingerprint
+        self.expected = {part.part: part for part in expected}
+
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Refuse a folder that belongs to another run or holds something else; changes nothing.
+
+        Raises:
+            OutputError: with the difference shown.
+        """
+        foreign = [name for name, _ in self.store.list() if not _is_ours(name)]
+        if foreign:
+            raise OutputError(
+                f"{self.store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
+                "Choose an empty or new folder in [output] path.",
+            )
+        try:
+            owner = json.loads(self.store.read(PLAN))
+        except FileNotFoundError:
+            orphans = [name for name, _ in self.store.list("data")]
+            if any(name != part_name(_index(name), self.fingerprint) for name in orphans):
+                raise OutputError(
+                    f"{self.store.url} holds parts of another run: {orphans[0]}.", "Choose another, or --restart."
+                ) from None
+            return
+        except ValueError:
+            raise OutputError(f"{self.store.url}/{PLAN} is damaged.", "Start anew with --restart.") from None
+        if owner["fingerprint"] != self.fingerprint:
+            changed = "; ".join(differences(owner["identity"], identity)) or "its identity differs"
+            raise OutputError(
+                f"{self.store.url} belongs to another run: {changed}.",
+                "Choose another [output] path, or remove that run's output with --restart.",
+            )
+
+    def claim(self, description: Mapping[str, Any]) -> None:
+        """Write down whose folder this is, before the first part."""
+        if not self.store.create(PLAN, _json(description)):
+            self.check(description["identity"])
+
+    def restart(self) -> None:
+        """Remove what jaxbatch wrote here, the mark of success first.
+
+        Raises:
+            OutputError: there are other things too.
+        """
+        names = [name for name, _ in self.store.list()]
+        foreign = [name for name in names if not _is_ours(name)]
+        if foreign:
+            raise OutputError(
+                f"{self.store.url} holds something else: {', '.join(sorted(foreign)[:3])}.", "Remove it by hand."
+            )
+        for name in sorted(names, key=lambda name: (name != SUCCESS, name.startswith("data/"), name == PLAN)):
+            self.store.delete(name)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the run is finished and its mark of success there."""
+        return any(name == SUCCESS for name, _ in self.store.list())
+
+    def published(self) -> dict[int, Receipt]:
+        """The receipts of this run's parts that are there whole, by part; from one listing and their footers."""
+        return {receipt.part: receipt for receipt, _ in self._inspect() if receipt is not None}
+
+    def discard_damaged(self) -> None:
+        """Remove objects under this run's names that are not whole parts of it, so that they are made again."""
+        for receipt, name in self._inspect():
+            if receipt is None:
+                self.store.delete(name)
+
+    def _inspect(self) -> list[tuple[Receipt | None, str]]:
+        ours = [
+            (name, size)
+            for name, size in self.store.list("data")
+            if is_part_name(name) and name == part_name(_index(name), self.fingerprint)
+        ]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(lambda entry: (self._receipt(*entry), entry[0]), ours))
+
+    def _receipt(self, name: str, size: int) -> Receipt | None:
+        try:
+            receipt = read_receipt(self.store, name, size)
+        except (NotAPart, FileNotFoundError):
+            return None
+        expected = self.expected.get(receipt.part)
+        fits = expected is not None and receipt.rows == expected.rows and receipt.fingerprint == self.fingerprint
+        return receipt if fits and name == part_name(receipt.part, self.fingerprint) else None
+
+    def record_errors(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        """Write the failed parts and files of the latest attempt, or remove the record where there are none."""
+        if errors:
+            self.store.replace(ERRORS, "".join(json.dumps(error) + "\n" for error in errors).encode())
+        else:
+            self.store.delete(ERRORS)
+
+    def report(self, report: Mapping[str, Any]) -> None:
+        """Write the report of the latest attempt."""
+        self.store.replace(REPORT, _json(report))
+
+    def seal(self, skipped: Sequence[Mapping[str, str]]) -> None:
+        """Remove leftovers and late parts of other runs, write the manifest, and last the mark of success.
+
+        Raises:
+            OutputError: a part has vanished since it was published.
+        """
+        receipts = self.published()
+        missing = sorted(set(self.expected) - set(receipts))
+        if missing:
+            raise OutputError(
+                f"{self.store.url}: {len(missing)} parts have vanished, the first is part {missing[0]}.",
+                "Something else changes this folder; run again to write them anew.",
+            )
+        wanted = {receipt.name for receipt in receipts.values()}
+        for name, _ in list(self.store.list("data")):
+            if name not in wanted:
+                self.store.delete(name)
+        self.store.sweep()
+        parts = [
+            {key: value for key, value in asdict(receipts[part]).items() if key != "fingerprint"}
+            for part in sorted(receipts)
+        ]
+        manifest = {
+            "fingerprint": self.fingerprint,
+            "rows": sum(receipt.rows for receipt in receipts.values()),
+            "skipped_files": list(skipped),
+            "parts": parts,
+        }
+        self.store.replace(MANIFEST, _json(manifest))
+        self.store.replace(SUCCESS, b"")
+
+
+def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
+    """Publish a part if absent. Where there is one already, it must be the same bytes.
+
+    Raises:
+        OutputError: the part there differs.
+    """
+    if store.create(receipt.name, data):
+        return
+    if store.read(receipt.name) != data:
+        raise OutputError(
+            f"{store.url}/{receipt.name} is there already with other contents.",
+            "It was altered, or this run is not reproducible: is the function pure?",
+        )
+
+
+def verify(path: str) -> list[str]:
+    """Re-read an output against its manifest: every difference, in words; none means that all is well.
+
+    Raises:
+        InputError: there is no output of jaxbatch at ``path``.
+    """
+    store = open_store(path)
+    names = dict(store.list())
+    if PLAN not in names and MANIFEST not in names:
+        raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
+    if MANIFEST not in names:
+        return ["The run is not finished: there is no manifest yet. Run it again to finish it."]
+    try:
+        manifest = json.loads(store.read(MANIFEST))
+        parts = [Receipt(**part, fingerprint=manifest["fingerprint"]) for part in manifest["parts"]]
+    except (ValueError, KeyError, TypeError):
+        return [f"{MANIFEST} is damaged."]
+    problems = [] if SUCCESS in names else [f"{SUCCESS} is missing: the run was not sealed."]
+    listed = {part.name for part in parts}
+    problems += [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)]
+    if sum(part.rows for part in parts) != manifest["rows"]:
+        problems.append(f"{MANIFEST}: its parts hold {sum(p.rows for p in parts)} rows, not {manifest['rows']}.")
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda part: _verify_part(store, part, names), parts)
+        return problems + [problem for problem in found if problem]
+
+
+def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str | None:
+    if part.name not in names:
+        return f"{part.name} is missing."
+    if names[part.name] != part.bytes:
+        return f"{part.name} has {names[part.name]} bytes, the manifest says {part.bytes}."
+    try:
+        receipt = read_receipt(store, part.name, part.bytes)
+    except NotAPart as error:
+        return f"{error}."
+    if receipt != part:
+        return f"{part.name} has another footer than the manifest says."
+    if data_digest(store, part) != part.digest:
+        return f"{part.name}: its data differ from the digest."
+    return None
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two identities, in words."""
+    changed = []
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changed += differences(old, new, f"{prefix}{key}.")
+        elif isinstance(old, list) and isinstance(new, list) and key == "files":
+            changed += _file_differences(old, new)
+        elif old != new:
+            changed.append(f"{prefix}{key} was {_short(old)}, is {_short(new)}")
+    return changed
+
+
+def _file_differences(old: list[Any], new: list[Any]) -> list[str]:
+    before, after = ({file["name"]: file for file in files} for files in (old, new))
+    gone = [f"input file {name} is gone" for name in before if name not in after]
+    added = [f"input file {name} is new" for name in after if name not in before]
+    changed = [f"input file {name} changed" for name in before if name in after and before[name] != after[name]]
+    return [*gone, *added, *changed][:5] or (["the order of the input files changed"] if old != new else [])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _is_ours(name: str) -> bool:
+    return name == SUCCESS or name.startswith("_jaxbatch/") or is_part_name(name)
+
+
+def _extra(name: str, listed: set[str]) -> bool:
+    return name not in listed and name != SUCCESS and not name.startswith("_jaxbatch/")
+
+
+def _index(name: str) -> int:
+    digits = name.removeprefix("data/part-").partition("-")[0]
+    return int(digits) if digits.isdigit() else -1
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, default=str) + "\n").encode()

@@ -1,0 +1,124 @@
+"""Row groups to tables: the rows of a shard, in order, so many at a time."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jaxbatch.inputs import InputFile
+from jaxbatch.shards import RowGroup
+
+
+class Rows:
+    """A forward reader over the rows of some row groups, across files."""
+
+    def __init__(
+        self, files: Sequence[InputFile], row_groups: Sequence[RowGroup], schema: pa.Schema, batch_rows: int
+    ):
+        self._schema = schema
+        self._batches = _batches(files, row_groups, schema, batch_rows)
+        self._left: list[pa.Table] = []
+
+    def take(self, rows: int) -> pa.Table:
+        """The next ``rows`` rows as a table of one chunk per column.
+
+        Raises:
+            pyarrow.ArrowException, OSError: a page cannot be read, or the file holds fewer rows than its
+                footer says.
+        """
+        taken: list[pa.Table] = []
+        missing = rows
+        while missing > 0:
+            table = self._left.pop() if self._left else next(self._batches, None)
+            if table is None:
+                raise pa.ArrowInvalid(f"the file holds {missing} rows fewer than its footer says")
+            if table.num_rows > missing:
+                self._left.append(table.slice(missing))
+                table = table.slice(0, missing)
+            taken.append(table)
+            missing -= table.num_rows
+        return pa.concat_tables(taken).combine_chunks() if taken else self._schema.empty_table()
+
+    def skip(self, rows: int, step: int) -> None:
+        """Pass over ``rows`` rows, holding at most ``step`` of them."""
+        while rows > 0:
+            rows -= self.take(min(rows, step)).num_rows
+
+
+def _batches(
+    files: Sequence[InputFile], row_groups: Sequence[RowGroup], schema: pa.Schema, batch_rows: int
+) -> Iterator[pa.Table]:
+    by_file: list[tuple[int, list[int]]] = []
+    for group in row_groups:
+        if not by_file or by_file[-1][0] != group.file:
+            by_file.append((group.file, []))
+        by_file[-1][1].append(group.index)
+    for number, indices in by_file:
+        file = files[number]
+        keys = dict(file.keys)
+        stored = [name for name in schema.names if name not in keys]
+        with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
+            if not stored:
+                counts = (file.row_groups[index] for index in indices)
+                yield from (_table({}, keys, schema, rows) for rows in counts)
+                continue
+            for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=indices, columns=stored):
+                columns = {name: batch.column(name) for name in stored}
+                yield _table(columns, keys, schema, batch.num_rows)
+
+
+def _table(columns: dict[str, pa.Array], keys: dict[str, str | int | None], schema: pa.Schema, rows: int) -> pa.Table:
+    arrays = []
+    for field in schema:
+        if field.name in columns:
+            array = columns[field.name]
+            arrays.append(array if array.type == field.type else pc.cast(array, field.type))
+        else:
+            arrays.append(pa.repeat(pa.scalar(keys[field.name], field.type), rows))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+class Peek:
+    """Answers a kernel's questions about the data before the run, from footers where they know."""
+
+    def __init__(self, files: Sequence[InputFile], names: "dict[str, str]"):
+        self._files = files
+        self._names = names
+
+    def maximum(self, column: str) -> int | None:
+        """The largest value of an integer column, or None without a value."""
+        name = self._names[column]
+        largest = [value for file in self._files for value in _maxima(file, name)]
+        return max(largest, default=None)
+
+    def length(self, column: str) -> int | None:
+        """The length of the first list that is not null, or None without one."""
+        name = self._names[column]
+        for file in self._files:
+            with pq.ParquetFile(file.path) as parquet:
+                for batch in parquet.iter_batches(batch_size=1024, columns=[name]):
+                    lengths = pc.drop_null(pc.list_value_length(batch.column(name)))
+                    if len(lengths):
+                        return int(lengths[0].as_py())
+        return None
+
+
+def _maxima(file: InputFile, name: str) -> Iterator[int]:
+    keys = dict(file.keys)
+    if name in keys:
+        if isinstance(keys[name], int):
+            yield int(keys[name])  # type: ignore[arg-type]
+        return
+    with pq.ParquetFile(file.path) as parquet:
+        metadata = parquet.metadata
+        for group in range(metadata.num_row_groups):
+            row_group = metadata.row_group(group)
+            chunks = (row_group.column(i) for i in range(row_group.num_columns))
+            statistics = next(chunk for chunk in chunks if chunk.path_in_schema == name).statistics
+            if statistics is not None and statistics.has_min_max:
+                value = statistics.max
+            else:
+                value = pc.max(parquet.read_row_group(group, columns=[name]).column(name)).as_py()
+            if value is not None:
+                yield int(value)

@@ -1,0 +1,41 @@
+"""Arrow types as the project sees them: dictionaries opened, numbers told from the rest."""
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import types as pat
+
+from jaxbatch.kernel import ColumnType
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a type is any of Arrow's lists."""
+    return pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind)
+
+
+def normalised(kind: pa.DataType) -> pa.DataType:
+    """The type with dictionary encoding, a matter of storage, taken off."""
+    return kind.value_type if pat.is_dictionary(kind) else kind
+
+
+def column_type(kind: pa.DataType) -> ColumnType:
+    """What a kernel may know of a stored type."""
+    name, depth, length = str(kind), 0, None
+    while is_list(kind):
+        depth += 1
+        length = kind.list_size if depth == 1 and pat.is_fixed_size_list(kind) else length
+        kind = normalised(kind.value_type)
+    eps = float(np.finfo(np.float64).eps)
+    if pat.is_floating(kind):
+        eps = float(np.finfo(kind.to_pandas_dtype()).eps)
+        return ColumnType("float", depth, length, eps, name)
+    if pat.is_decimal(kind):
+        return ColumnType("float", depth, length, eps, name)
+    if pat.is_integer(kind):
+        return ColumnType("int", depth, length, eps, name)
+    text = pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind)
+    return ColumnType("string" if text else "other", depth, length, eps, name)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type holds strings or bytes, which are worth a dictionary."""
+    return any(test(kind) for test in (pat.is_string, pat.is_large_string, pat.is_binary, pat.is_large_binary))

@@ -1,0 +1,76 @@
+"""Turning a pydantic error into one sentence about the user's TOML: which line, which key, what to write."""
+
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from jaxbatch.errors import JobError, nearest
+
+
+def line_of(text: str, keys: Sequence[str]) -> int | None:
+    """The line (from 1) on which the dotted ``keys`` are set in a TOML ``text``, or else their table's line.
+
+    Found by parsing ever longer beginnings of the text: the first that holds the key ends on its line.
+    """
+    lines = text.splitlines()
+    found = None
+    for depth in range(len(keys), 0, -1):
+        for number in range(1, len(lines) + 1):
+            try:
+                value: Any = tomllib.loads("\n".join(lines[:number]))
+            except tomllib.TOMLDecodeError:
+                continue
+            for key in keys[:depth]:
+                value = value.get(key) if isinstance(value, dict) else None
+            if value is not None:
+                found = number
+                break
+        if found is not None:
+            break
+    return found
+
+
+def place(origin: str, text: str, keys: Sequence[str]) -> str:
+    """``job.toml, line 7, key input.path`` — as much of it as can be told."""
+    line = line_of(text, keys) if text else None
+    where = f"{origin}, line {line}" if line else origin
+    return f"{where}, key '{'.'.join(keys)}'" if keys else where
+
+
+def explain(
+    error: ValidationError, *, origin: str, text: str, prefix: Sequence[str] = (), known: dict[str, Sequence[str]]
+) -> JobError:
+    """The first complaint of ``error`` as a :class:`JobError`.
+
+    ``known`` maps the dotted name of each table to its keys, for the nearest one to be named.
+    """
+    first = error.errors()[0]
+    keys = [*prefix, *(str(key) for key in first["loc"] if isinstance(key, str))]
+    table = ".".join(keys[:-1])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return JobError(
+            f"{place(origin, text, keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ())))
+        )
+    if first["type"] in ("missing", "missing_argument"):
+        where = place(origin, text, keys[:-1]) if len(keys) > 1 else origin
+        return JobError(f"{where}: the key '{'.'.join(keys)}' is missing.", f"Add {keys[-1]} = … there.")
+    while keys and not _is_key(keys, known):
+        keys.pop()  # pydantic appends the branch of a union it tried; that is no key of the user's
+    reason = first["msg"][0].lower() + first["msg"][1:]
+    given = first["input"]
+    return JobError(f"{place(origin, text, keys)}: {reason}, not {_toml(given)}.", "Correct the value.")
+
+
+def _is_key(keys: Sequence[str], known: dict[str, Sequence[str]]) -> bool:
+    table = ".".join(keys[:-1])
+    return table not in known or keys[-1] in known[table]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value)
