@@ -66,7 +66,11 @@ class Batch:
 
 
 def decode(
-    table: pa.Table, columns: Sequence[Column], names: Mapping[str, str], constants: Mapping[str, Any], precision: str,
+    table: pa.Table,
+    columns: Sequence[Column],
+    names: Mapping[str, str],
+    constants: Mapping[str, Any],
+    precision: str,
     drop_nulls: str | None = None,
 ) -> Batch:
     """Read a kernel's input columns off a table.
@@ -204,7 +208,9 @@ def _agree(
     return {name: np.where(unusable, 0, length) for name, length in dimensions.items()}
 
 
-def gather(batch: Batch, columns: Sequence[Column], rows: np.ndarray, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+def gather(
+    batch: Batch, columns: Sequence[Column], rows: np.ndarray, sizes: Mapping[str, int]
+) -> dict[str, np.ndarray]:
     """The arrays of a row function for some rows: every column padded to ``sizes``, and the true lengths."""
     arrays: dict[str, np.ndarray] = {}
     everything = len(rows) == batch.rows
@@ -255,9 +261,7 @@ def encode(
         missing = None if present.all() else ~present
         return pa.array(np.ascontiguousarray(values), kind, mask=missing)
     rows, trailing = len(values), [1] * len(column.shape)
-    sizes = [
-        np.where(present, lengths[size] if isinstance(size, str) else size, 0) for size in column.shape
-    ]
+    sizes = [np.where(present, lengths[size] if isinstance(size, str) else size, 0) for size in column.shape]
     inside = np.ones((rows, *trailing), bool)
     for level, size in enumerate(sizes):
         axis = [1, *trailing]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbatch.columns import STATUS, Column, Maybe, Status
-from jaxbatch.errors import JobError, JaxbatchError
+from jaxbatch.errors import JaxbatchError, JobError
 from jaxbatch.kernel import Kernel, dimensions
 
 BATCH_BYTES = 16 * 2**20

@@ -122,9 +122,7 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
 
 def outstanding(planned: Plan, there: Mapping[int, Receipt]) -> dict[int, list[int]]:
     """The parts that are still to be written, by shard."""
-    missing = {
-        shard.index: [part.index for part in shard.parts if part.index not in there] for shard in planned.shards
-    }
+    missing = {shard.index: [part.index for part in shard.parts if part.index not in there] for shard in planned.shards}
     return {shard: parts for shard, parts in missing.items() if parts}
 
 

@@ -116,9 +116,7 @@ def arguments(reference: str, folder: Path) -> list[inspect.Parameter]:
     return named
 
 
-def bind(
-    reference: str, folder: Path, columns: Container[str], constants: Mapping[str, Any]
-) -> BoundFunction:
+def bind(reference: str, folder: Path, columns: Container[str], constants: Mapping[str, Any]) -> BoundFunction:
     """Match a function's arguments with constants, columns and its own defaults, in that order.
 
     Raises:

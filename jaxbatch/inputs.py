@@ -93,7 +93,8 @@ def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
                 return BadFile(file.path, f"it has no column '{name}'")
             if schema.field(name).type != wanted:
                 return BadFile(
-                    file.path, f"column '{name}' is {schema.field(name).type}, in {opened.files[0].name} {wanted}"
+                    file.path,
+                    f"column '{name}' is {schema.field(name).type}, in {opened.files[0].name} {wanted}",
                 )
         return None
 
@@ -111,7 +112,8 @@ def refuse(bad: Sequence[BadFile]) -> InputError:
     named = "; ".join(f"{file.path}: {file.reason}" for file in bad)
     many = f"{len(bad)} input files cannot be used" if len(bad) > 1 else "An input file cannot be used"
     return InputError(
-        f"{many}: {named}.".replace("\n", " "), 'Mend or remove them, or leave them out: on_bad_file = "skip".'
+        f"{many}: {named}.".replace("\n", " "),
+        'Mend or remove them, or leave them out: on_bad_file = "skip".',
     )
 
 
@@ -149,7 +151,8 @@ def _list_files(job: Job) -> list[tuple[str, str]]:
     for path in job.input.paths:
         if _SCHEME.match(path):
             raise InputError(
-                f"[input] path: {path} is not on a local disk.", "This version reads local files and mounts only."
+                f"[input] path: {path} is not on a local disk.",
+                "This version reads local files and mounts only.",
             )
         for file, root in sorted(_walk(job.resolve(path))):
             listed.setdefault(os.path.realpath(file), (file, os.path.relpath(file, root)))

@@ -128,7 +128,10 @@ class Job(_Table):
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], variables: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+        cls,
+        path: str | os.PathLike[str],
+        variables: Mapping[str, str] | None = None,
+        overrides: Sequence[str] = (),
     ) -> "Job":
         """Read a job file.
 

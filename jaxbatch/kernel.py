@@ -108,7 +108,7 @@ class Source:
         if column not in self.types:
             raise InputError(
                 f"The input has no column '{column}'.",
-                f"{nearest(column, list(self.types))} Or map it: [input] columns = {{ {column} = \"…\" }}.",
+                f'{nearest(column, list(self.types))} Or map it: [input] columns = {{ {column} = "…" }}.',
             )
         found = self.types[column]
         if found.depth != depth or not found.numeric or (integer and found.kind != "int"):

@@ -71,7 +71,8 @@ class Output:
             orphans = [name for name, _ in self.store.list("data")]
             if any(name != part_name(_index(name), self.fingerprint) for name in orphans):
                 raise OutputError(
-                    f"{self.store.url} holds parts of another run: {orphans[0]}.", "Choose another, or --restart."
+                    f"{self.store.url} holds parts of another run: {orphans[0]}.",
+                    "Choose another, or --restart.",
                 ) from None
             return
         except ValueError:
@@ -98,7 +99,8 @@ class Output:
         foreign = [name for name in names if not _is_ours(name)]
         if foreign:
             raise OutputError(
-                f"{self.store.url} holds something else: {', '.join(sorted(foreign)[:3])}.", "Remove it by hand."
+                f"{self.store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
+                "Remove it by hand.",
             )
         for name in sorted(names, key=lambda name: (name != SUCCESS, name.startswith("data/"), name == PLAN)):
             self.store.delete(name)

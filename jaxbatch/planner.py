@@ -119,7 +119,8 @@ def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
     shards = cut(groups if limit is None else limited(groups, limit), job.output.rows_per_part)
     limit_width = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))
     programs = _programs(
-        kernel, compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=limit_width)
+        kernel,
+        compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=limit_width),
     )
     identity = _identity(job, opened, keep, limit, device, digest, programs)
     return Plan(

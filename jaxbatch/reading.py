@@ -13,9 +13,7 @@ from jaxbatch.shards import RowGroup
 class Rows:
     """A forward reader over the rows of some row groups, across files."""
 
-    def __init__(
-        self, files: Sequence[InputFile], row_groups: Sequence[RowGroup], schema: pa.Schema, batch_rows: int
-    ):
+    def __init__(self, files: Sequence[InputFile], row_groups: Sequence[RowGroup], schema: pa.Schema, batch_rows: int):
         self._schema = schema
         self._batches = _batches(files, row_groups, schema, batch_rows)
         self._left: list[pa.Table] = []

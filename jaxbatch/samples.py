@@ -56,7 +56,7 @@ def f(x):
     return {"wave": jnp.sin(3 * x), "decay": jnp.exp(-x)}
 '''
 
-_JOB = '''kernel = "{kernel}"
+_JOB = """kernel = "{kernel}"
 
 [params]
 {params}
@@ -66,7 +66,7 @@ path = "tasks.parquet"
 
 [output]
 path = "results/{{name}}"
-'''
+"""
 
 SAMPLES = {
     "apply": Sample(_JOB.format(kernel="apply", params='function = "functions.py:f"'), _RESULTS, _points),

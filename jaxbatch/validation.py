@@ -40,7 +40,12 @@ def place(origin: str, text: str, keys: Sequence[str]) -> str:
 
 
 def explain(
-    error: ValidationError, *, origin: str, text: str, prefix: Sequence[str] = (), known: dict[str, Sequence[str]]
+    error: ValidationError,
+    *,
+    origin: str,
+    text: str,
+    prefix: Sequence[str] = (),
+    known: dict[str, Sequence[str]],
 ) -> JobError:
     """The first complaint of ``error`` as a :class:`JobError`.
 
@@ -50,9 +55,7 @@ def explain(
     keys = [*prefix, *(str(key) for key in first["loc"] if isinstance(key, str))]
     table = ".".join(keys[:-1])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return JobError(
-            f"{place(origin, text, keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ())))
-        )
+        return JobError(f"{place(origin, text, keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ()))))
     if first["type"] in ("missing", "missing_argument"):
         where = place(origin, text, keys[:-1]) if len(keys) > 1 else origin
         return JobError(f"{where}: the key '{'.'.join(keys)}' is missing.", f"Add {keys[-1]} = … there.")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch import __version__, batches, compiled, kernels, outputs, parts
-from jaxbatch.columns import STATUS, Status
+from jaxbatch.columns import Status
 from jaxbatch.errors import ClusterError
 from jaxbatch.fingerprint import program_digest
 from jaxbatch.parts import Receipt
@@ -127,7 +127,12 @@ class Worker:
         kernel, precision = self.kernel, self.plan.job.compute.precision
         with outcome.stage("decode"):
             batch = batches.decode(
-                table, kernel.inputs, self.plan.names, self.plan.source.constants, precision, kernel.drop_nulls
+                table,
+                kernel.inputs,
+                self.plan.names,
+                self.plan.source.constants,
+                precision,
+                kernel.drop_nulls,
             )
             groups = list(self._groups(batch))
         status = batch.status.copy()

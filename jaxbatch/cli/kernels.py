@@ -25,7 +25,7 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
             print_json({"kernels": found})
         else:
             click.echo(table(found.items(), indent=""))
-            click.echo("\njaxbatch kernels NAME shows one of them; a kernel of your own is \"file.py:Class\".")
+            click.echo('\njaxbatch kernels NAME shows one of them; a kernel of your own is "file.py:Class".')
         return
     described = _describe(name)
     if as_json:

@@ -34,5 +34,8 @@ def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...]) 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), metavar="ROWS", help="Only the first so many rows; an identity of its own."
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Only the first so many rows; an identity of its own.",
 )

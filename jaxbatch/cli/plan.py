@@ -14,7 +14,12 @@ from jaxbatch.cli.output import print_json, table
 @json_option
 @debug_option
 def command(
-    job: str, variables: tuple[str, ...], overrides: tuple[str, ...], limit: int | None, as_json: bool, debug: bool
+    job: str,
+    variables: tuple[str, ...],
+    overrides: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+    debug: bool,
 ) -> None:
     """Check everything about a job and run nothing."""
     del debug

@@ -62,7 +62,11 @@ def _bar() -> Iterator[Callable[[Any], None]]:
         def update(progress: Any) -> None:
             rate = (progress.rows_done - progress.rows_skipped) / max(time.monotonic() - started, 1e-9)
             bar.update(
-                task, total=progress.rows, completed=progress.rows_done, rate=rate, failed=progress.failed_rows
+                task,
+                total=progress.rows,
+                completed=progress.rows_done,
+                rate=rate,
+                failed=progress.failed_rows,
             )
 
         yield update

@@ -62,7 +62,7 @@ def command(
     sys.exit(summary.exit_code)
 
 
-def describe(summary: "driver.Summary") -> str:  # noqa: F821
+def describe(summary: "driver.Summary") -> str:
     """The closing summary for a person."""
     if summary.parts_done == 0 and summary.parts_skipped == summary.parts:
         done = "nothing to do: all parts were there"
@@ -72,7 +72,10 @@ def describe(summary: "driver.Summary") -> str:  # noqa: F821
     stages = ", ".join(f"{name} {spent:.2f}" for name, spent in summary.stages.items())
     rows = [
         ("rows", f"{summary.rows:,} ({statuses})"),
-        ("parts", f"{summary.parts_done} written, {summary.parts_skipped} already there, {summary.parts_failed} failed"),
+        (
+            "parts",
+            f"{summary.parts_done} written, {summary.parts_skipped} already there, {summary.parts_failed} failed",
+        ),
         ("time", done),
         *([("stages", f"{stages} (seconds, summed over shards)")] if stages else []),
         ("output", f"{summary.output}/data"),
@@ -80,7 +83,7 @@ def describe(summary: "driver.Summary") -> str:  # noqa: F821
     return table(rows, indent="")
 
 
-def why(summary: "driver.Summary", job: str) -> str:  # noqa: F821
+def why(summary: "driver.Summary", job: str) -> str:
     """Why the exit code is not zero, and what to do."""
     if summary.exit_code == ExitCode.PARTS_FAILED:
         first = summary.failures[0]

@@ -38,7 +38,7 @@ def builtin(name: str, job: Job | None = None) -> type[Kernel]:
     """The built-in kernel of this name."""
     if name not in names():
         what = f"there is no kernel '{name}'."
-        hint = f"{nearest(name, names())} A kernel of your own is \"file.py:Class\"."
+        hint = f'{nearest(name, names())} A kernel of your own is "file.py:Class".'
         raise job.error(("kernel",), what, hint) if job else JobError(what[0].upper() + what[1:], hint)
     module = importlib.import_module(f"{__name__}.{name}")
     return next(

@@ -53,8 +53,16 @@ class _BoundApply(Kernel):
 
 
 def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruct]) -> Mapping[str, Any]:
+    names: list[str] = []  # in the function's own order, which abstract evaluation does not keep
+
+    def traced(values: Mapping[str, Any]) -> dict[str, Any]:
+        results = _named(function(values))
+        names[:] = results
+        return results
+
     try:
-        return jax.eval_shape(lambda values: _named(function(values)), structs)
+        results = jax.eval_shape(traced, structs)
+        return {name: results[name] for name in names}
     except JobError:
         raise
     except Exception as error:

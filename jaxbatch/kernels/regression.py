@@ -47,7 +47,13 @@ class Regression(Kernel):
 
     def bind(self, source: Source) -> Kernel:
         """See :meth:`Kernel.bind`."""
-        for name, low in (("ridge", 0.0), ("max_steps", 1), ("patience", 1), ("tolerance", 0.0), ("reset", 0.0)):
+        for name, low in (
+            ("ridge", 0.0),
+            ("max_steps", 1),
+            ("patience", 1),
+            ("tolerance", 0.0),
+            ("reset", 0.0),
+        ):
             if not getattr(self, name) >= low:
                 raise JobError(f"[params] {name} is {getattr(self, name)}.", f"Give at least {low}.")
         if self.learning_rate != "auto" and not self.learning_rate > 0:
@@ -117,9 +123,7 @@ class _BoundRegression(Kernel):
         if params.features is not None:
             X = jnp.stack([features[name] for name in params.features], axis=1)
             p = jnp.asarray(len(params.features))
-        problem = least_squares.design(
-            X.astype("float64"), y.astype("float64"), n, p, intercept=params.intercept
-        )
+        problem = least_squares.design(X.astype("float64"), y.astype("float64"), n, p, intercept=params.intercept)
         method = params.method if params.method in ("cholesky", "svd") else "qr"
         fit = least_squares.solve(problem, method=method, ridge=params.ridge, eps=self.eps)
         deficient = fit.rank < problem.p

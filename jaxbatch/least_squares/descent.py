@@ -64,9 +64,7 @@ def descend(
         gradient = hessian @ state.b.astype(hessian.dtype) - moment
         b = (state.b - rate * gradient).astype(dtype)
         moved = jnp.linalg.norm(b - state.b)
-        count = jnp.where(
-            moved < stop.tolerance, state.count + 1, jnp.where(moved > stop.reset, 0, state.count)
-        )
+        count = jnp.where(moved < stop.tolerance, state.count + 1, jnp.where(moved > stop.reset, 0, state.count))
         return State(b, count, state.steps + 1)
 
     zero = jnp.zeros((), jnp.int32)

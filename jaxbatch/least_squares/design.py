@@ -33,7 +33,12 @@ class Design(NamedTuple):
 
 
 def design(
-    X: Float[Array, "n k"], y: Float[Array, " n"], rows: Int[Array, ""], columns: Int[Array, ""], *, intercept: bool
+    X: Float[Array, "n k"],
+    y: Float[Array, " n"],
+    rows: Int[Array, ""],
+    columns: Int[Array, ""],
+    *,
+    intercept: bool,
 ) -> Design:
     """The design of ``rows`` observations in ``columns`` features, of which ``X`` and ``y`` are padded copies."""
     observed = jnp.arange(X.shape[0]) < rows

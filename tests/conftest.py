@@ -1,0 +1,99 @@
+"""Fixtures that every test may use. Array annotations are checked at run time in the numerical packages."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from jaxtyping import install_import_hook
+
+from jaxbatch import environment
+
+environment.prepare(platforms="cpu")
+install_import_hook(["jaxbatch.series", "jaxbatch.least_squares"], "beartype.beartype")
+
+
+class Bench:
+    """A folder with one job in it: write tasks, run the job in this process, read the results."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def tasks(self, columns: "Mapping[str, Any] | pa.Table", name: str = "tasks.parquet", **options: Any) -> Path:
+        """Write a Parquet file."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = columns if isinstance(columns, pa.Table) else pa.table(dict(columns))
+        pq.write_table(table, path, **options)
+        return path
+
+    def file(self, name: str, text: str) -> Path:
+        """Write a text file."""
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def job(self, text: str, name: str = "job.toml", *overrides: str) -> Any:
+        """The job of a TOML text; [input] and [output] are added where it has none."""
+        from jaxbatch import Job
+
+        if "[input]" not in text:
+            text += '\n[input]\npath = "tasks.parquet"\n'
+        if "[output]" not in text:
+            text += '\n[output]\npath = "results"\n'
+        return Job.load(self.file(name, text), overrides=overrides)
+
+    def run(self, text: str, *overrides: str, **options: Any) -> Any:
+        """Run a job in this process, on the local engine unless told otherwise: its ``Summary``."""
+        from jaxbatch import driver
+
+        return driver.run(self.job(text, "job.toml", *overrides), **{"engine": "local", "workers": 2, **options})
+
+    def rows(self, text: str, *overrides: str, **options: Any) -> list[dict[str, Any]]:
+        """Run a job anew and read its output's rows."""
+        summary = self.run(text, *overrides, **{"restart": True, **options})
+        return self.output(summary).to_pylist()
+
+    def output(self, summary: Any) -> pa.Table:
+        """The output of a run, parts in order."""
+        files = sorted((Path(summary.output) / "data").glob("part-*.parquet"))
+        return pa.concat_tables([pq.read_table(file) for file in files])
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def command(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run ``jaxbatch`` as a user would, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "jaxbatch", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        **options,
+    )
+
+
+@pytest.fixture
+def jaxbatch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The ``jaxbatch`` command, run in the test's folder."""
+    return lambda *arguments, **options: command(*arguments, cwd=tmp_path, **options)
+
+
+@pytest.fixture
+def jaxbatch_json(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """The JSON object that ``jaxbatch … --json`` prints."""
+
+    def run(*arguments: object, **options: Any) -> dict[str, Any]:
+        finished = command(*arguments, "--json", cwd=tmp_path, **options)
+        return json.loads(finished.stdout)
+
+    return run
