@@ -1,5 +1,8 @@
 """Arrow columns ↔ padded arrays: what goes into a row function and what comes out of it."""
 
+# pyarrow.compute makes its functions at import, where no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +27,7 @@ class Lists:
     lengths: tuple[np.ndarray, ...]
     nulls: np.ndarray
     regular: np.ndarray
-    """Per row: whether all inner lists are equally long."""
+    """Per row: whether all inner lists are equally long, nulls aside. A row where they are not has no values."""
 
     @property
     def starts(self) -> np.ndarray:
@@ -96,8 +99,8 @@ def decode(
         array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
         null |= np.asarray(array.is_null())
         if column.dtype == "string":
-            decoded[column.name] = _choices(array, column.choices)
-            invalid |= decoded[column.name] < 0
+            decoded[column.name] = choice = _choices(array, column.choices)
+            invalid |= choice < 0
         elif column.shape:
             decoded[column.name] = _lists(array, len(column.shape), dtype)
         else:
@@ -139,12 +142,27 @@ def _lists(array: pa.Array, depth: int, dtype: str) -> Lists:
         return Lists(_numbers(inner, dtype), (lengths,), nulls, np.ones(len(lengths), bool))
     assert is_list(inner.type)
     widths = _numbers(pc.list_value_length(inner), "int64")
+    missing = nulls
     values = inner.flatten()
-    nulls = nulls | (_sums(np.asarray(values.is_null()), widths) > 0)
-    starts = np.cumsum(lengths) - lengths
-    first = np.where(lengths > 0, np.append(widths, 0)[np.minimum(starts, len(widths))], 0)
-    regular = _sums(widths != np.repeat(first, lengths), lengths) == 0
-    return Lists(_numbers(values, dtype), (lengths, first), nulls, regular)
+    nulls = missing | (_sums(np.asarray(values.is_null()), widths) > 0)
+    first = _first(widths, ~missing, lengths)
+    regular = _sums((widths != np.repeat(first, lengths)) & ~missing, lengths) == 0
+    numbers = _numbers(values, dtype)
+    if missing.any() or not regular.all():
+        # Every entry of a row is made equally long: zeros for a missing one, none at all in an irregular row.
+        first = np.where(regular, first, 0)
+        filled = np.zeros(int((lengths * first).sum()), numbers.dtype)
+        filled[np.repeat(~missing, np.repeat(first, lengths))] = numbers[np.repeat(np.repeat(regular, lengths), widths)]
+        numbers = filled
+    return Lists(numbers, (lengths, first), nulls, regular)
+
+
+def _first(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The first given value of each stretch of ``values``, 0 where there is none."""
+    places = np.append(np.flatnonzero(given), len(values))
+    ends = np.cumsum(lengths)
+    place = places[np.searchsorted(places, ends - lengths)]
+    return np.where(place < ends, np.append(values, 0)[place], 0)
 
 
 def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:

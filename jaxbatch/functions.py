@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +35,8 @@ def resolve(reference: str, folder: Path) -> Any:
     for attribute in name.split("."):
         if not hasattr(found, attribute):
             names = [n for n in vars(module) if not n.startswith("_")]
-            raise JobError(f"'{reference}': {target} has no '{name}'.", nearest(name, names[:12]))
+            hint = nearest(name, get_close_matches(name, names) or names[:12])
+            raise JobError(f"'{reference}': {target} has no '{name}'.", hint)
         found = getattr(found, attribute)
     return found
 
@@ -42,7 +44,7 @@ def resolve(reference: str, folder: Path) -> Any:
 def _import(target: str, reference: str) -> ModuleType:
     try:
         return importlib.import_module(target)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(reference, error) from error
 
 
@@ -62,13 +64,13 @@ def _load_file(path: Path, reference: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _failed(reference, error) from error
     return module
 
 
-def _failed(reference: str, error: Exception) -> JobError:
+def _failed(reference: str, error: BaseException) -> JobError:
     return JobError(
         f"'{reference}' does not import: {type(error).__name__}: {error}".splitlines()[0],
         "Check the name, and that the module is installed or lies in the job's folder.",

@@ -125,7 +125,7 @@ def check_apart(job: Job, files: Sequence[InputFile]) -> None:
     """
     output = os.path.realpath(job.resolve(job.output.path))
     for path in job.input.paths:
-        folder = os.path.realpath(_fixed_prefix(job.resolve(path)))
+        folder = os.path.realpath(job.resolve(_fixed_prefix(path)))
         if os.path.isdir(folder) and _lies_in(output, folder) and _covers(path):
             raise InputError(f"[output] path: {output} lies in the input folder {folder}.", _APART)
     for file in files:
@@ -142,7 +142,7 @@ def _lies_in(path: str, folder: str) -> bool:
 
 def _covers(path: str) -> bool:
     """Whether an input path lays claim to its folder: ``*.parquet`` beside the job does not."""
-    return not glob.has_magic(path) or os.path.dirname(path) != ""
+    return not glob.has_magic(path) or os.path.dirname(os.path.normpath(path)) != ""
 
 
 def _list_files(job: Job) -> list[tuple[str, str]]:
@@ -154,23 +154,27 @@ def _list_files(job: Job) -> list[tuple[str, str]]:
                 f"[input] path: {path} is not on a local disk.",
                 "This version reads local files and mounts only.",
             )
-        for file, root in sorted(_walk(job.resolve(path))):
+        for file, root in sorted(_walk(job, path)):
             listed.setdefault(os.path.realpath(file), (file, os.path.relpath(file, root)))
     return list(listed.values())
 
 
-def _walk(path: str) -> Iterator[tuple[str, str]]:
+def _walk(job: Job, given: str) -> Iterator[tuple[str, str]]:
+    path = job.resolve(given)
     if os.path.isdir(path):
         yield from ((file, path) for file in _walk_folder(path))
     elif os.path.isfile(path):
         yield path, os.path.dirname(path)
-    elif glob.has_magic(path):
-        root = _fixed_prefix(path)
-        for match in glob.iglob(path, recursive=True):
+    elif glob.has_magic(given):
+        root = job.resolve(_fixed_prefix(given))
+        named = Path(given).parts
+        pattern = os.path.normpath(os.path.join(glob.escape(str(job.folder)), given))  # the folder is no pattern
+        for match in glob.iglob(pattern, recursive=True):
+            if any(_hidden(part) and part not in named for part in Path(os.path.relpath(match, root)).parts):
+                continue
             if os.path.isdir(match):
-                if not _hidden(os.path.basename(match)):
-                    yield from ((file, root) for file in _walk_folder(match))
-            elif not _hidden(os.path.basename(match)):
+                yield from ((file, root) for file in _walk_folder(match))
+            else:
                 yield match, root
 
 
@@ -209,15 +213,26 @@ def _read_footer(path: str, name: str) -> "tuple[InputFile, pa.Schema] | BadFile
     if duplicates:
         return BadFile(path, f"it has the column '{duplicates[0]}' twice")
     for field in schema:
-        if isinstance(field.type, pa.ExtensionType) or b"ARROW:extension:name" in (field.metadata or {}):
+        if _is_extension(field):
             return BadFile(path, f"column '{field.name}' has an extension type, which is refused")
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     keys = tuple(_keys(name))
-    clash = [key for key, _ in keys if key in schema.names]
+    names = [key for key, _ in keys]
+    clash = [key for key in names if key in schema.names]
     if clash:
         return BadFile(path, f"column '{clash[0]}' is both in the file and in its path")
+    if len(set(names)) < len(names):
+        return BadFile(path, "its path has the same key twice")
     data_bytes = sum(group.total_byte_size for group in groups)
     return InputFile(path, name, size, digest, data_bytes, tuple(group.num_rows for group in groups), keys), schema
+
+
+def _is_extension(field: pa.Field) -> bool:
+    """Whether a column or anything inside it has an extension type, one that is registered here or not."""
+    kind = normalised(field.type)
+    inner = (kind.field(i) for i in range(kind.num_fields))
+    named = b"ARROW:extension:name" in (field.metadata or {})
+    return named or isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, inner))
 
 
 def _schema(schema: pa.Schema) -> pa.Schema:

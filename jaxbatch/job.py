@@ -4,6 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,7 +124,12 @@ class Job(_Table):
     def invalid_params(self, error: ValidationError, known: Sequence[str]) -> JobError:
         """The complaint of a kernel's own model about ``[params]``."""
         return validation.explain(
-            error, origin=self._origin, text=self._text, prefix=("params",), known={"params": known}
+            error,
+            origin=self._origin,
+            text=self._text,
+            data={"params": self.params},
+            prefix=("params",),
+            known={"params": known},
         )
 
     @classmethod
@@ -162,7 +168,7 @@ class Job(_Table):
         try:
             job = cls.model_validate_json(pydantic_core.to_json(filled))
         except ValidationError as error:
-            raise validation.explain(error, origin=str(file), text=text, known=_known_keys(cls)) from None
+            raise validation.explain(error, origin=str(file), text=text, data=filled, known=_known_keys(cls)) from None
         job._folder = file.resolve().parent
         job._origin = str(file)
         job._text = text
@@ -178,12 +184,13 @@ def _known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Sequence[
 
 
 def _parse_override(override: str) -> dict[str, Any]:
+    remedy = "Write --set table.key=VALUE with a TOML value; strings in quotes."
+    if "=" not in override:
+        raise UsageError(f"--set {override}: there is no '='.", remedy)
     try:
         return tomllib.loads(override)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"--set {override}: {error}.", "Write --set table.key=VALUE with a TOML value; strings in quotes."
-        ) from None
+        raise UsageError(f"--set {override}: {error}.", remedy) from None
 
 
 def _merge(raw: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -200,6 +207,8 @@ def _fill_variables(raw: dict[str, Any], variables: dict[str, str], *, origin: s
             return {key: fill(item, (*keys, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [fill(item, keys) for item in value]
+        if isinstance(value, date | time):
+            raise JobError(f"{validation.place(origin, text, keys)}: a date or time.", "Write it in quotes.")
         if not isinstance(value, str):
             return value
 
@@ -218,8 +227,6 @@ def _fill_variables(raw: dict[str, Any], variables: dict[str, str], *, origin: s
 
         return _REFERENCE.sub(replace, value)
 
-    if isinstance(raw["name"], str):
-        raw = {**raw, "name": fill(raw["name"], ("name",))}
-        variables["name"] = raw["name"]
-        return {key: value if key == "name" else fill(value, (key,)) for key, value in raw.items()}
-    return fill(raw, ())
+    name = fill(raw["name"], ("name",))
+    variables["name"] = str(name)
+    return {key: name if key == "name" else fill(value, (key,)) for key, value in raw.items()}

@@ -164,7 +164,7 @@ class Output:
             )
         wanted = {receipt.name for receipt in receipts.values()}
         for name, _ in list(self.store.list("data")):
-            if name not in wanted:
+            if is_part_name(name) and name not in wanted:
                 self.store.delete(name)
         self.store.sweep()
         parts = [

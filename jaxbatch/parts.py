@@ -57,7 +57,11 @@ def encode(
     sink = io.BytesIO()
     texts = [field.name for field in table.schema if is_text(field.type)]
     with pq.ParquetWriter(
-        sink, table.schema, compression=compression, use_dictionary=texts or False, write_page_checksum=True
+        sink,
+        table.schema,
+        compression=compression,
+        use_dictionary=texts or False,  # pyright: ignore[reportArgumentType]
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(table.combine_chunks(), row_group_size=max(table.num_rows, 1))
         with sink.getbuffer() as pages:

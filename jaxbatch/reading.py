@@ -1,5 +1,8 @@
 """Row groups to tables: the rows of a shard, in order, so many at a time."""
 
+# pyarrow.compute makes its functions at import, where no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa

@@ -6,6 +6,7 @@ Everything above asks these six questions and no others, so an object store need
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -95,7 +96,8 @@ class LocalStore:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     yield from self.list(name)
-                else:
+                    continue
+                with suppress(FileNotFoundError):  # another process's temporary file, gone by now
                     yield name, entry.stat(follow_symlinks=False).st_size
 
     def delete(self, name: str) -> None:

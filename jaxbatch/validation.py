@@ -1,7 +1,7 @@
 """Turning a pydantic error into one sentence about the user's TOML: which line, which key, what to write."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -44,14 +44,16 @@ def explain(
     *,
     origin: str,
     text: str,
+    data: Mapping[str, Any],
     prefix: Sequence[str] = (),
     known: dict[str, Sequence[str]],
 ) -> JobError:
     """The first complaint of ``error`` as a :class:`JobError`.
 
-    ``known`` maps the dotted name of each table to its keys, for the nearest one to be named.
+    ``data`` is what was validated, ``known`` maps the dotted name of each table to its keys, for the nearest
+    one to be named.
     """
-    first = error.errors()[0]
+    first, *others = error.errors()
     keys = [*prefix, *(str(key) for key in first["loc"] if isinstance(key, str))]
     table = ".".join(keys[:-1])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -59,16 +61,20 @@ def explain(
     if first["type"] in ("missing", "missing_argument"):
         where = place(origin, text, keys[:-1]) if len(keys) > 1 else origin
         return JobError(f"{where}: the key '{'.'.join(keys)}' is missing.", f"Add {keys[-1]} = … there.")
-    while keys and not _is_key(keys, known):
+    while keys and not _holds(data, keys):
         keys.pop()  # pydantic appends the branch of a union it tried; that is no key of the user's
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    given = first["input"]
-    return JobError(f"{place(origin, text, keys)}: {reason}, not {_toml(given)}.", "Correct the value.")
+    depth = len(keys) - len(prefix)
+    branches = [first, *(other for other in others if other["loc"][:depth] == first["loc"][:depth])]
+    reason = " or ".join(dict.fromkeys(branch["msg"][0].lower() + branch["msg"][1:] for branch in branches))
+    return JobError(f"{place(origin, text, keys)}: {reason}, not {_toml(first['input'])}.", "Correct the value.")
 
 
-def _is_key(keys: Sequence[str], known: dict[str, Sequence[str]]) -> bool:
-    table = ".".join(keys[:-1])
-    return table not in known or keys[-1] in known[table]
+def _holds(data: Any, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if not (isinstance(data, Mapping) and key in data):
+            return False
+        data = data[key]
+    return True
 
 
 def _toml(value: Any) -> str:

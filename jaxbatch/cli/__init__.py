@@ -4,6 +4,7 @@ Nothing here imports JAX or Ray before a command needs it.
 """
 
 import importlib
+import os
 import signal
 import sys
 from typing import Any
@@ -83,4 +84,7 @@ def _fail(error: JaxbatchError, arguments: list[str]) -> None:
         from jaxbatch.cli.output import print_json
 
         print_json({"exit_code": int(error.exit_code), "error": error.what, "remedy": error.remedy})
+    if isinstance(error, Interrupted):
+        sys.stdout.flush()
+        os._exit(int(error.exit_code))  # threads may be inside a kernel, which must not hold up the end
     sys.exit(int(error.exit_code))

@@ -1,7 +1,10 @@
 """``jaxbatch kernels``."""
 
+import ast
 import dataclasses
 import inspect
+import itertools
+import textwrap
 from typing import Any
 
 import click
@@ -61,15 +64,10 @@ def _default(field: "dataclasses.Field[Any]") -> str:
 
 def _field_texts(kernel: type) -> dict[str, str]:
     """The docstring under each field, which Python itself does not keep."""
-    import ast
-    import textwrap
-
-    body = ast.parse(textwrap.dedent(inspect.getsource(kernel))).body[0].body  # type: ignore[attr-defined]
-    return {
-        field.target.id: " ".join(text.value.value.split())
-        for field, text in zip(body, body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-    }
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kernel))).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {}
+    for field, below in itertools.pairwise(definition.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            texts[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
+    return texts

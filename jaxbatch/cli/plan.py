@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
-from jaxbatch.cli.output import print_json, table
+from jaxbatch.cli.output import print_json, stdout_kept_clean, table
 
 
 @click.command("plan")
@@ -26,7 +26,8 @@ def command(
     loaded = load_job(job, variables, overrides)
     from jaxbatch import driver
 
-    described = driver.preview(loaded, limit=limit)
+    with stdout_kept_clean():
+        described = driver.preview(loaded, limit=limit)
     if as_json:
         print_json(described)
     else:

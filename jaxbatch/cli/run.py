@@ -2,13 +2,17 @@
 
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
-from jaxbatch.cli.output import print_json, table
+from jaxbatch.cli.output import print_json, stdout_kept_clean, table
 from jaxbatch.cli.progress import shown
 from jaxbatch.errors import ExitCode
+
+if TYPE_CHECKING:
+    from jaxbatch.driver import Summary
 
 
 @click.command("run")
@@ -41,7 +45,7 @@ def command(
 
     if engine == "local" and address:
         raise click.UsageError("--engine local takes no --address.")
-    with shown(quiet) as progress:
+    with stdout_kept_clean(), shown(quiet) as progress:
         summary = driver.run(
             loaded,
             engine=engine,  # type: ignore[arg-type]
@@ -62,7 +66,7 @@ def command(
     sys.exit(summary.exit_code)
 
 
-def describe(summary: "driver.Summary") -> str:
+def describe(summary: "Summary") -> str:
     """The closing summary for a person."""
     if summary.parts_done == 0 and summary.parts_skipped == summary.parts:
         done = "nothing to do: all parts were there"
@@ -83,7 +87,7 @@ def describe(summary: "driver.Summary") -> str:
     return table(rows, indent="")
 
 
-def why(summary: "driver.Summary", job: str) -> str:
+def why(summary: "Summary", job: str) -> str:
     """Why the exit code is not zero, and what to do."""
     if summary.exit_code == ExitCode.PARTS_FAILED:
         first = summary.failures[0]

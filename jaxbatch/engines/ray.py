@@ -96,8 +96,8 @@ class RayEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         if not self._gpus:
             return "cpu"
-        probe = ray.remote(max_retries=0, **self._resources())(_device_kind)
-        return ray.get(probe.remote())
+        remote: Any = ray.remote(max_retries=0, **self._resources())
+        return str(ray.get(remote(_device_kind).remote()))
 
     @property
     def workers(self) -> int:
@@ -126,7 +126,7 @@ class RayEngine:
         slot = next(slot for slot in slots if reference in slot.calls)
         call = slot.calls[reference]
         try:
-            answer = ray.get(reference)
+            answer: Any = ray.get(reference)
         except ray.exceptions.RayActorError as error:
             if not slot.started:
                 # It would fail for every shard alike, so the run ends instead of trying each.
@@ -192,8 +192,9 @@ class RayEngine:
         }
 
     def _start(self, shared: Any) -> _Slot:
-        actor = ray.remote(max_restarts=0, max_task_retries=0, max_concurrency=SLOTS, **self._resources())(_Actor)
-        handle = actor.remote(shared)
+        options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": SLOTS}
+        remote: Any = ray.remote(**options, **self._resources())
+        handle = remote(_Actor).remote(shared)
         return _Slot(handle, {handle.started.remote(): _Call(None, [], time.monotonic())})
 
     def _replace(self, slot: _Slot, shared: Any) -> _Slot:

@@ -60,7 +60,7 @@ class Derivatives(Kernel):
         arguments = tuple(argument(name, source) for name in first.columns)
         dtype = jnp.dtype(source.precision)
         fixed = {name: _as_number(first.constants[name], name, dtype) for name in wrt if name in first.constants}
-        shapes = {column.name: column.shape for column in arguments} | {n: v.shape for n, v in fixed.items()}
+        shapes = {column.name: column.sized({}) for column in arguments} | {n: v.shape for n, v in fixed.items()}
         one_number = wrt[0] if len(wrt) == 1 and shapes[wrt[0]] == () and self.partials is None else None
         paths = self._paths(wrt, first.arguments, shapes)
         per_row = () if ORDER in first.arguments or not source.has(ORDER) else (Column(ORDER, "int"),)
@@ -101,7 +101,8 @@ class Derivatives(Kernel):
             if len(set(paths)) < len(paths):
                 raise JobError("[params] partials names a derivative twice.", "Name each once.")
             return paths
-        if (len(wrt) > 1 or shapes[wrt[0]]) and self.order > 2:
+        one_number = len(wrt) == 1 and not shapes[next(iter(wrt))]
+        if self.order > 2 and not one_number:
             raise JobError(
                 f"[params] order = {self.order} with {len(wrt)} differentiated arguments: all derivatives "
                 "are given up to order 2.",

@@ -22,6 +22,8 @@ class Regression(Kernel):
     list column per name in ``features``; and ``y``, a list as long.
     """
 
+    wide = True
+
     features: list[str] | None = None
     """List columns that are the features, instead of the one column X."""
     intercept: bool = True

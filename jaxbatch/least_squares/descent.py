@@ -53,21 +53,21 @@ def descend(
 
     class State(NamedTuple):
         b: Array
-        count: Array
+        still: Array
         steps: Array
 
     def running(state: State) -> Array:
-        unfinished = (state.count < stop.patience) & (state.steps < stop.max_steps)
+        unfinished = (state.still < stop.patience) & (state.steps < stop.max_steps)
         return unfinished & jnp.all(jnp.isfinite(state.b))
 
     def step(state: State) -> State:
         gradient = hessian @ state.b.astype(hessian.dtype) - moment
         b = (state.b - rate * gradient).astype(dtype)
         moved = jnp.linalg.norm(b - state.b)
-        count = jnp.where(moved < stop.tolerance, state.count + 1, jnp.where(moved > stop.reset, 0, state.count))
-        return State(b, count, state.steps + 1)
+        still = jnp.where(moved < stop.tolerance, state.still + 1, jnp.where(moved > stop.reset, 0, state.still))
+        return State(b, still, state.steps + 1)
 
     zero = jnp.zeros((), jnp.int32)
     start = State(jnp.where(problem.terms, initial, 0.0).astype(dtype), zero, zero)
     final = jax.lax.while_loop(running, step, start)
-    return Descent(final.b.astype(problem.matrix.dtype), final.steps, final.count >= stop.patience)
+    return Descent(final.b.astype(problem.matrix.dtype), final.steps, final.still >= stop.patience)

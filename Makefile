@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` and `make test`. Everything happens in .venv.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench clean
+
+RECENT := import sys; sys.exit(not (3, 11) <= sys.version_info)
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  $$python -c '$(RECENT)' 2>/dev/null && { echo $$python; break; }; done)
+BIN := .venv/bin
+
+help:
+	@echo "make demo    make .venv and sample tasks, run every job in jobs/, show the results"
+	@echo "make test    make .venv if missing, run the whole test suite"
+	@echo "make lint    formatting, lint, layering and types"
+	@echo "make bench   measure side by side with other ways; one table each"
+	@echo "make clean   remove what the above made"
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "jaxbatch needs Python 3.11 or later: make PYTHON=/path/to/python3"; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: .venv/installed
+	$(BIN)/python jobs/demo.py
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright --warnings
+
+bench: .venv/installed
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf jobs/tasks jobs/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

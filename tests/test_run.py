@@ -1,0 +1,154 @@
+"""Rows out are rows in, whatever the shape of the input; a bad row is a status and touches no other."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.special import ndtr
+
+BATCH = 64
+JOB = f"""
+kernel = "derivatives"
+[params]
+function = "jax.numpy:sin"
+[input]
+path = "tasks"
+[output]
+path = "results"
+rows_per_part = 100
+[compute]
+batch_rows = {BATCH}
+"""
+
+
+def layouts() -> dict[str, tuple[list[int], int]]:
+    """Rows of each file, and rows per row group."""
+    one_file = {f"{rows} rows": ([rows], 1000) for rows in (0, 1, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH, 999)}
+    return one_file | {
+        "many files of different sizes": ([5, 0, 200, 1, 64, 63, 100, 101, 0, 7], 1000),
+        "many row groups": ([500], 3),
+        "row groups larger than a part": ([1000, 30, 250], 1000),
+        "only empty files": ([0, 0], 1000),
+    }
+
+
+@pytest.mark.parametrize("layout", list(layouts()))
+def test_rows_out_are_rows_in_and_in_order(layout, bench):
+    sizes, group = layouts()[layout]
+    position = 0
+    for number, rows in enumerate(sizes):
+        ids = np.arange(position, position + rows)
+        bench.tasks({"id": ids, "x": ids / 7.0}, f"tasks/{number:03d}.parquet", row_group_size=group)
+        position += rows
+    summary = bench.run(JOB)
+    table = bench.output(summary)
+    assert summary.exit_code == 0
+    assert summary.rows == table.num_rows == position
+    assert table["id"].to_pylist() == list(range(position))
+    np.testing.assert_allclose(table["value"].to_numpy(), np.sin(np.arange(position) / 7.0), rtol=1e-15, atol=1e-16)
+    np.testing.assert_allclose(table["d1"].to_numpy(), np.cos(np.arange(position) / 7.0), rtol=1e-15, atol=1e-16)
+    assert table.schema.names == ["id", "x", "value", "d1", "status"]
+
+
+def test_parts_follow_row_groups_and_files(bench):
+    for number, rows in enumerate([60, 30, 20, 250, 10]):
+        bench.tasks({"x": np.zeros(rows)}, f"tasks/{number}.parquet")
+    summary = bench.run(JOB)
+    sizes = [pq.read_metadata(part).num_rows for part in sorted((bench.folder / "results/data").iterdir())]
+    assert sizes == [90, 20, 100, 100, 50, 10]
+    assert summary.parts == 6
+
+
+def test_limit_takes_the_first_rows_under_an_identity_of_its_own(bench):
+    for number in range(3):
+        bench.tasks({"id": np.arange(50) + 50 * number, "x": np.ones(50)}, f"tasks/{number}.parquet")
+    first = bench.run(JOB, limit=70)
+    assert bench.output(first)["id"].to_pylist() == list(range(70))
+    assert bench.run(JOB, restart=True).fingerprint != first.fingerprint
+
+
+def test_kept_columns_are_carried_through_untouched(bench):
+    table = pa.table(
+        {
+            "x": [1.0, 2.0, 3.0],
+            "when": pa.array([0, 1, None], pa.timestamp("us", tz="UTC")),
+            "Größe": pa.array(["a", None, "ü"], pa.dictionary(pa.int8(), pa.string())),
+            "price": pa.array([1, 2, None], pa.int32()).cast(pa.decimal128(12, 2)),
+            "flag": [True, None, False],
+            "nested": [[1], [], None],
+        }
+    )
+    bench.tasks(table, "tasks/a.parquet")
+    out = bench.output(bench.run(JOB))
+    for name in ("when", "price", "flag"):
+        assert out[name].equals(table[name]), name
+    assert out["Größe"].to_pylist() == ["a", None, "ü"]
+    assert "nested" not in out.column_names
+    named = bench.output(bench.run(JOB, "input.keep=['nested']", restart=True))
+    assert named.schema.names == ["nested", "value", "d1", "status"]
+    assert named["nested"].to_pylist() == [[1], [], None]
+
+
+def test_a_page_that_fails_fails_its_part_and_the_rest_is_finished(bench):
+    path = bench.tasks({"x": np.arange(300.0)}, "tasks/a.parquet", row_group_size=100, compression="none",
+                       use_dictionary=False, write_page_checksum=True)  # fmt: skip
+    chunk = pq.read_metadata(path).row_group(1).column(0)
+    data = bytearray(path.read_bytes())
+    data[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 0xFF
+    path.write_bytes(data)
+    summary = bench.run(JOB)
+    assert (summary.exit_code, summary.parts_done, summary.parts_failed) == (1, 2, 1)
+    assert bench.output(summary)["x"].to_pylist() == [*map(float, range(100)), *map(float, range(200, 300))]
+    assert "part 1" in summary.failures[0]
+
+
+def test_failed_rows_are_counted_against_the_limit(bench):
+    bench.tasks({"x": [1.0, None, math.nan, 2.0]}, "tasks/a.parquet")
+    strict = bench.run(JOB)
+    assert (strict.exit_code, strict.failed_rows) == (3, 2)
+    assert strict.statuses == {"nonfinite": 1, "null_input": 1, "ok": 2}
+    assert (bench.folder / "results/_SUCCESS").exists()
+    assert bench.run(JOB, "limits.max_failed_rows=2").exit_code == 0
+    assert bench.run(JOB, "limits.max_failed_rows='50%'").exit_code == 0
+    assert bench.run(JOB, "limits.max_failed_rows='49%'").exit_code == 3
+
+
+def test_greeks_agree_with_their_closed_forms(bench):
+    rng = np.random.default_rng(7)
+    rows = 100_000
+    spot = rng.uniform(50, 150, rows)
+    strike, vol = spot * rng.uniform(0.7, 1.4, rows), rng.uniform(0.1, 0.6, rows)
+    maturity, rate = rng.uniform(0.1, 3.0, rows), rng.uniform(0.0, 0.06, rows)
+    bench.tasks({"spot": spot, "strike": strike, "vol": vol, "maturity": maturity, "rate": rate})
+    source = (Path(__file__).parent.parent / "jobs/functions.py").read_text()
+    bench.file("functions.py", source)
+    summary = bench.run(
+        """
+        kernel = "derivatives"
+        [params]
+        function = "functions.py:black_scholes"
+        wrt = ["spot", "vol"]
+        partials = ["spot", "spot,spot", "vol", "spot,vol"]
+        """
+    )
+    found = {name: column.to_numpy() for name, column in zip(*_columns(bench.output(summary)), strict=True)}
+    root = vol * np.sqrt(maturity)
+    d1 = (np.log(spot / strike) + (rate + vol**2 / 2) * maturity) / root
+    d2 = d1 - root
+    density = np.exp(-(d1**2) / 2) / np.sqrt(2 * np.pi)
+    expected = {
+        "value": spot * ndtr(d1) - strike * np.exp(-rate * maturity) * ndtr(d2),
+        "d_spot": ndtr(d1),
+        "d_spot_spot": density / (spot * root),
+        "d_vol": spot * density * np.sqrt(maturity),
+        "d_spot_vol": -density * d2 / vol,
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-10, err_msg=name)
+
+
+def _columns(table: pa.Table) -> tuple[list[str], list[pa.ChunkedArray]]:
+    return table.column_names, table.columns
