@@ -127,6 +127,8 @@ def _choices(array: pa.Array, choices: tuple[str, ...]) -> np.ndarray:
 def _numbers(array: pa.Array, dtype: str) -> np.ndarray:
     """Numbers as an array, nulls as 0."""
     kind = pa.from_numpy_dtype(np.dtype(dtype))
+    if pa.types.is_decimal(array.type):
+        array = pc.cast(array, pa.string())  # Arrow parses to the nearest float, but does not cast to it
     if array.type != kind:
         array = pc.cast(array, kind, safe=False)
     if array.null_count:
@@ -219,9 +221,11 @@ def _agree(
             continue
         null |= _sums(lists.nulls, lists.lengths[0]) > 0
         invalid |= ~lists.regular
-        for size, length in zip(column.shape, lists.lengths, strict=True):
-            expected = dimensions.setdefault(size, length) if isinstance(size, str) else size
-            invalid |= length != expected
+        for level, (size, length) in enumerate(zip(column.shape, lists.lengths, strict=True)):
+            if isinstance(size, str):
+                invalid |= length != dimensions.setdefault(size, length)
+            else:
+                invalid |= (length != size) & ((level == 0) | (lists.lengths[0] > 0))  # no lists, none too long
     unusable = null | invalid
     return {name: np.where(unusable, 0, length) for name, length in dimensions.items()}
 

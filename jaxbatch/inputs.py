@@ -1,5 +1,6 @@
 """The input: which files there are, in which order, and whether they fit. Reads footers, never data pages."""
 
+import fnmatch
 import glob
 import hashlib
 import os
@@ -126,7 +127,7 @@ def check_apart(job: Job, files: Sequence[InputFile]) -> None:
     output = os.path.realpath(job.resolve(job.output.path))
     for path in job.input.paths:
         folder = os.path.realpath(job.resolve(_fixed_prefix(path)))
-        if os.path.isdir(folder) and _lies_in(output, folder) and _covers(path):
+        if os.path.isdir(folder) and _lies_in(output, folder) and _claims(path, os.path.relpath(output, folder)):
             raise InputError(f"[output] path: {output} lies in the input folder {folder}.", _APART)
     for file in files:
         if _lies_in(os.path.realpath(file.path), output):
@@ -140,9 +141,11 @@ def _lies_in(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
-def _covers(path: str) -> bool:
-    """Whether an input path lays claim to its folder: ``*.parquet`` beside the job does not."""
-    return not glob.has_magic(path) or os.path.dirname(os.path.normpath(path)) != ""
+def _claims(path: str, inside: str) -> bool:
+    """Whether an input path lays claim to what is ``inside`` its folder: ``*.parquet`` beside the job does not."""
+    path = os.path.normpath(path)
+    named = not glob.has_magic(path) or _fixed_prefix(path) != ""
+    return named or fnmatch.fnmatch(inside.split(os.sep)[0], Path(path).parts[0])
 
 
 def _list_files(job: Job) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ConfigDict
 
 from jaxbatch.columns import Column
-from jaxbatch.errors import InputError, nearest
+from jaxbatch.errors import InputError, JobError, nearest
 
 Row = Callable[..., Mapping[str, Any]]
 """One row's columns (and the lengths of its named dimensions) as keywords → its outputs by name."""
@@ -186,9 +186,10 @@ class Kernel:
         """What sets this bucket apart, for ``plan`` to print."""
         return f"bucket {bucket}" if self.buckets > 1 else "all rows"
 
-    def row(self, **columns: Any) -> Mapping[str, Any]:
-        """One row's outputs. Either this or :meth:`program` is given by every kernel."""
-        raise TypeError(f"{type(self).__name__} defines neither row() nor program(), got {list(columns)}")
+    def row(self, *args: Any, **columns: Any) -> Mapping[str, Any]:
+        """One row's outputs, the columns given as keywords. Every kernel has either this or :meth:`program`."""
+        del args, columns
+        raise JobError(f"The kernel {type(self).__name__} defines neither row() nor program().", "Define one.")
 
 
 def dimensions(columns: Sequence[Column]) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ class Output:
             )
         try:
             owner = json.loads(self.store.read(PLAN))
+            fingerprint, before = owner["fingerprint"], owner["identity"]
         except FileNotFoundError:
             orphans = [name for name, _ in self.store.list("data")]
             if any(name != part_name(_index(name), self.fingerprint) for name in orphans):
@@ -75,10 +76,10 @@ class Output:
                     "Choose another, or --restart.",
                 ) from None
             return
-        except ValueError:
+        except (ValueError, KeyError, TypeError):
             raise OutputError(f"{self.store.url}/{PLAN} is damaged.", "Start anew with --restart.") from None
-        if owner["fingerprint"] != self.fingerprint:
-            changed = "; ".join(differences(owner["identity"], identity)) or "its identity differs"
+        if fingerprint != self.fingerprint:
+            changed = "; ".join(differences(before, identity)) or "its identity differs"
             raise OutputError(
                 f"{self.store.url} belongs to another run: {changed}.",
                 "Choose another [output] path, or remove that run's output with --restart.",

@@ -1,6 +1,6 @@
 """Runs every job here on this machine, shows a few rows of each result, and one job once more on Ray.
 
-    python jobs/demo.py
+python jobs/demo.py
 """
 
 import hashlib
@@ -33,8 +33,8 @@ def main() -> None:
     if here != there:
         sys.exit(f"{ON_RAY}: the local engine and Ray wrote different bytes")
     console.print(
-        f"\n[bold]{ON_RAY}[/bold] once more on Ray, {on_ray['parts_done']} parts by 2 workers in {on_ray['seconds']:.1f} s: "
-        "the bytes of every part are equal to the local run's."
+        f"\n[bold]{ON_RAY}[/bold] once more on Ray, {on_ray['parts_done']} parts by 2 workers in "
+        f"{on_ray['seconds']:.1f} s: the bytes of every part are equal to the local run's."
     )
 
 

@@ -8,7 +8,7 @@ from jaxbatch import Job
 from jaxbatch.errors import ExitCode, JobError, UsageError
 from jaxbatch.job import Limits
 
-TEXT = """\
+TEXT: str = """\
 kernel = "taylor"
 [params]
 function = "jax.numpy:sqrt"

@@ -25,8 +25,8 @@ def jobs(tmp_path_factory):
     tasks = folder / "tasks"
     tasks.mkdir()
     pq.write_table(pa.table({"x": [1.0]}), tasks / "gradient.parquet")
-    orders = [1, 2, 3, 4, 5]
-    pq.write_table(pa.table({"center": [49.0] * 5, "point": [43.0] * 5, "order": orders}), tasks / "sqrt-taylor.parquet")
+    expansions = pa.table({"center": [49.0] * 5, "point": [43.0] * 5, "order": [1, 2, 3, 4, 5]})
+    pq.write_table(expansions, tasks / "sqrt-taylor.parquet")
     data = pq.read_table(DATA)
     one_row = {name: pa.array([data[name].to_pylist()], pa.list_(pa.float32())) for name in data.column_names}
     pq.write_table(pa.table(one_row), tasks / "notebook.parquet")

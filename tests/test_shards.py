@@ -1,10 +1,11 @@
 """How row groups become shards and parts, against the contract's paragraph restated naively."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxbatch.shards import RowGroup, Shard, cut, limited
 
+unhurried = settings(deadline=None)
 sizes = st.lists(st.integers(0, 12), max_size=12)
 limits = st.integers(1, 15)
 
@@ -36,12 +37,14 @@ def rows_read(shards: tuple[Shard, ...]) -> list[tuple[int, int, int]]:
     return read
 
 
+@unhurried
 @given(sizes, limits)
 def test_parts_are_the_contracts(sizes, rows_per_part):
     shards = cut(row_groups(sizes), rows_per_part)
     assert [[part.rows for part in shard.parts] for shard in shards] == restated(sizes, rows_per_part)
 
 
+@unhurried
 @given(sizes, limits)
 def test_every_row_once_and_in_order(sizes, rows_per_part):
     groups = row_groups(sizes)
@@ -50,6 +53,7 @@ def test_every_row_once_and_in_order(sizes, rows_per_part):
     assert sum(shard.rows for shard in shards) == sum(sizes)
 
 
+@unhurried
 @given(sizes, limits)
 def test_indices_are_consecutive(sizes, rows_per_part):
     shards = cut(row_groups(sizes), rows_per_part)
@@ -58,6 +62,7 @@ def test_indices_are_consecutive(sizes, rows_per_part):
     assert parts == list(range(len(parts)))
 
 
+@unhurried
 @given(sizes, st.integers(0, 100), limits)
 def test_limited(sizes, rows, rows_per_part):
     groups = row_groups(sizes)

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections import deque
@@ -24,6 +25,7 @@ SLOTS = 2
 """Shards in flight in each worker: one is read and written while the other computes."""
 
 _POLL_S = 0.5
+_KNOCK_S = 10.0
 
 _Task = tuple[Shard, list[int]]
 
@@ -165,6 +167,7 @@ class RayEngine:
             "logging_level": "ERROR",
         }
         if address:
+            _knock(address)
             options = {"log_to_driver": False, "logging_level": "ERROR"}
         else:
             self._private = tempfile.mkdtemp(prefix="jaxbatch-")  # 0700, and short: sockets lie in it
@@ -220,6 +223,24 @@ class RayEngine:
                 else:
                     todo.append((call.shard, call.wanted))
             slots[index] = self._replace(slot, shared)
+
+
+def _knock(address: str) -> None:
+    """Try the cluster's door first: where nobody answers, Ray ends the whole process.
+
+    Raises:
+        ClusterError: nobody answers.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # "auto" and the like: Ray finds the address itself
+    try:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"The cluster at {address} cannot be reached: {error.strerror or error}.",
+            "Check the address; try again later.",
+        ) from error
 
 
 def _submit(slot: _Slot, shard: Shard, wanted: list[int]) -> None:

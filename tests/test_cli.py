@@ -1,0 +1,216 @@
+"""The command line: exit codes, messages, JSON, and what is not imported."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jaxbatch import cli, samples
+
+JOB = """
+kernel = "derivatives"
+[params]
+function = "jax.numpy:sin"
+[input]
+path = "tasks/*.parquet"
+[output]
+path = "results/{name}"
+"""
+
+
+@pytest.fixture
+def main(tmp_path, monkeypatch, capfd):
+    """Run a command in this process: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        out, err = capfd.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job with three rows of tasks."""
+    (tmp_path / "tasks").mkdir()
+    pq.write_table(pa.table({"id": [1, 2, 3], "x": [0.0, 1.0, 2.0]}), tmp_path / "tasks" / "a.parquet")
+    path = tmp_path / "job.toml"
+    path.write_text(JOB)
+    return path
+
+
+REFUSED = {
+    "a missing column": (["input.columns={x='nope'}"], "no column 'nope'"),
+    "a wrong type": (["input.columns={x='name'}"], "'x' is string"),
+    "an unknown key": (["input.pth='x'"], "Did you mean 'path'?"),
+    "an unknown table": (["inputs.path='x'"], "Did you mean 'input'?"),
+    "a wrong value's type": (["output.rows_per_part='many'"], "output.rows_per_part"),
+    "an unknown kernel": (["kernel='derivative'"], "Did you mean 'derivatives'?"),
+    "an unknown parameter": (["params.ordr=2"], "Did you mean 'order'?"),
+    "a function that does not import": (["params.function='no.such.module:f'"], "'no.such.module:f'"),
+    "a function that is not there": (["params.function='jax.numpy:sinn'"], "has no 'sinn'"),
+    "a file that is not there": (["params.function='nofile.py:f'"], "there is no file"),
+    "an argument with neither column nor constant": (["params.function='jax.numpy:power'"], "'x1' has neither"),
+    "an empty glob": (["input.path='nothing/*.parquet'"], "no Parquet file"),
+    "output inside the input": (["output.path='tasks/results'"], "lies in"),
+    "input inside the output": (["output.path='.'"], "lies in"),
+    "an unused constant": (["input.constants={speed=1.0}"], "nothing takes the constant 'speed'"),
+    "an unused column": (["input.columns={speed='x'}"], "no input 'speed'"),
+    "a result named as a kept column": (["output.columns={value='id'}"], "a kept column"),
+    "an unknown result": (["output.columns={valu='v'}"], "Did you mean 'value'?"),
+    "a variable without a value": (["output.path='{date}'"], "'{date}' has no value"),
+    "an unknown kept column": (["input.keep=['idd']"], "Did you mean 'id'?"),
+    "a remote path": (["input.path='s3://bucket/x'"], "not on a local disk"),
+}
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("case", list(REFUSED))
+def test_refused_before_any_work_with_one_clear_message(case, command, main, job, tmp_path):
+    overrides, message = REFUSED[case]
+    pq.write_table(pa.table({"id": [1], "x": [0.0], "name": ["a"]}), tmp_path / "tasks" / "a.parquet")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = main(command, str(job), *(option for each in overrides for option in ("--set", each)))
+    assert (code, out) == (4, "")
+    assert message in err
+    assert 1 <= len(err.strip().splitlines()) <= 3
+    assert err.startswith("Error: ")
+    assert "Traceback" not in err
+    assert sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in str(path)) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run",),
+        ("nonsense",),
+        ("run", "job.toml", "--var", "date"),
+        ("run", "job.toml", "--set", "a.b"),
+        ("run", "job.toml", "--workers", "0"),
+        ("run", "job.toml", "--engine", "spark"),
+        ("run", "job.toml", "--engine", "local", "--address", "127.0.0.1:1"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("job")
+def test_usage_is_exit_2(arguments, main):
+    code, out, err = main(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_run_prints_one_json_object_and_nothing_else_on_stdout(main, job, tmp_path):
+    (tmp_path / "noisy.py").write_text(
+        "import os\nimport jax.numpy as jnp\nprint('loading')\nos.write(1, b'from C')\n\n"
+        "def f(x):\n    print('tracing')\n    return jnp.sin(x)\n"
+    )
+    code, out, err = main("run", str(job), "--json", "--set", "params.function='noisy.py:f'")
+    summary = json.loads(out)
+    promised = "exit_code output fingerprint rows failed_rows flagged_rows statuses parts parts_done parts_failed"
+    assert set(f"{promised} parts_skipped seconds rows_per_second stages".split()) <= set(summary)
+    assert (code, summary["exit_code"], summary["rows"]) == (0, 0, 3)
+    assert "tracing" in err
+
+
+def test_quiet_says_nothing_but_the_reason_of_a_failure(main, job, tmp_path):
+    assert main("run", str(job), "--quiet") == (0, "", "")
+    pq.write_table(pa.table({"id": [1], "x": [None]}, schema=pa.schema({"id": "int64", "x": "float64"})),
+                   tmp_path / "tasks" / "a.parquet")  # fmt: skip
+    code, out, err = main("run", str(job), "--quiet", "--restart")
+    assert (code, out) == (3, "")
+    assert "1 of 1 rows failed" in err
+
+
+def test_an_output_of_another_run_is_refused_with_the_difference(main, job):
+    assert main("run", str(job))[0] == 0
+    code, _, err = main("run", str(job), "--set", "params.order=2")
+    assert code == 5
+    assert "params.order was null, is 2" in err
+    assert main("run", str(job), "--set", "params.order=2", "--restart")[0] == 0
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(main, job, tmp_path):
+    (tmp_path / "results" / "job").mkdir(parents=True)
+    precious = tmp_path / "results" / "job" / "precious.txt"
+    precious.write_text("mine")
+    for options in ((), ("--restart",)):
+        code, _, err = main("run", str(job), *options)
+        assert code == 5
+        assert "precious.txt" in err
+        assert precious.read_text() == "mine"
+
+
+def test_plan_shows_what_a_resume_would_skip_and_writes_nothing(main, job, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    code, out, _ = main("plan", str(job), "--json")
+    fresh = json.loads(out)
+    assert code == 0
+    assert (fresh["rows"], fresh["shards"], fresh["parts"], fresh["parts_skipped"]) == (3, 1, 1, 0)
+    assert fresh["programs"][0]["batch_rows"] == 8
+    assert sorted(tmp_path.rglob("*")) == before
+    assert main("run", str(job))[0] == 0
+    assert json.loads(main("plan", str(job), "--json")[1])["parts_skipped"] == 1
+    assert "compilations" in main("plan", str(job))[1]
+
+
+def test_verify_finds_a_changed_byte(main, job, tmp_path):
+    assert main("run", str(job))[0] == 0
+    out = str(tmp_path / "results" / "job")
+    assert main("verify", out)[0] == 0
+    (part,) = Path(out, "data").iterdir()
+    data = bytearray(part.read_bytes())
+    data[20] ^= 1
+    part.write_bytes(data)
+    code, said, err = main("verify", out)
+    assert (code, said) == (1, "")
+    assert part.name in err
+    assert main("verify", str(tmp_path / "nowhere"))[0] == 4
+
+
+@pytest.mark.parametrize("kernel", list(samples.SAMPLES))
+def test_init_writes_a_job_that_runs_and_kernels_describes_it(kernel, main):
+    assert main("init", "new", "--kernel", kernel)[0] == 0
+    assert main("run", "new/job.toml", "--quiet") == (0, "", "")
+    assert main("init", "new", "--kernel", kernel)[0] == 4
+    code, said, _ = main("kernels", kernel)
+    assert code == 0
+    assert "[params]" in said
+    assert f'kernel = "{kernel}"' in said
+
+
+def test_kernels_lists_every_kernel(main):
+    code, said, _ = main("kernels")
+    assert code == 0
+    assert [line.split()[0] for line in said.splitlines()[:4]] == ["apply", "derivatives", "regression", "taylor"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--help"], {"jax", "ray", "pyarrow"}),
+        (["run", "--help"], {"jax", "ray"}),
+        (["verify", "results/job"], {"jax", "ray"}),
+        (["run", "job.toml", "--engine", "local", "--quiet"], {"ray"}),
+    ],
+    ids=str,
+)
+def test_what_a_command_does_not_import(arguments, absent, job, tmp_path):
+    cli_run = "import sys\nfrom jaxbatch.cli import main\n"
+    subprocess.run([sys.executable, "-m", "jaxbatch", "run", str(job), "--quiet"], check=True, cwd=tmp_path)
+    code = f"{cli_run}try:\n    main({arguments!r})\nexcept SystemExit as ended:\n    assert not ended.code, ended\n"
+    code += f"loaded = {absent!r} & set(sys.modules)\nassert not loaded, loaded\n"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
+
+
+def test_an_unreachable_cluster_is_exit_75(main, job):
+    code, out, err = main("run", str(job), "--address", "127.0.0.1:1")
+    assert (code, out) == (75, "")
+    assert "127.0.0.1:1 cannot be reached" in err

@@ -1,0 +1,129 @@
+"""What a run's fingerprint covers, and what it leaves out."""
+
+import importlib.metadata
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jaxbatch import Job, plan
+
+FUNCTIONS = """
+import jax.numpy as jnp
+
+WEIGHTS = jnp.array([1.0, 2.0, 3.0])
+
+
+def helper(x):
+    return 0.25 * x
+
+
+def f(x, y, rate=0.5):
+    return jnp.sin(helper(x)) * y * rate + jnp.polyval(WEIGHTS, x)
+"""
+
+JOB = """
+kernel = "derivatives"
+[params]
+function = "functions.py:f"
+order = 2
+[input]
+path = "tasks"
+[output]
+path = "results"
+"""
+
+
+@pytest.fixture
+def fingerprint(tmp_path_factory):
+    """The fingerprint of the job above in a folder of its own, with one thing changed."""
+
+    def of(
+        functions=FUNCTIONS, job=JOB, name="job.toml", x=(1.0, 2.0), table=None, limit=None, overrides=(), **options
+    ):
+        folder = tmp_path_factory.mktemp("run")
+        (folder / "functions.py").write_text(functions)
+        (folder / name).write_text(job)
+        (folder / "tasks").mkdir()
+        table = pa.table({"x": list(x), "y": [3.0] * len(x)}) if table is None else table
+        pq.write_table(table, folder / "tasks" / "a.parquet", **options)
+        return plan(Job.load(folder / name, overrides=overrides), limit=limit).fingerprint
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {},
+        {"name": "other.toml"},
+        {"overrides": ["name='other'"]},
+        {"overrides": ["output.path='elsewhere/deep'"]},
+        {"overrides": ["cluster.workers=7", "cluster.attempts=1", "cluster.part_timeout_s=5.0"]},
+        {"overrides": ["limits.max_failed_rows=3"]},
+        {"functions": FUNCTIONS.replace("return 0.25 * x", "return 0.25 * x  # a quarter")},
+        {"functions": "# a comment\n\n" + FUNCTIONS.replace("def helper(x):", 'def helper(x):\n    """Says more."""')},
+        {"functions": FUNCTIONS.replace("helper", "quarter")},
+    ],
+    ids=str,
+)
+def test_what_cannot_change_a_result_does_not_change_the_identity(same, fingerprint):
+    assert fingerprint(**same) == fingerprint()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"functions": FUNCTIONS.replace("0.25", "0.2500000001")},
+        {"functions": FUNCTIONS.replace("3.0]", "3.0000001]")},
+        {"functions": FUNCTIONS.replace("rate=0.5", "rate=0.6")},
+        {"functions": FUNCTIONS.replace("jnp.sin", "jnp.cos")},
+        {"overrides": ["params.order=1"]},
+        {"overrides": ["params.wrt=['x']"]},
+        {"overrides": ["input.constants={rate=0.7}"]},
+        {"overrides": ["input.columns={y='x'}"]},
+        {"overrides": ["input.keep=['x']"]},
+        {"overrides": ["output.columns={value='v'}"]},
+        {"overrides": ["output.rows_per_part=10"]},
+        {"overrides": ["output.compression='zstd'"]},
+        {"overrides": ["compute.precision='float32'"]},
+        {"overrides": ["compute.batch_rows=16"]},
+        {"x": (1.0, 2.5)},
+        {"x": (1.0, 2.0, 3.0)},
+        {"table": pa.table({"x": [1.0, 2.0], "y": [3.0, 3.0], "z": [0, 0]})},
+        {"compression": "gzip"},
+        {"limit": 1},
+    ],
+    ids=str,
+)
+def test_what_can_change_a_bit_changes_the_identity(changed, fingerprint):
+    assert fingerprint(**changed) != fingerprint()
+
+
+def test_a_large_constant_counts_to_its_last_element(fingerprint):
+    def with_weights(last: float) -> str:
+        weights = f"jnp.arange(5000.0).at[4999].set({last})"
+        loaded = f"__import__('numpy').asarray({weights})"  # as a file of weights would be
+        return FUNCTIONS.replace("jnp.array([1.0, 2.0, 3.0])", loaded).replace(
+            "jnp.polyval(WEIGHTS, x)", "jnp.sum(jnp.asarray(WEIGHTS)) * x"
+        )
+
+    assert fingerprint(with_weights(1.0)) != fingerprint(with_weights(1.0000001))
+    assert fingerprint(with_weights(1.0)) == fingerprint(with_weights(1.0))
+
+
+@pytest.mark.parametrize("library", ["jax", "jaxlib", "pyarrow"])
+def test_another_version_of_a_library_is_another_run(library, fingerprint, monkeypatch):
+    before = fingerprint()
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.1" if name == library else version(name))
+    assert fingerprint() != before
+
+
+def test_another_kind_of_device_is_another_run(tmp_path):
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    (tmp_path / "job.toml").write_text(JOB)
+    (tmp_path / "tasks").mkdir()
+    pq.write_table(pa.table({"x": [1.0], "y": [2.0]}), tmp_path / "tasks" / "a.parquet")
+    job = Job.load(tmp_path / "job.toml")
+    assert plan(job, device="cpu").fingerprint != plan(job, device="NVIDIA H100").fingerprint

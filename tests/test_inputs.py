@@ -1,0 +1,260 @@
+"""Which files are the input, in which order, and which are refused."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jaxbatch.errors import ExitCode, InputError
+from jaxbatch.inputs import check_apart, check_files, open_input
+from jaxbatch.job import Job
+
+ONE = pa.table({"a": [1.0]})
+
+
+@pytest.fixture
+def job(bench):
+    """A job over a path or a list of them, and the files that it needs."""
+
+    def job(path: str | list[str] = "tasks", *files: str, output: str = "results", **keys: object) -> Job:
+        for name in files:
+            bench.tasks(ONE, name)
+        settings = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        return bench.job(
+            f'kernel = "taylor"\n[input]\npath = {json.dumps(path)}\n{settings}[output]\npath = "{output}"\n'
+        )
+
+    return job
+
+
+def listed(job: Job) -> list[str]:
+    """The input's files in its order, relative to the job's folder."""
+    return [os.path.relpath(file.path, job.folder) for file in open_input(job).files]
+
+
+def refusal(call, *arguments) -> str:
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    assert caught.value.exit_code == ExitCode.REFUSED
+    assert len(str(caught.value).splitlines()) <= 3
+    return str(caught.value)
+
+
+def test_a_folder_is_sorted_by_path(job):
+    files = ["tasks/b.parquet", "tasks/a/z.parquet", "tasks/a.parquet", "tasks/10.parquet", "tasks/9.parquet"]
+    sorted_ = ["tasks/10.parquet", "tasks/9.parquet", "tasks/a.parquet", "tasks/a/z.parquet", "tasks/b.parquet"]
+    assert listed(job("tasks", *files)) == sorted_
+
+
+def test_a_list_is_taken_as_given(job):
+    files = ["b/2.parquet", "b/1.parquet", "a.parquet", "c.parquet"]
+    assert listed(job(["c.parquet", "b", "a.parquet"], *files)) == [
+        "c.parquet",
+        "b/1.parquet",
+        "b/2.parquet",
+        "a.parquet",
+    ]
+
+
+def test_hidden_names_are_left_out(job, bench):
+    files = ["tasks/a.parquet", "tasks/_b.parquet", "tasks/.c.parquet", "tasks/_d/e.parquet", "tasks/.f/g.parquet"]
+    opened = job("tasks", *files)
+    bench.file("tasks/notes.txt", "not a task")
+    assert listed(opened) == ["tasks/a.parquet"]
+    for pattern in ("tasks/**/*.parquet", "tasks/*.parquet", "tasks/*/*.parquet", "*"):
+        named = listed(job([pattern, "tasks/a.parquet"], on_bad_file="skip"))
+        assert named == ["tasks/a.parquet"], pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("tasks/*.parquet", ["tasks/a1.parquet", "tasks/a2.parquet"]),
+        ("tasks/a[2-9].parquet", ["tasks/a2.parquet"]),
+        ("tasks/**/*.parquet", ["tasks/a1.parquet", "tasks/a2.parquet", "tasks/x/y/a3.parquet"]),
+        ("t*", ["tasks/a1.parquet", "tasks/a2.parquet", "tasks/x/y/a3.parquet"]),
+        ("./tasks/../tasks/a?.parquet", ["tasks/a1.parquet", "tasks/a2.parquet"]),
+    ],
+)
+def test_globs(job, pattern, expected):
+    assert listed(job(pattern, "tasks/x/y/a3.parquet", "tasks/a2.parquet", "tasks/a1.parquet")) == expected
+
+
+def test_the_jobs_folder_is_no_pattern(tmp_path):
+    folder = tmp_path / "runs[1]*"
+    (folder / "tasks").mkdir(parents=True)
+    pq.write_table(ONE, folder / "tasks" / "a.parquet")
+    (folder / "job.toml").write_text(
+        'kernel = "taylor"\ninput.path = "tasks/*.parquet"\noutput.path = "results"\n', encoding="utf-8"
+    )
+    job = Job.load(folder / "job.toml")
+    assert listed(job) == ["tasks/a.parquet"]
+    check_apart(job, open_input(job).files)
+
+
+def test_links_to_folders_are_not_followed(job, tmp_path):
+    opened = job("tasks", "tasks/a.parquet", "elsewhere/b.parquet")
+    (tmp_path / "tasks" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "tasks" / "loop").symlink_to(tmp_path / "tasks")
+    assert listed(opened) == ["tasks/a.parquet"]
+
+
+def test_a_file_reached_twice_counts_once(job, tmp_path):
+    opened = job(["tasks/b.parquet", "tasks", "tasks/*.parquet"], "tasks/a.parquet", "tasks/b.parquet")
+    (tmp_path / "tasks" / "c.parquet").symlink_to("a.parquet")
+    assert listed(opened) == ["tasks/b.parquet", "tasks/a.parquet"]
+
+
+def test_row_groups_and_digests_are_those_of_the_footers(job, bench):
+    bench.tasks({"a": range(7)}, "tasks/a.parquet", row_group_size=3)
+    bench.tasks({"a": range(1, 8)}, "tasks/b.parquet", row_group_size=3)
+    bench.tasks({"a": range(7)}, "tasks/c.parquet", row_group_size=3)
+    a, b, c = open_input(job()).files
+    assert a.row_groups == b.row_groups == c.row_groups == (3, 3, 1)
+    assert a.size == Path(a.path).stat().st_size
+    assert a.footer_digest == c.footer_digest != b.footer_digest
+
+
+def test_hive_keys_are_columns(job):
+    opened = open_input(
+        job(
+            "tasks", "tasks/day=10/place=a%2Fb%20c/x.parquet", "tasks/day=-9/place=__HIVE_DEFAULT_PARTITION__/y.parquet"
+        )
+    )
+    assert [dict(file.keys) for file in opened.files] == [{"day": -9, "place": None}, {"day": 10, "place": "a/b c"}]
+    assert opened.schema == pa.schema([("a", pa.float64()), ("day", pa.int64()), ("place", pa.string())])
+
+
+@pytest.mark.parametrize("values", [("1", "x"), ("01", "2"), ("1.5", "2"), ("99999999999999999999", "1")])
+def test_hive_keys_that_are_not_all_integers_are_strings(job, values):
+    opened = open_input(job("tasks", *(f"tasks/k={value}/x.parquet" for value in values)))
+    assert opened.schema.field("k").type == pa.string()
+    assert {dict(file.keys)["k"] for file in opened.files} == set(values)
+
+
+def test_hive_keys_must_be_the_same_and_clash_with_nothing(job):
+    assert "same key=value folders" in refusal(open_input, job("x", "x/k=1/a.parquet", "x/b.parquet"))
+    assert "both in the file and in its path" in refusal(open_input, job("y", "y/a=1/x.parquet"))
+    assert "same key twice" in refusal(open_input, job("z", "z/k=1/k=2/x.parquet"))
+
+
+@pytest.fixture
+def damaged(bench):
+    """Files in ``tasks`` of which only ``e.parquet`` is whole: the names of the others."""
+    whole = bench.tasks({"a": [1.0, 2.0]}, "tasks/e.parquet").read_bytes()
+    contents = {
+        "a": b"",
+        "b": b"PAR1",
+        "c": bytes(range(256)) * 8,
+        "d": whole[:-5],
+        "f": whole[:-8] + b"\xff\xff\xff\x7fPAR1",
+        "g": whole[: len(whole) // 2] + b"\0" * 20 + whole[-8:],
+    }
+    for name, content in contents.items():
+        (bench.folder / "tasks" / f"{name}.parquet").write_bytes(content)
+    (bench.folder / "tasks" / "h.parquet").symlink_to("absent.parquet")
+    return [f"tasks/{name}.parquet" for name in [*contents, "h"]]
+
+
+def test_every_unreadable_file_is_named(job, damaged):
+    message = refusal(open_input, job())
+    assert f"{len(damaged)} input files" in message
+    assert all(name in message for name in damaged)
+    assert "e.parquet" not in message
+
+
+def test_unreadable_files_are_skipped_on_request(job, damaged):
+    opened = open_input(job(on_bad_file="skip"))
+    assert [file.name for file in opened.files] == ["e.parquet"]
+    assert [os.path.join("tasks", os.path.basename(file.path)) for file in opened.skipped] == damaged
+    assert all(file.reason for file in opened.skipped)
+
+
+def test_nothing_left_after_skipping(job, bench):
+    bench.file("empty.parquet", "")
+    assert "empty.parquet" in refusal(open_input, job("empty.parquet", on_bad_file="skip"))
+
+
+def test_files_whose_columns_do_not_fit(job, bench):
+    bench.tasks({"a": [1.0], "b": [1]}, "tasks/1.parquet")
+    bench.tasks({"b": [1]}, "tasks/2.parquet")
+    bench.tasks({"a": [1], "b": [1]}, "tasks/3.parquet")
+    bench.tasks({"b": ["unused"], "a": [2.0]}, "tasks/4.parquet")
+    stop, skip = job(), job(on_bad_file="skip")
+    message = refusal(check_files, open_input(stop), ["a"], stop)
+    assert "2.parquet: it has no column 'a'" in message
+    assert "3.parquet: column 'a' is int64, in 1.parquet double" in message
+    assert "4.parquet" not in message
+    checked = check_files(open_input(skip), ["a"], skip)
+    assert [file.name for file in checked.files] == ["1.parquet", "4.parquet"]
+    assert [os.path.basename(file.path) for file in checked.skipped] == ["2.parquet", "3.parquet"]
+
+
+def test_dictionaries_are_a_matter_of_storage(job, bench):
+    texts = pa.array(["x", "y"])
+    bench.tasks({"a": texts}, "tasks/1.parquet")
+    bench.tasks({"a": texts.dictionary_encode()}, "tasks/2.parquet")
+    opened = open_input(job())
+    assert check_files(opened, ["a"], job()).files == opened.files
+
+
+def test_duplicate_columns_are_refused(job, bench):
+    bench.tasks(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]))
+    assert "the column 'a' twice" in refusal(open_input, job("tasks.parquet"))
+
+
+def unregistered(inner: pa.DataType) -> pa.Field:
+    return pa.field("a", inner, metadata={"ARROW:extension:name": "nobody.knows", "ARROW:extension:metadata": ""})
+
+
+UUIDS = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0123456789abcdef"], pa.binary(16)))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table({"a": UUIDS}),
+        pa.table({"a": pa.ListArray.from_arrays([0, 1], UUIDS)}),
+        pa.table({"a": pa.StructArray.from_arrays([UUIDS], names=["inner"])}),
+        pa.table([pa.array([1.0])], schema=pa.schema([unregistered(pa.float64())])),
+    ],
+    ids=["registered", "in a list", "in a struct", "unregistered"],
+)
+def test_extension_types_are_refused(job, bench, table):
+    bench.tasks(table)
+    assert "column 'a' has an extension type" in refusal(open_input, job("tasks.parquet"))
+
+
+@pytest.mark.parametrize("path", ["absent.parquet", "tasks/*.parquet", "folder", ["a", "b"]])
+def test_no_file(job, tmp_path, path):
+    (tmp_path / "folder").mkdir()
+    assert "no Parquet file matches" in refusal(open_input, job(path))
+
+
+@pytest.mark.parametrize("path", ["tasks", "tasks/*.parquet", "t*", "**/*.parquet", ["b.parquet", "tasks/"], "."])
+@pytest.mark.parametrize("output", ["tasks", "tasks/results", "other/../tasks/deep/results", "link/results"])
+def test_output_in_the_input(job, tmp_path, path, output):
+    opened = job(path, "tasks/a.parquet", "b.parquet", output=output)
+    (tmp_path / "link").symlink_to("tasks")
+    assert "[output] path" in refusal(check_apart, opened, open_input(opened).files)
+
+
+@pytest.mark.parametrize("path", ["results/data", "results/data/*.parquet", "results/data/a.parquet", "link/a.parquet"])
+def test_input_in_the_output(job, tmp_path, path):
+    (tmp_path / "link").symlink_to("results/data")
+    opened = job(path, "results/data/a.parquet")
+    assert "[output] path" in refusal(check_apart, opened, open_input(opened).files)
+
+
+@pytest.mark.parametrize("path", ["*.parquet", "./*.parquet", "b.parquet", "tasks", "task?/*.parquet"])
+@pytest.mark.parametrize("output", ["results", "tasks-results", "results/tasks", "../results"])
+def test_output_beside_the_input(job, path, output):
+    opened = job(path, "tasks/a.parquet", "b.parquet", output=output)
+    check_apart(opened, open_input(opened).files)
+
+
+def test_remote_paths_are_refused(job):
+    assert "s3://bucket/x.parquet" in refusal(open_input, job("s3://bucket/x.parquet"))
