@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbatch import compiled
+from jaxbatch import compiled, environment
 from jaxbatch.compiled import Program, Programs
 from jaxbatch.kernel import ColumnType, Kernel, Source
 from jaxbatch.kernels.derivatives import Derivatives
@@ -106,6 +106,7 @@ def measure(case: Case, device: Any) -> dict[str, tuple[float, float]]:
 
 
 def main() -> None:
+    environment.prepare()
     try:
         gpu = jax.devices("gpu")[0]
     except RuntimeError:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,12 @@ MIN_WIDTH = 8
 """Below 8 rows XLA may choose other instructions, and so other last bits."""
 
 
+_LAPACK = "lapack_"
+"""In the name of every call to LAPACK. On CPU jaxlib (0.10) makes such a call on a thread of XLA's pool, spreads the
+batch over the same pool and blocks until that is done: as many calls at once as the pool has threads wait for ever.
+Programs that make them therefore take turns; each still uses every core."""
+
+
 @dataclass(frozen=True)
 class Program:
     """What one compiled program is for: a kernel's bucket, and a size for each named dimension."""
@@ -33,7 +39,8 @@ class Program:
 
 @dataclass(frozen=True)
 class Results:
-    """One batch of outputs: ``[rows, *shape]`` arrays, which of them are present, lengths, and the status."""
+    """One batch of outputs: ``[rows, *shape]`` arrays, lengths, the status, and which rows of those outputs are
+    present that any row lacks."""
 
     values: dict[str, np.ndarray]
     present: dict[str, np.ndarray]
@@ -71,10 +78,11 @@ def row_function(kernel: Kernel, bucket: int) -> Callable[[Mapping[str, Any]], d
             result = results[column.name]
             value, there = result if isinstance(result, Maybe) else (result, True)
             values[column.name] = value = jnp.asarray(value)
-            present[column.name] = there = jnp.asarray(there)
+            if there is not True:
+                present[column.name] = there = jnp.asarray(there)
             if column.tested and jnp.issubdtype(value.dtype, jnp.floating):
                 counted = _counted(column, value.shape, own_lengths)
-                finite = jnp.all(jnp.isfinite(value) | ~counted) | ~there
+                finite = jnp.all(jnp.isfinite(value) | ~counted) | jnp.logical_not(there)
                 status = jnp.maximum(status, jnp.where(finite, Status.ok, Status.nonfinite).astype(jnp.int8))
         return {"values": values, "present": present, "lengths": own_lengths, "status": status}
 
@@ -148,9 +156,10 @@ class Programs:
         self._batch_rows = batch_rows
         self._limit = limit
         self._lock = threading.Lock()
+        self._one_at_a_time = threading.Lock()
         self._making: dict[Program, threading.Lock] = {}
         self._widths: dict[Program, int] = {}
-        self._compiled: dict[tuple[Program, Any], Any] = {}
+        self._compiled: dict[tuple[Program, Any], tuple[Any, AbstractContextManager[Any]]] = {}
         self.compile_seconds = 0.0
 
     @property
@@ -176,13 +185,14 @@ class Programs:
 
     def run(self, program: Program, arrays: Mapping[str, np.ndarray], valid: int, device: Any) -> Results:
         """Evaluate one batch of exactly the program's width, and keep its first ``valid`` rows."""
-        compiled = self._get(program, device)
-        with precision(self._dtype, self.kernel):
+        compiled, turn = self._get(program, device)
+        with precision(self._dtype, self.kernel), turn:
             out = jax.device_get(compiled(jax.device_put(dict(arrays), device)))
         trimmed = jax.tree.map(lambda array: array[:valid], out)
         return Results(trimmed["values"], trimmed["present"], trimmed["lengths"], trimmed["status"])
 
-    def _get(self, program: Program, device: Any) -> Any:
+    def _get(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
+        """The compiled program, and the turn that it has to wait for."""
         key = (program, device)
         if key in self._compiled:
             return self._compiled[key]
@@ -196,7 +206,7 @@ class Programs:
                     self.compile_seconds += time.perf_counter() - started
         return self._compiled[key]
 
-    def _compile(self, program: Program, device: Any) -> Any:
+    def _compile(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
         width = self.width(program)
         sharding = jax.sharding.SingleDeviceSharding(device)
         with precision(self._dtype, self.kernel):
@@ -204,7 +214,9 @@ class Programs:
                 name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
                 for name, struct in row_structs(self.kernel, program, self._dtype).items()
             }
-            return jax.jit(jax.vmap(row_function(self.kernel, program.bucket))).lower(batch).compile()
+            lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket))).lower(batch)
+            turn = self._one_at_a_time if _LAPACK in lowered.as_text() else nullcontext()
+            return lowered.compile(), turn
 
 
 def representative(kernel: Kernel) -> Sequence[Program]:

@@ -173,7 +173,7 @@ class Worker:
             batches.encode(
                 column,
                 results.values[column.name],
-                results.present[column.name] & has_results,
+                results.present.get(column.name, True) & has_results,
                 results.lengths,
                 self.plan.job.compute.precision,
             )

@@ -1,6 +1,7 @@
 """Fixtures that every test may use. Array annotations are checked at run time in the numerical packages."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from jaxtyping import install_import_hook
 
 from jaxbatch import environment
 
-environment.prepare(platforms="cpu")
+environment.prepare(platforms=os.environ.get("JAX_PLATFORMS", "cpu"))
 install_import_hook(["jaxbatch.series", "jaxbatch.least_squares"], "beartype.beartype")
 
 

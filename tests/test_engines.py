@@ -182,3 +182,16 @@ def test_an_own_kernel_in_a_file_runs_on_both_engines(tmp_path, jaxbatch_json):
     assert first["payment"] == pytest.approx(1000 * 0.01 / (1 - 1.01**-120), rel=1e-12)
     assert free["payment"] == pytest.approx(1000 / 120, rel=1e-12)
     assert (wrong["payment"], wrong["status"]) == (None, "invalid_input")
+
+
+def test_many_shards_of_lapack_at_once_do_not_wait_for_each_other_for_ever(tmp_path, jaxbatch_json):
+    """jaxlib's batched LAPACK calls block threads of the pool that they need: eight at once never ended."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(8192, 16, 4)).tolist(), rng.normal(size=(8192, 16)).tolist()
+    pq.write_table(pa.table({"X": X, "y": y}), tmp_path / "tasks.parquet", row_group_size=256)
+    (tmp_path / "job.toml").write_text(
+        'kernel = "regression"\n[params]\nmethod = "cholesky"\n[input]\npath = "tasks.parquet"\n'
+        '[output]\npath = "results"\nrows_per_part = 256\n[compute]\nbatch_rows = 256\n'
+    )
+    summary = jaxbatch_json("run", "job.toml", "--workers", "16")
+    assert (summary["exit_code"], summary["parts_done"]) == (0, 32)

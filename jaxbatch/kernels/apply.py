@@ -83,10 +83,10 @@ def _named(results: Any) -> dict[str, Any]:
 def _column(reference: str, name: Any, result: Any) -> Column:
     if not isinstance(name, str) or name == STATUS or not name:
         raise JobError(f"'{reference}' names a result {name!r}.", f"Use strings, and not '{STATUS}', which is taken.")
-    if not isinstance(result, jax.ShapeDtypeStruct) or jnp.issubdtype(result.dtype, jnp.complexfloating):
+    if not isinstance(result, jax.ShapeDtypeStruct) or getattr(result.dtype, "kind", "") not in tuple("biuf"):
         found = result.dtype if isinstance(result, jax.ShapeDtypeStruct) else type(result).__name__
         raise JobError(
             f"'{reference}' returns {found} as '{name}', which is no column.",
-            "Return a dict or NamedTuple of real arrays; split complex ones into parts.",
+            "Return a dict or NamedTuple of real arrays; split complex ones into parts, cast bfloat16.",
         )
     return Column(name, str(result.dtype), shape=result.shape)

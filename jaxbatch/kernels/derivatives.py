@@ -50,17 +50,21 @@ class Derivatives(Kernel):
         chosen = choose(self.function, self.functions, source)
         first = chosen.first
         wrt = tuple(first.columns if self.wrt is None else self.wrt)
-        unknown = [name for name in wrt if name not in first.arguments]
-        if unknown or not wrt:
-            raise JobError(
-                f"[params] wrt: '{first.reference}' has no argument '{''.join(unknown[:1])}' to differentiate in.",
-                nearest("".join(unknown[:1]), list(first.arguments)),
-            )
+        for each in chosen.functions:
+            unknown = [name for name in wrt if name not in each.arguments]
+            if unknown or not wrt:
+                raise JobError(
+                    f"[params] wrt: '{each.reference}' has no argument '{''.join(unknown[:1])}' to differentiate in.",
+                    nearest("".join(unknown[:1]), list(each.arguments)),
+                )
         wrt = tuple(sorted(set(wrt), key=first.arguments.index))
         arguments = tuple(argument(name, source) for name in first.columns)
         dtype = jnp.dtype(source.precision)
-        fixed = {name: _as_number(first.constants[name], name, dtype) for name in wrt if name in first.constants}
-        shapes = {column.name: column.sized({}) for column in arguments} | {n: v.shape for n, v in fixed.items()}
+        fixed = tuple(
+            {name: _as_number(each.constants[name], name, dtype) for name in wrt if name in each.constants}
+            for each in chosen.functions
+        )
+        shapes = {column.name: column.sized({}) for column in arguments} | {n: v.shape for n, v in fixed[0].items()}
         one_number = wrt[0] if len(wrt) == 1 and shapes[wrt[0]] == () and self.partials is None else None
         paths = self._paths(wrt, first.arguments, shapes)
         per_row = () if ORDER in first.arguments or not source.has(ORDER) else (Column(ORDER, "int"),)
@@ -127,7 +131,8 @@ class _BoundDerivatives(Kernel):
     buckets: int
     chosen: Choice
     functions: tuple[ScalarFunction, ...]
-    constants: Mapping[str, jax.Array]
+    constants: tuple[Mapping[str, jax.Array], ...]
+    """Of each function, the constants that are differentiated in."""
     one_number: str | None
     paths: tuple[tuple[str, ...], ...]
     highest: int
@@ -139,11 +144,11 @@ class _BoundDerivatives(Kernel):
         return self.chosen.functions[bucket].reference
 
     def program(self, bucket: int) -> Row:
-        function = self.functions[bucket]
+        function, constants = self.functions[bucket], self.constants[bucket]
 
         def row(*, order: Any = self.highest, function: Any = None, **values: Any) -> dict[str, Any]:
             del function
-            results = derivatives({**self.constants, **values})
+            results = derivatives({**constants, **values})
             valid = (order >= 0) & (order <= self.highest)
             present = {name: Maybe(value, order >= k) for name, (k, value) in results.items()}
             return {**present, "status": jnp.where(valid, Status.ok, Status.invalid_input)}

@@ -55,7 +55,7 @@ def infer(
     enough = n > problem.p
     residual_sd = jnp.sqrt(squares / freedom)
     errors = residual_sd * jnp.sqrt(jnp.sum(root**2, axis=1))
-    testable = enough & sampled & (squares > 0)
+    testable = enough & sampled & varies & (squares > 0)  # of a constant target the residual is rounding
     t = coefficients / jnp.where(errors > 0, errors, 1.0)
     return Inference(
         loss=squares / n,

@@ -11,8 +11,8 @@ MAX_NESTED_ORDER = 8
 """Nested forward mode doubles the program with every order; beyond this it is refused."""
 
 _EXACT_ORDER = 4
-"""Up to here nested forward mode is used even where jet has every rule: it agrees with ``jax.grad`` at ties
-and at 0, where some of jet's rules give NaN, and it is as fast."""
+"""Coefficients up to here are nested forward mode's even where jet has every rule: they agree with ``jax.grad`` at
+ties and at 0, where some of jet's rules give NaN, and do not depend on how far the series goes."""
 
 
 class SeriesError(Exception):
@@ -37,13 +37,14 @@ def coefficients(
         SeriesError: some primitive of the function has no series rule and ``order`` exceeds
             ``MAX_NESTED_ORDER``.
 
-    Orders up to 4 are nested forward mode, higher ones truncated power series (Griewank and Walther,
+    Coefficients up to order 4 are nested forward mode, higher ones truncated power series (Griewank and Walther,
     *Evaluating Derivatives*, 2nd ed., §13.2), with nested forward mode where a rule is missing.
     """
+    low = _nested(function, center, direction, min(order, _EXACT_ORDER))
     if order <= _EXACT_ORDER:
-        return _nested(function, center, direction, order)
+        return low
     try:
-        return _jet(function, center, direction, order)
+        return jnp.concatenate([low, _jet(function, center, direction, order)[_EXACT_ORDER + 1 :]])
     except (NotImplementedError, TypeError, ValueError, AttributeError, KeyError, AssertionError) as error:
         if order > MAX_NESTED_ORDER:
             reason = (str(error) or type(error).__name__).splitlines()[0]

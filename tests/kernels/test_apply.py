@@ -46,6 +46,10 @@ def imaginary(x, y):
     return {"z": x + 1j * y}
 
 
+def small(x, y):
+    return {"z": x.astype("bfloat16")}
+
+
 def text(x, y):
     return {"name": "one"}
 
@@ -124,6 +128,7 @@ def test_float32_makes_the_run_float32_and_keeps_other_types(functions):
     [
         ("taken", "'status'"),
         ("imaginary", "complex"),
+        ("small", "bfloat16"),
         ("text", "'name'"),
         ("numbered", "1"),
         ("mismatched", r"values: float64\[3\], x: float64\[\]"),

@@ -160,6 +160,30 @@ def test_wrt_a_subset_a_constant_and_a_default(bench):
         assert [row["d1"], row["d2"]] == pytest.approx([row["value"] * rate, row["value"] * rate**2], rel=1e-13)
 
 
+DEFAULTS = """
+def square(x, k=2.0):
+    return x**k
+
+def cube(x, k=3.0):
+    return x**k
+
+def linear(x):
+    return x
+"""
+
+
+def test_each_function_has_its_own_default(bench):
+    bench.file("functions.py", DEFAULTS)
+    bench.tasks({"x": [2.0, 2.0], "function": ["square", "cube"]})
+    job = 'kernel = "derivatives"\n[params]\nwrt = ["x", "k"]\n[params.functions]\n'
+    references = 'square = "functions.py:square"\ncube = "functions.py:cube"\n'
+    for row, k in zip(bench.rows(job + references), (2, 3), strict=True):
+        expected = [2.0**k, k * 2.0 ** (k - 1), 2.0**k * math.log(2.0)]
+        assert [row["value"], row["d_x"], row["d_k"]] == pytest.approx(expected, rel=1e-15)
+    with pytest.raises(JobError, match="linear' has no argument 'k'"):
+        bench.run(job + references + 'linear = "functions.py:linear"\n')
+
+
 VECTORS = """
 import jax.numpy as jnp
 
@@ -223,7 +247,7 @@ def test_float32_is_float32_throughout(bench):
     assert [table.schema.field(name).type for name in ("value", "d5")] == [pa.float32()] * 2
     assert table.schema.field("x").type == pa.float64()
     for name in ("value", "d1", "d5"):
-        np.testing.assert_allclose(table[name], np.exp(np.float32([0.3, 2.7]), dtype="float64"), rtol=1e-6)
+        np.testing.assert_allclose(table[name], np.exp(np.array([0.3, 2.7], "float32").astype("float64")), rtol=1e-6)
 
 
 def test_order_zero_is_the_value_alone(bench):

@@ -1,6 +1,7 @@
 """Expansions against mpmath and closed forms, order by order."""
 
 import math
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -42,8 +43,10 @@ def check(row: dict, function, rel: float = 1e-13) -> None:
     with mpmath.workdps(60):
         center, point = mpmath.mpf(row["center"]), mpmath.mpf(row["point"])
         terms = mpmath.taylor(function, center, row["order"])
-        sums = [mpmath.fsum(t * (point - center) ** k for k, t in enumerate(terms[: n + 1])) for n in range(len(terms))]
-        true = function(point)
+        sums: list[Any] = [
+            mpmath.fsum(t * (point - center) ** k for k, t in enumerate(terms[: n + 1])) for n in range(len(terms))
+        ]
+        true: Any = function(point)
         largest = float(max(abs(t * (point - center) ** k) for k, t in enumerate(terms)))
         errors = [float(true - s) for s in sums]
     scale = float(max(abs(t) for t in terms))
