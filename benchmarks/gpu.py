@@ -17,12 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbatch import compiled, environment
-from jaxbatch.compiled import Program, Programs
+from jaxbatch import environment
+from jaxbatch.compiled import Programs
 from jaxbatch.kernel import ColumnType, Kernel, Source
 from jaxbatch.kernels.derivatives import Derivatives
 from jaxbatch.kernels.regression import Regression
 from jaxbatch.kernels.taylor import Taylor
+from jaxbatch.traced import Program, precision
 
 REPEATS = 5
 FLOAT = ColumnType("float", 0, None, 2.0**-52, "double")
@@ -98,7 +99,7 @@ def median_rate(step: Callable[[], Any], rows: int, batches: int) -> tuple[float
 def measure(case: Case, device: Any) -> dict[str, tuple[float, float]]:
     rows = len(next(iter(case.batch.values())))
     programs = Programs(case.kernel, "float64", batch_rows=rows, limit=rows)
-    with compiled.precision("float64"):
+    with precision("float64"):
         peer = jax.jit(jax.vmap(lambda columns: case.peer(**columns)))
         ours = median_rate(lambda: programs.run(case.program, case.batch, rows, device), rows, case.batches)
         hand = median_rate(lambda: jax.device_get(peer(jax.device_put(case.batch, device))), rows, case.batches)

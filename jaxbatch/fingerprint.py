@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jax.extend import core
 
-from jaxbatch.compiled import precision, representative, row_function, row_structs
-from jaxbatch.kernel import Kernel
+from jaxbatch.traced import Traced
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -18,16 +17,14 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def program_digest(kernel: Kernel, dtype: str) -> str:
-    """A digest of the kernel's traced programs with every constant in them.
+def program_digest(programs: Iterable[Traced]) -> str:
+    """A digest of traced programs with every constant in them.
 
     Traced, so that helpers and loaded weights count while names and comments do not.
     """
     writer = _JaxprWriter()
-    with precision(dtype, kernel):
-        for program in representative(kernel):
-            traced = jax.make_jaxpr(row_function(kernel, program.bucket))(row_structs(kernel, program, dtype))
-            writer.closed(traced)
+    for traced in programs:
+        writer.closed(traced.jaxpr)
     return writer.hexdigest()
 
 

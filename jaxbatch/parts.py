@@ -52,7 +52,7 @@ def encode(
 ) -> tuple[memoryview, Receipt]:
     """The bytes of a part and its receipt; equal tables give equal bytes.
 
-    Chunk borders would move page borders, so the table is made one chunk a column first.
+    The table is made one chunk a column first, so that nothing can follow from how its rows were read.
     """
     sink = io.BytesIO()
     texts = [field.name for field in table.schema if is_text(field.type)]

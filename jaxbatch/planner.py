@@ -17,6 +17,7 @@ from jaxbatch.kernel import Kernel, Source, dimensions
 from jaxbatch.outputs import Expected
 from jaxbatch.reading import Peek
 from jaxbatch.shards import RowGroup, Shard, cut, limited
+from jaxbatch.traced import precision, representative
 from jaxbatch.types import column_type
 
 CHUNK_ROWS = 131_072
@@ -103,7 +104,7 @@ def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
     opened = inputs.open_input(job)
     inputs.check_apart(job, opened.files)
     unbound = kernels.build(job)
-    with compiled.precision(job.compute.precision, unbound):
+    with precision(job.compute.precision, unbound):
         source = _source(job, opened)
         kernel = unbound.bind(source)
         names = _input_names(job, kernel, source)
@@ -111,17 +112,12 @@ def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
         used = tuple(dict.fromkeys([*names.values(), *keep]))
         opened = inputs.check_files(opened, used, job)
         written = _output_names(job, kernel, keep)
-        representatives = compiled.representative(kernel)
-        for program in representatives:
-            compiled.check_outputs(kernel, program, job.compute.precision)
-        digest = program_digest(kernel, job.compute.precision)
     groups = row_groups(opened)
     shards = cut(groups if limit is None else limited(groups, limit), job.output.rows_per_part)
-    limit_width = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))
-    programs = _programs(
-        kernel,
-        compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=limit_width),
-    )
+    width_limit = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))
+    made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=width_limit)
+    digest = program_digest(made.traced(program) for program in representative(kernel))
+    programs = _programs(kernel, made)
     identity = _identity(job, opened, keep, limit, device, digest, programs)
     return Plan(
         job=job,
@@ -134,7 +130,7 @@ def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
         names=names,
         written=written,
         schema=_schema(job, kernel, opened.schema, keep, written),
-        width_limit=limit_width,
+        width_limit=width_limit,
         chunk_rows=_chunk_rows(opened, max(program["batch_rows"] for program in programs)),
         identity=identity,
         fingerprint=fingerprint(identity),
@@ -253,9 +249,9 @@ def _programs(kernel: Kernel, programs: compiled.Programs) -> list[dict[str, Any
             "rows_of": kernel.describe_bucket(program.bucket),
             "sizes": dict(program.sizes),
             "batch_rows": programs.width(program),
-            "batch_bytes": programs.width(program) * programs.row_bytes(program),
+            "batch_bytes": programs.width(program) * programs.traced(program).row_bytes,
         }
-        for program in compiled.representative(kernel)
+        for program in representative(kernel)
     ]
 
 

@@ -3,12 +3,16 @@
 Everything above asks these six questions and no others, so an object store needs one more class here.
 """
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What a file system answers that has no links."""
 
 
 class Store(Protocol):
@@ -59,12 +63,16 @@ class LocalStore:
             os.link(temporary, target)
         except FileExistsError:
             return False
-        except OSError:
+        except FileNotFoundError:
+            if target.exists():
+                return False  # the run is sealed, and what was written aside swept away
+            raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
             if target.exists():
                 return False
-            temporary.rename(target)  # a file system without links
-            _sync_folder(target.parent)
-            return True
+            temporary.rename(target)
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(target.parent)

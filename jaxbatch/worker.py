@@ -18,6 +18,7 @@ from jaxbatch.parts import Receipt
 from jaxbatch.planner import Plan
 from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard
+from jaxbatch.traced import Program, precision, representative
 
 _STATUSES = pa.array([status.name for status in Status], pa.string())
 
@@ -57,17 +58,17 @@ class Worker:
         self.plan = plan
         job = plan.job
         unbound = kernels.build(job)
-        with compiled.precision(job.compute.precision, unbound):
+        with precision(job.compute.precision, unbound):
             self.kernel = unbound.bind(plan.source)
-            digest = program_digest(self.kernel, job.compute.precision)
+        self._programs = compiled.Programs(
+            self.kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit
+        )
+        digest = program_digest(self._programs.traced(program) for program in representative(self.kernel))
         if digest != plan.identity["program"] or __version__ != plan.identity["versions"]["jaxbatch"]:
             raise ClusterError(
                 "A worker traces another program than the plan: its code or versions differ.",
                 "Give every node the same files and the versions of constraints.txt.",
             )
-        self._programs = compiled.Programs(
-            self.kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit
-        )
         self._store = outputs.open_store(plan.output)
         self._devices = jax.local_devices()
 
@@ -153,7 +154,7 @@ class Worker:
             order = np.concatenate([rows for _, rows in groups]) if groups else np.arange(0)
             return _in_order(encoded, order), status
 
-    def _groups(self, batch: batches.Batch) -> Iterator[tuple[compiled.Program, np.ndarray]]:
+    def _groups(self, batch: batches.Batch) -> Iterator[tuple[Program, np.ndarray]]:
         """The batch's rows by program, in the order of the rows within each."""
         numbers = {name: values for name, values in batch.columns.items() if isinstance(values, np.ndarray)}
         buckets = np.broadcast_to(np.asarray(self.kernel.bucket(numbers)), (batch.rows,))
@@ -166,7 +167,7 @@ class Worker:
             kinds, which = np.unique(keys, axis=0, return_inverse=True)
         for number, key in enumerate(kinds):
             sizes = tuple(zip(names, (int(size) for size in key[1:]), strict=True))
-            yield compiled.Program(int(key[0]), sizes), np.flatnonzero(which == number)
+            yield Program(int(key[0]), sizes), np.flatnonzero(which == number)
 
     def _encode(self, results: compiled.Results, has_results: np.ndarray) -> list[pa.Array]:
         return [

@@ -1,0 +1,151 @@
+"""A kernel's row function, traced: what is checked, hashed and sized before anything is compiled."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxbatch.columns import STATUS, Column, Maybe, Status
+from jaxbatch.errors import JaxbatchError, JobError
+from jaxbatch.kernel import Kernel, dimensions
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one compiled program is for: a kernel's bucket, and a size for each named dimension."""
+
+    bucket: int
+    sizes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced program: its closed jaxpr, and the bytes of one row's inputs and outputs."""
+
+    jaxpr: Any
+    row_bytes: int
+
+
+def precision(name: str, kernel: "type[Kernel] | Kernel | None" = None) -> AbstractContextManager[Any]:
+    """The context in which functions are loaded, traced and run: 64-bit types on or off."""
+    wide = kernel is not None and kernel.wide
+    return jax.enable_x64(name == "float64" or wide)
+
+
+def row_function(kernel: Kernel, bucket: int) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A bucket's row function with the checks every kernel shares: its outputs' names, and finiteness.
+
+    Raises when traced:
+        JobError: the kernel's outputs are not those that it declares.
+    """
+    row = kernel.program(bucket)
+    lengths = dimensions(kernel.outputs)
+
+    def checked(columns: Mapping[str, Any]) -> dict[str, Any]:
+        results = dict(row(**columns))
+        status = jnp.asarray(results.pop(STATUS, Status.ok), jnp.int8)
+        expected = {column.name for column in kernel.outputs} | set(lengths)
+        if set(results) != expected:
+            raise JobError(
+                f"{type(kernel).__name__} returns {sorted(results)}, and declares {sorted(expected)}.",
+                "Return exactly the outputs (and lengths of named dimensions) that are declared.",
+            )
+        values, present = {}, {}
+        own_lengths = {name: jnp.asarray(results[name]) for name in lengths}
+        for column in kernel.outputs:
+            result = results[column.name]
+            value, there = result if isinstance(result, Maybe) else (result, True)
+            values[column.name] = value = jnp.asarray(value)
+            if there is not True:
+                present[column.name] = there = jnp.asarray(there)
+            if column.tested and jnp.issubdtype(value.dtype, jnp.floating):
+                counted = _counted(column, value.shape, own_lengths)
+                finite = jnp.all(jnp.isfinite(value) | ~counted) | jnp.logical_not(there)
+                status = jnp.maximum(status, jnp.where(finite, Status.ok, Status.nonfinite).astype(jnp.int8))
+        return {"values": values, "present": present, "lengths": own_lengths, "status": status}
+
+    return checked
+
+
+def _counted(column: Column, shape: tuple[int, ...], lengths: Mapping[str, Any]) -> Any:
+    """Which entries of an output lie within its row's own lengths."""
+    counted = jnp.ones(shape, bool)
+    for axis, size in enumerate(column.shape):
+        if isinstance(size, str):
+            index = jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+            counted &= index < lengths[size]
+    return counted
+
+
+def row_structs(kernel: Kernel, program: Program, dtype: str) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of one row of a program's inputs."""
+    sizes = dict(program.sizes)
+    integer = jax.dtypes.canonicalize_dtype("int64")
+    kinds = {"float": jnp.dtype(dtype), "int": integer, "string": integer}
+    structs = {
+        column.name: jax.ShapeDtypeStruct(column.sized(sizes), kinds.get(column.dtype) or jnp.dtype(column.dtype))
+        for column in kernel.inputs
+    }
+    return structs | {name: jax.ShapeDtypeStruct((), integer) for name in dimensions(kernel.inputs)}
+
+
+def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
+    """Trace a program, and compare its outputs with the declared ones.
+
+    Raises:
+        JobError: they differ, or the function cannot be traced.
+    """
+    structs = row_structs(kernel, program, dtype)
+    try:
+        jaxpr, outputs = jax.make_jaxpr(row_function(kernel, program.bucket), return_shape=True)(structs)
+    except JaxbatchError:
+        raise
+    except Exception as error:
+        raise JobError(
+            f"{kernel.describe_bucket(program.bucket)} cannot be traced{_place(error)}: {_first_line(error)}",
+            "It must be a pure JAX function of one row; --debug shows the traceback.",
+        ) from error
+    for column in kernel.outputs:
+        _check_shape(column, outputs["values"][column.name].shape)
+    leaves = jax.tree.leaves((structs, outputs))
+    return Traced(jaxpr, max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)))
+
+
+def _check_shape(column: Column, shape: tuple[int, ...]) -> None:
+    fits = len(shape) == len(column.shape) and all(
+        isinstance(declared, str) or declared == size for declared, size in zip(column.shape, shape, strict=True)
+    )
+    if not fits:
+        raise JobError(
+            f"The output '{column.name}' has the shape {shape} per row, and is declared as {column.shape}.",
+            "Correct the kernel's outputs.",
+        )
+
+
+def _place(error: Exception) -> str:
+    """The line of the user's own code that an error comes from, if it can be told."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and _HERE not in path.parents and path.is_file():
+            return f" at {path.name}, line {frame.lineno}"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+_HERE = Path(__file__).parent
+
+
+def representative(kernel: Kernel) -> Sequence[Program]:
+    """One program per bucket, its named dimensions at their smallest: what a plan traces."""
+    names = dimensions(kernel.inputs)
+    smallest = {name: int(kernel.size(name, np.array([1]))[0]) for name in names}
+    return [Program(bucket, tuple(smallest.items())) for bucket in range(kernel.buckets)]
