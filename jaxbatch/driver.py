@@ -50,7 +50,7 @@ class Summary:
     seconds: float
     rows_per_second: float
     stages: Mapping[str, float]
-    programs: int
+    compilations: int
     failures: tuple[str, ...]
 
 
@@ -140,14 +140,14 @@ def _finish(
     planned: Plan, output: Output, backend: Engine, progress: Callable[[Progress], None], started: float
 ) -> Summary:
     output.claim(planned.describe())
-    output.discard_damaged()
-    there = output.published()
+    there = output.recover()
     todo = outstanding(planned, there)
     tally = _Tally(planned, there)
     progress(tally.progress())
     if todo:
         for outcome in backend.run(planned, todo):
             tally.add(outcome)
+            output.note(outcome.receipts)
             progress(tally.progress())
     skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
     output.record_errors(
@@ -172,14 +172,14 @@ class _Tally:
         self._receipts = dict(there)
         self.failed: dict[int, str] = {}
         self._stages: Counter[str] = Counter()
-        self._programs: dict[int, int] = {}
+        self._compilations = 0
 
     def add(self, outcome: Outcome) -> None:
         """Count one shard's outcome."""
         self._receipts |= {receipt.part: receipt for receipt in outcome.receipts}
         self.failed |= {failure.part: failure.reason for failure in outcome.failures}
         self._stages.update(outcome.stages)
-        self._programs[0] = max(self._programs.get(0, 0), outcome.programs)
+        self._compilations = max(self._compilations, outcome.compilations)
 
     def progress(self) -> Progress:
         """The state of things, to show."""
@@ -219,7 +219,7 @@ class _Tally:
             seconds=round(seconds, 3),
             rows_per_second=round((rows - self._rows_skipped) / max(seconds, 1e-9), 1),
             stages={name: round(spent, 3) for name, spent in sorted(self._stages.items())},
-            programs=self._programs.get(0, 0),
+            compilations=self._compilations,
             failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),
         )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from jax.extend import core
 
 from jaxbatch.traced import Traced
+
+
+_ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -81,6 +85,8 @@ class _JaxprWriter:
             self._text(f"{type(value).__name__}{len(value)}")
             for item in value:
                 self._value(item)
+        elif isinstance(value, set | frozenset):
+            self._value(sorted(value, key=str))
         elif isinstance(value, Mapping):
             for key in sorted(value, key=str):
                 self._text(str(key))
@@ -88,7 +94,7 @@ class _JaxprWriter:
         elif callable(value) and not isinstance(value, type):
             self._text(getattr(value, "__qualname__", type(value).__name__))
         else:
-            self._text(f"{type(value).__name__} {value}")
+            self._text(f"{type(value).__name__} {_ADDRESS.sub('', str(value))}")
 
     def _text(self, text: str) -> None:
         self._hash.update(text.encode() + b"\0")

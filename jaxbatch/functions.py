@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -164,3 +165,16 @@ def bind_one(reference: str, folder: Path, constants: Mapping[str, Any]) -> Boun
             "Set the others in [input] constants.",
         )
     return bind(reference, folder, free, constants)
+
+
+def describe_failure(error: Exception) -> str:
+    """`` at functions.py, line 7: TypeError: …``: where in the user's own code, if it can be told, and what."""
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and _HERE not in path.parents and path.is_file():
+            return f" at {path.name}, line {frame.lineno}: {what}"
+    return f": {what}"
+
+
+_HERE = Path(__file__).parent

@@ -1,7 +1,7 @@
 """The output folder: who owns it, what is there already, and how it is sealed and verified."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ class Output:
         self.store = store
         self.fingerprint = fingerprint
         self.expected = {part.part: part for part in expected}
+        self._noted: dict[str, Receipt] = {}
 
     def check(self, identity: Mapping[str, Any]) -> None:
         """Refuse a folder that belongs to another run or holds something else; changes nothing.
@@ -115,11 +116,19 @@ class Output:
         """The receipts of this run's parts that are there whole, by part; from one listing and their footers."""
         return {receipt.part: receipt for receipt, _ in self._inspect() if receipt is not None}
 
-    def discard_damaged(self) -> None:
-        """Remove objects under this run's names that are not whole parts of it, so that they are made again."""
-        for receipt, name in self._inspect():
+    def recover(self) -> dict[int, Receipt]:
+        """The same; objects under this run's names that are not whole parts of it are removed, to be made again."""
+        found = self._inspect()
+        for receipt, name in found:
             if receipt is None:
                 self.store.delete(name)
+        receipts = {receipt.part: receipt for receipt, _ in found if receipt is not None}
+        self.note(receipts.values())
+        return receipts
+
+    def note(self, receipts: Iterable[Receipt]) -> None:
+        """Remember receipts, so that sealing need not read those footers again."""
+        self._noted |= {receipt.name: receipt for receipt in receipts}
 
     def _inspect(self) -> list[tuple[Receipt | None, str]]:
         ours = [
@@ -131,6 +140,9 @@ class Output:
             return list(pool.map(lambda entry: (self._receipt(*entry), entry[0]), ours))
 
     def _receipt(self, name: str, size: int) -> Receipt | None:
+        noted = self._noted.get(name)
+        if noted is not None and noted.bytes == size:
+            return noted
         try:
             receipt = read_receipt(self.store, name, size)
         except (NotAPart, FileNotFoundError):
@@ -211,14 +223,15 @@ def verify(path: str) -> list[str]:
         return ["The run is not finished: there is no manifest yet. Run it again to finish it."]
     try:
         manifest = json.loads(store.read(MANIFEST))
-        parts = [Receipt(**part, fingerprint=manifest["fingerprint"]) for part in manifest["parts"]]
+        rows, parts = manifest["rows"], [Receipt(**p, fingerprint=manifest["fingerprint"]) for p in manifest["parts"]]
     except (ValueError, KeyError, TypeError):
         return [f"{MANIFEST} is damaged."]
     problems = [] if SUCCESS in names else [f"{SUCCESS} is missing: the run was not sealed."]
     listed = {part.name for part in parts}
     problems += [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)]
-    if sum(part.rows for part in parts) != manifest["rows"]:
-        problems.append(f"{MANIFEST}: its parts hold {sum(p.rows for p in parts)} rows, not {manifest['rows']}.")
+    held = sum(part.rows for part in parts)
+    if held != rows:
+        problems.append(f"{MANIFEST}: its parts hold {held} rows, not {rows}.")
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda part: _verify_part(store, part, names), parts)
         return problems + [problem for problem in found if problem]

@@ -1,10 +1,8 @@
 """A kernel's row function, traced: what is checked, hashed and sized before anything is compiled."""
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +11,7 @@ import numpy as np
 
 from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.errors import JaxbatchError, JobError
+from jaxbatch.functions import describe_failure
 from jaxbatch.kernel import Kernel, dimensions
 
 
@@ -108,7 +107,7 @@ def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
         raise
     except Exception as error:
         raise JobError(
-            f"{kernel.describe_bucket(program.bucket)} cannot be traced{_place(error)}: {_first_line(error)}",
+            f"{kernel.describe_bucket(program.bucket)} cannot be traced{describe_failure(error)}",
             "It must be a pure JAX function of one row; --debug shows the traceback.",
         ) from error
     for column in kernel.outputs:
@@ -126,22 +125,6 @@ def _check_shape(column: Column, shape: tuple[int, ...]) -> None:
             f"The output '{column.name}' has the shape {shape} per row, and is declared as {column.shape}.",
             "Correct the kernel's outputs.",
         )
-
-
-def _place(error: Exception) -> str:
-    """The line of the user's own code that an error comes from, if it can be told."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if "site-packages" not in path.parts and _HERE not in path.parents and path.is_file():
-            return f" at {path.name}, line {frame.lineno}"
-    return ""
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-_HERE = Path(__file__).parent
 
 
 def representative(kernel: Kernel) -> Sequence[Program]:

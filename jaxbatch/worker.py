@@ -39,7 +39,8 @@ class Outcome:
     receipts: list[Receipt] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
-    programs: int = 0
+    compilations: int = 0
+    """How many programs its worker has compiled so far."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -93,7 +94,7 @@ class Worker:
         if compiling:
             outcome.stages["compile"] = compiling
             outcome.stages["compute"] = max(0.0, outcome.stages.get("compute", 0.0) - compiling)
-        outcome.programs = self._programs.compilations
+        outcome.compilations = self._programs.compilations
         return outcome
 
     def _write(self, part: Part, rows: Rows, device: Any, outcome: Outcome) -> Receipt:

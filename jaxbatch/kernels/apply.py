@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxbatch.arguments import argument, choose
 from jaxbatch.columns import STATUS, Column
 from jaxbatch.errors import JobError
-from jaxbatch.functions import BoundFunction
+from jaxbatch.functions import BoundFunction, describe_failure
 from jaxbatch.kernel import Kernel, Source
 
 
@@ -67,8 +67,8 @@ def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruc
         raise
     except Exception as error:
         shapes = ", ".join(f"{name}: {struct.dtype}{list(struct.shape)}" for name, struct in structs.items())
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise JobError(f"'{function.reference}' fails on ({shapes}): {reason}", "Correct the function.") from error
+        where = describe_failure(error)
+        raise JobError(f"'{function.reference}' fails on ({shapes}){where}", "Correct the function.") from error
 
 
 def _named(results: Any) -> dict[str, Any]:

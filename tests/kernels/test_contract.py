@@ -93,9 +93,9 @@ def test_place_and_files_change_no_bit(sample):
 def test_one_compilation_per_bucket(sample):
     few, _ = sample.run(sample.rows)
     many, _ = sample.run(sample.rows, *(sample.rows[k:] for k in range(3)))
-    assert many.programs == few.programs
+    assert many.compilations == few.compilations
     planned = jaxbatch.plan(sample.bench.job(sample.job, "job.toml", 'input.path="*.parquet"'))
     if not any(program["sizes"] for program in planned.programs):
-        assert 1 <= few.programs <= len(planned.programs)
+        assert 1 <= few.compilations <= len(planned.programs)
     else:
-        assert few.programs < ROWS
+        assert few.compilations < ROWS
