@@ -1,8 +1,11 @@
 """The identity of a run: everything that can change a bit of its output, and nothing else."""
 
+import ast
 import hashlib
+import inspect
 import json
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,8 +13,8 @@ import jax
 import numpy as np
 from jax.extend import core
 
+from jaxbatch.kernel import Kernel
 from jaxbatch.traced import Traced
-
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
 
@@ -30,6 +33,22 @@ def program_digest(programs: Iterable[Traced]) -> str:
     for traced in programs:
         writer.closed(traced.jaxpr)
     return writer.hexdigest()
+
+
+def host_code_digest(kernel: type[Kernel]) -> str | None:
+    """A digest of what a user's own kernel does outside the traced program: choose buckets and sizes.
+
+    Its classes as Python parses them, so comments and layout do not count; docstrings are taken out. None for
+    the kernels of this package, for which its version stands.
+    """
+    own = [each for each in kernel.__mro__ if issubclass(each, Kernel) and not each.__module__.startswith("jaxbatch.")]
+    if not own:
+        return None
+    trees = [ast.parse(textwrap.dedent(inspect.getsource(each))) for each in own]
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256("".join(map(ast.dump, trees)).encode()).hexdigest()
 
 
 class _JaxprWriter:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxbatch import __version__, batches, compiled, inputs, kernels
 from jaxbatch.columns import STATUS, Column
 from jaxbatch.errors import InputError, JobError, nearest
-from jaxbatch.fingerprint import fingerprint, program_digest
+from jaxbatch.fingerprint import fingerprint, host_code_digest, program_digest
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
 from jaxbatch.outputs import Expected
@@ -116,9 +116,12 @@ def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
     shards = cut(groups if limit is None else limited(groups, limit), job.output.rows_per_part)
     width_limit = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=width_limit)
-    digest = program_digest(made.traced(program) for program in representative(kernel))
+    digests = {
+        "program": program_digest(made.traced(program) for program in representative(kernel)),
+        "kernel_code": host_code_digest(type(unbound)),
+    }
     programs = _programs(kernel, made)
-    identity = _identity(job, opened, keep, limit, device, digest, programs)
+    identity = _identity(job, opened, keep, limit, device, digests, programs)
     return Plan(
         job=job,
         source=source,
@@ -277,7 +280,7 @@ def _identity(
     keep: tuple[str, ...],
     limit: int | None,
     device: str,
-    digest: str,
+    digests: Mapping[str, str | None],
     programs: list[dict[str, Any]],
 ) -> dict[str, Any]:
     files = [{"name": file.name, "size": file.size, "footer": file.footer_digest} for file in opened.files]
@@ -285,7 +288,7 @@ def _identity(
     return {
         "kernel": job.kernel,
         "params": job.params,
-        "program": digest,
+        **digests,
         "compute": {
             "precision": job.compute.precision,
             "batch_rows": [program["batch_rows"] for program in programs],

@@ -127,3 +127,33 @@ def test_another_kind_of_device_is_another_run(tmp_path):
     pq.write_table(pa.table({"x": [1.0], "y": [2.0]}), tmp_path / "tasks" / "a.parquet")
     job = Job.load(tmp_path / "job.toml")
     assert plan(job, device="cpu").fingerprint != plan(job, device="NVIDIA H100").fingerprint
+
+
+KERNEL = """
+from jaxbatch import Column, Kernel
+
+class Own(Kernel):
+    inputs = (Column("x"),)
+    outputs = (Column("z"),)
+    buckets = 2
+
+    def bucket(self, columns):
+        return (columns["x"] > 1.5).astype(int)
+
+    def program(self, bucket):
+        return lambda x: {"z": x * (bucket + 1)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "same"),
+    [
+        (KERNEL.replace("> 1.5", "> 2.5"), False),
+        (KERNEL.replace("bucket + 1", "bucket + 2"), False),
+        (KERNEL.replace(".astype(int)", ".astype( int )  # a comment"), True),
+        (KERNEL.replace("class Own(Kernel):", 'class Own(Kernel):\n    """A docstring."""\n'), True),
+    ],
+)
+def test_what_an_own_kernel_does_on_the_host_counts(code, same, fingerprint):
+    job = 'kernel = "functions.py:Own"\n[input]\npath = "tasks"\n[output]\npath = "results"\n'
+    assert (fingerprint(code, job=job) == fingerprint(KERNEL, job=job)) == same
