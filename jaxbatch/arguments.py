@@ -47,7 +47,8 @@ def choose(
     """
     if (function is None) == (not several):
         raise JobError("[params] needs either 'function' or 'functions'.", 'For example function = "file.py:name".')
-    references = [function] if function is not None else list((several or {}).values())
+    several = dict(sorted((several or {}).items()))  # their order in the job changes nothing
+    references = [function] if function is not None else list(several.values())
     if one_argument:
         bound = tuple(functions.bind_one(r, source.folder, source.constants) for r in references)
     else:
@@ -60,7 +61,7 @@ def choose(
                 f"'{bound[0].reference}' {', '.join(bound[0].columns)}.",
                 "The functions of one job take the same arguments.",
             )
-    return Choice(bound, tuple(several) if several else ())
+    return Choice(bound, tuple(several))
 
 
 def argument(name: str, source: Source) -> Column:

@@ -26,6 +26,8 @@ _LAPACK = "lapack_"
 batch over the same pool and blocks until that is done: as many calls at once as the pool has threads wait for ever.
 Programs that make them therefore take turns; each still uses every core."""
 
+_ONE_AT_A_TIME = threading.Lock()
+
 
 @dataclass(frozen=True)
 class Results:
@@ -55,11 +57,9 @@ class Programs:
         self._batch_rows = batch_rows
         self._limit = limit
         self._lock = threading.Lock()
-        self._one_at_a_time = threading.Lock()
         self._making: dict[Program, threading.Lock] = {}
         self._traces: dict[Program, Traced] = {}
         self._compiled: dict[tuple[Program, Any], tuple[Any, AbstractContextManager[Any]]] = {}
-        self.compile_seconds = 0.0
 
     @property
     def compilations(self) -> int:
@@ -80,28 +80,28 @@ class Programs:
         fitting = BATCH_BYTES // self.traced(program).row_bytes
         return min(self._limit, max(MIN_WIDTH, 1 << max(fitting.bit_length() - 1, 0)))
 
+    def prepare(self, program: Program, device: Any) -> float:
+        """Compile a program if this is its first use; the seconds that this call spent compiling."""
+        key = (program, device)
+        if key in self._compiled:
+            return 0.0
+        with self._lock:
+            making = self._making.setdefault(program, threading.Lock())
+        with making:
+            if key in self._compiled:
+                return 0.0
+            started = time.perf_counter()
+            self._compiled[key] = self._compile(program, device)
+            return time.perf_counter() - started
+
     def run(self, program: Program, arrays: Mapping[str, np.ndarray], valid: int, device: Any) -> Results:
         """Evaluate one batch of exactly the program's width, and keep its first ``valid`` rows."""
-        compiled, turn = self._get(program, device)
+        self.prepare(program, device)
+        compiled, turn = self._compiled[program, device]
         with precision(self._dtype, self.kernel), turn:
             out = jax.device_get(compiled(jax.device_put(dict(arrays), device)))
         trimmed = jax.tree.map(lambda array: array[:valid], out)
         return Results(trimmed["values"], trimmed["present"], trimmed["lengths"], trimmed["status"])
-
-    def _get(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
-        """The compiled program, and the turn that it has to wait for."""
-        key = (program, device)
-        if key in self._compiled:
-            return self._compiled[key]
-        with self._lock:
-            making = self._making.setdefault(program, threading.Lock())
-        with making:
-            if key not in self._compiled:
-                started = time.perf_counter()
-                self._compiled[key] = self._compile(program, device)
-                with self._lock:
-                    self.compile_seconds += time.perf_counter() - started
-        return self._compiled[key]
 
     def _compile(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
         width = self.width(program)
@@ -111,6 +111,6 @@ class Programs:
                 name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
                 for name, struct in row_structs(self.kernel, program, self._dtype).items()
             }
-            lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket))).lower(batch)
-            turn = self._one_at_a_time if _LAPACK in lowered.as_text() else nullcontext()
+            lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket, self._dtype))).lower(batch)
+            turn = _ONE_AT_A_TIME if _LAPACK in lowered.as_text() else nullcontext()
             return lowered.compile(), turn

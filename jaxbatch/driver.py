@@ -10,7 +10,7 @@ from typing import Any, Literal
 from jaxbatch import __version__, environment
 from jaxbatch.columns import Status
 from jaxbatch.engines import Engine
-from jaxbatch.errors import ExitCode
+from jaxbatch.errors import ExitCode, OutputError
 from jaxbatch.job import Job
 from jaxbatch.outputs import Output, open_store
 from jaxbatch.parts import Receipt
@@ -83,6 +83,7 @@ def run(
     """
     started = time.monotonic()
     address = address or job.cluster.address or os.environ.get("RAY_ADDRESS")
+    address = None if address == "local" else address
     chosen = engine or ("ray" if address else "local")
     environment.prepare(platforms="cpu" if chosen == "ray" else None)
     backend = _open_engine(chosen, job, address, workers)
@@ -93,6 +94,10 @@ def run(
             output.restart()
         output.check(planned.identity)
         return _finish(planned, output, backend, progress, started)
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or 'The output'}: {error.strerror or error}.", "Check the folder's owner, mode and space."
+        ) from error
     finally:
         backend.close()
 
@@ -139,12 +144,13 @@ def _open_engine(name: EngineName, job: Job, address: str | None, workers: int |
 def _finish(
     planned: Plan, output: Output, backend: Engine, progress: Callable[[Progress], None], started: float
 ) -> Summary:
-    output.claim(planned.describe())
+    output.claim({**planned.describe(), "layout": planned.layout()})
     there = output.recover()
     todo = outstanding(planned, there)
     tally = _Tally(planned, there)
     progress(tally.progress())
     if todo:
+        output.unseal()
         for outcome in backend.run(planned, todo):
             tally.add(outcome)
             output.note(outcome.receipts)
@@ -237,6 +243,6 @@ def _report(summary: Summary, backend: Engine, planned: Plan) -> dict[str, Any]:
         "engine": type(backend).__name__.removesuffix("Engine").lower(),
         "workers": backend.workers,
         "device": planned.identity["device"],
-        "versions": planned.identity["versions"],
+        "versions": planned.identity["code"]["versions"],
         "planned_programs": [dict(program) for program in planned.programs],
     }

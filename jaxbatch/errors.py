@@ -83,3 +83,8 @@ def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
     if close:
         return f"Did you mean '{close[0]}'?"
     return f"Known: {', '.join(sorted(known))}." if known else ""
+
+
+def printable(error: BaseException, length: int = 300) -> str:
+    """An error's message in one line without control characters, which a damaged file can put there."""
+    return "".join(char if char.isprintable() else " " for char in str(error))[:length].strip()

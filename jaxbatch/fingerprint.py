@@ -2,26 +2,53 @@
 
 import ast
 import hashlib
+import importlib.metadata
 import inspect
 import json
+import os
 import re
-import textwrap
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.extend import core
 
+from jaxbatch import __version__
+from jaxbatch.compiled import Programs
+from jaxbatch.errors import JobError
 from jaxbatch.kernel import Kernel
-from jaxbatch.traced import Traced
+from jaxbatch.traced import Traced, representative
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
+
+
+_CALLBACKS = ("pure_callback", "io_callback")
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
     """The SHA-256 of an identity, in hexadecimal."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
+    """What the code of this process would compute: the part of an identity that every worker checks for itself.
+
+    Args:
+        kernel: as the job has it, before it was bound to an input.
+        programs: those of the bound kernel.
+
+    Raises:
+        JobError: the function cannot be traced, or calls back into Python.
+    """
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "pyarrow")}
+    return {
+        "program": program_digest(programs.traced(program) for program in representative(programs.kernel)),
+        "kernel": host_code_digest(type(kernel)),
+        "versions": {"jaxbatch": __version__, **versions},
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
 
 
 def program_digest(programs: Iterable[Traced]) -> str:
@@ -38,13 +65,14 @@ def program_digest(programs: Iterable[Traced]) -> str:
 def host_code_digest(kernel: type[Kernel]) -> str | None:
     """A digest of what a user's own kernel does outside the traced program: choose buckets and sizes.
 
-    Its classes as Python parses them, so comments and layout do not count; docstrings are taken out. None for
-    the kernels of this package, for which its version stands.
+    The modules that define its classes as Python parses them, so comments and layout do not count; docstrings are
+    taken out. None for the kernels of this package, for which its version stands.
     """
     own = [each for each in kernel.__mro__ if issubclass(each, Kernel) and not each.__module__.startswith("jaxbatch.")]
     if not own:
         return None
-    trees = [ast.parse(textwrap.dedent(inspect.getsource(each))) for each in own]
+    files = dict.fromkeys(inspect.getfile(each) for each in own)
+    trees = [ast.parse(Path(file).read_text(encoding="utf-8")) for file in files]
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
@@ -81,6 +109,11 @@ class _JaxprWriter:
         for variable in (*jaxpr.constvars, *jaxpr.invars):
             number(variable)
         for equation in jaxpr.eqns:
+            if equation.primitive.name in _CALLBACKS:
+                raise JobError(
+                    f"The function calls back into Python ({equation.primitive.name}), so it is not pure JAX.",
+                    "Compute with jax.numpy; what a callback does cannot be part of the run's identity.",
+                )
             self._text(equation.primitive.name)
             for name in sorted(equation.params):
                 if name != "name":
@@ -96,6 +129,9 @@ class _JaxprWriter:
             self.closed(value)
         elif isinstance(value, core.Jaxpr):
             self._open(value)
+        elif isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+            self._text(str(jax.random.key_impl(value)))
+            self._value(jax.random.key_data(value))
         elif isinstance(value, jax.Array | np.ndarray | np.generic):
             array = np.asarray(value)
             self._text(f"{array.dtype}{array.shape}")

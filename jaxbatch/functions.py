@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
+
 from jaxbatch.errors import JobError, nearest
 
 
@@ -53,7 +55,9 @@ def _load_file(path: Path, reference: str) -> ModuleType:
     if not path.is_file():
         raise JobError(f"'{reference}': there is no file {path}.", "Paths start at the job file's folder.")
     path = path.resolve()
-    name = f"_jaxbatch_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    # Imported anew when the file or the precision has changed: arrays made at import keep the type of their day.
+    key = f"{path}\0{jax.dtypes.canonicalize_dtype('float64')}\0".encode() + path.read_bytes()
+    name = f"_jaxbatch_{path.stem}_{hashlib.sha256(key).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     if str(path.parent) not in sys.path:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -182,9 +183,13 @@ def _walk(job: Job, given: str) -> Iterator[tuple[str, str]]:
 
 
 def _walk_folder(folder: str) -> Iterator[str]:
-    for current, folders, files in os.walk(folder, followlinks=False):
+    for current, folders, files in os.walk(folder, onerror=_unreadable, followlinks=False):
         folders[:] = sorted(name for name in folders if not _hidden(name))
         yield from (os.path.join(current, n) for n in files if n.endswith(".parquet") and not _hidden(n))
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"[input] path: {error.filename}: {error.strerror}.", "Give access to the folder, or move it.")
 
 
 def _hidden(name: str) -> bool:
@@ -197,16 +202,26 @@ def _fixed_prefix(path: str) -> str:
     return path
 
 
+def is_unchanged(file: InputFile) -> bool:
+    """Whether a file still has the size and footer that it was planned with."""
+    with Path(file.path).open("rb") as opened:
+        return _footer_digest(opened) == (file.size, file.footer_digest)
+
+
+def _footer_digest(file: BinaryIO) -> tuple[int, str]:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(-min(8, size), os.SEEK_END)
+    length = int.from_bytes(file.read(4), "little") + 8
+    file.seek(-min(length, size), os.SEEK_END)
+    return size, hashlib.sha256(file.read()).hexdigest()
+
+
 def _read_footer(path: str, name: str) -> "tuple[InputFile, pa.Schema] | BadFile":
     try:
         with Path(path).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
+            size, digest = _footer_digest(file)
             if size < 12:
                 return BadFile(path, f"it holds {size} bytes, too few for a Parquet file")
-            file.seek(-8, os.SEEK_END)
-            length = int.from_bytes(file.read(4), "little") + 8
-            file.seek(-min(length, size), os.SEEK_END)
-            digest = hashlib.sha256(file.read()).hexdigest()
             file.seek(0)
             metadata = pq.read_metadata(file)
             schema = _schema(metadata.schema.to_arrow_schema())

@@ -162,7 +162,7 @@ class Job(_Table):
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise JobError(f"{file}: is not valid TOML: {error}.", "Correct that line.") from None
         for override in overrides:
-            _merge(raw, _parse_override(override))
+            _override(raw, override)
         raw.setdefault("name", file.stem)
         filled = _fill_variables(raw, dict(variables or {}), origin=str(file), text=text)
         try:
@@ -183,22 +183,27 @@ def _known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Sequence[
     return tables
 
 
-def _parse_override(override: str) -> dict[str, Any]:
-    remedy = "Write --set table.key=VALUE with a TOML value; strings in quotes."
-    if "=" not in override:
+def _override(raw: dict[str, Any], override: str) -> None:
+    """Set one key of the raw job, whatever was there; its tables are made where they are missing."""
+    key, equals, _ = override.partition("=")
+    remedy = "Write --set table.key=VALUE with a TOML value, strings in quotes: --set 'output.path=\"results\"'."
+    if not equals:
         raise UsageError(f"--set {override}: there is no '='.", remedy)
     try:
-        return tomllib.loads(override)
+        value: Any = tomllib.loads(override)
+        path = tomllib.loads(f"{key} = 0")
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--set {override}: {error}.", remedy) from None
-
-
-def _merge(raw: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(raw.get(key), dict):
-            _merge(raw[key], value)
-        else:
-            raw[key] = value
+    table: Any = raw
+    while True:
+        ((name, path),) = path.items()
+        value = value[name]
+        if not isinstance(path, dict):
+            table[name] = value
+            return
+        if not isinstance(table.get(name), dict):
+            table[name] = {}
+        table = table[name]
 
 
 def _fill_variables(raw: dict[str, Any], variables: dict[str, str], *, origin: str, text: str) -> dict[str, Any]:

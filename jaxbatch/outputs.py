@@ -109,8 +109,20 @@ class Output:
 
     @property
     def sealed(self) -> bool:
-        """Whether the run is finished and its mark of success there."""
-        return any(name == SUCCESS for name, _ in self.store.list())
+        """Whether the mark of success is there, and a manifest of just the parts that lie there."""
+        names = {name for name, _ in self.store.list()}
+        if not {SUCCESS, MANIFEST} <= names:
+            return False
+        try:
+            listed = {part["name"] for part in json.loads(self.store.read(MANIFEST))["parts"]}
+        except (ValueError, KeyError, TypeError):
+            return False
+        wanted = {part_name(part, self.fingerprint) for part in self.expected}
+        return listed == wanted == {name for name in names if is_part_name(name)}
+
+    def unseal(self) -> None:
+        """Take the mark of success away, because parts are to be written."""
+        self.store.delete(SUCCESS)
 
     def published(self) -> dict[int, Receipt]:
         """The receipts of this run's parts that are there whole, by part; from one listing and their footers."""
@@ -166,8 +178,9 @@ class Output:
         """Remove leftovers and late parts of other runs, write the manifest, and last the mark of success.
 
         Raises:
-            OutputError: a part has vanished since it was published.
+            OutputError: a part has vanished since it was published, or another run has taken the folder.
         """
+        self._check_owner()
         receipts = self.published()
         missing = sorted(set(self.expected) - set(receipts))
         if missing:
@@ -191,7 +204,19 @@ class Output:
             "parts": parts,
         }
         self.store.replace(MANIFEST, _json(manifest))
+        self._check_owner()
         self.store.replace(SUCCESS, b"")
+
+    def _check_owner(self) -> None:
+        try:
+            owner = json.loads(self.store.read(PLAN)).get("fingerprint")
+        except (FileNotFoundError, ValueError, AttributeError):
+            owner = None
+        if owner != self.fingerprint:
+            raise OutputError(
+                f"{self.store.url} was taken over by another run while this one was at work.",
+                "Give each run an [output] path of its own.",
+            )
 
 
 def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
@@ -227,6 +252,8 @@ def verify(path: str) -> list[str]:
     except (ValueError, KeyError, TypeError):
         return [f"{MANIFEST} is damaged."]
     problems = [] if SUCCESS in names else [f"{SUCCESS} is missing: the run was not sealed."]
+    if _owner(store) != manifest["fingerprint"]:
+        problems.append(f"{PLAN} and {MANIFEST} are of different runs.")
     listed = {part.name for part in parts}
     problems += [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)]
     held = sum(part.rows for part in parts)
@@ -235,6 +262,13 @@ def verify(path: str) -> list[str]:
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda part: _verify_part(store, part, names), parts)
         return problems + [problem for problem in found if problem]
+
+
+def _owner(store: Store) -> str | None:
+    try:
+        return json.loads(store.read(PLAN))["fingerprint"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str | None:
@@ -249,7 +283,7 @@ def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str |
     if receipt != part:
         return f"{part.name} has another footer than the manifest says."
     if data_digest(store, part) != part.digest:
-        return f"{part.name}: its data differ from the digest."
+        return f"{part.name}: its data differ from the digest. Delete it and run again to write it anew."
     return None
 
 
@@ -281,7 +315,8 @@ def _short(value: Any) -> str:
 
 
 def _is_ours(name: str) -> bool:
-    return name == SUCCESS or name.startswith("_jaxbatch/") or is_part_name(name)
+    known = (SUCCESS, PLAN, ERRORS, REPORT, MANIFEST)
+    return name in known or name.startswith("_jaxbatch/tmp/") or is_part_name(name)
 
 
 def _extra(name: str, listed: set[str]) -> bool:

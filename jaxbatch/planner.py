@@ -1,6 +1,5 @@
 """Job + footers + traced kernel → Plan. Reads no data pages beyond what a kernel asks for, and runs nothing."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import pyarrow as pa
 from jaxbatch import __version__, batches, compiled, inputs, kernels
 from jaxbatch.columns import STATUS, Column
 from jaxbatch.errors import InputError, JobError, nearest
-from jaxbatch.fingerprint import fingerprint, host_code_digest, program_digest
+from jaxbatch.fingerprint import code_identity, fingerprint
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
 from jaxbatch.outputs import Expected
@@ -72,6 +71,16 @@ class Plan:
         """Every part with its rows."""
         return [Expected(part.index, part.rows) for shard in self.shards for part in shard.parts]
 
+    def layout(self) -> list[dict[str, Any]]:
+        """Every shard as JSON values: its row groups by file, number and rows; its parts by number, start and rows."""
+        return [
+            {
+                "row_groups": [[self.files[g.file].name, g.index, g.rows] for g in shard.row_groups],
+                "parts": [[part.index, part.start, part.rows] for part in shard.parts],
+            }
+            for shard in self.shards
+        ]
+
     def describe(self) -> dict[str, Any]:
         """The plan as JSON values."""
         return {
@@ -103,7 +112,8 @@ def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
     """
     opened = inputs.open_input(job)
     inputs.check_apart(job, opened.files)
-    unbound = kernels.build(job)
+    with precision(job.compute.precision):
+        unbound = kernels.build(job)
     with precision(job.compute.precision, unbound):
         source = _source(job, opened)
         kernel = unbound.bind(source)
@@ -116,12 +126,14 @@ def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
     shards = cut(groups if limit is None else limited(groups, limit), job.output.rows_per_part)
     width_limit = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=width_limit)
-    digests = {
-        "program": program_digest(made.traced(program) for program in representative(kernel)),
-        "kernel_code": host_code_digest(type(unbound)),
-    }
+    schema = _schema(job, kernel, opened.schema, keep, written)
     programs = _programs(kernel, made)
-    identity = _identity(job, opened, keep, limit, device, digests, programs)
+    identity = {
+        **_identity(job, opened, names, keep, limit, programs),
+        "schema": [[field.name, str(field.type), _texts(field.metadata)] for field in schema],
+        "code": code_identity(unbound, made),
+        "device": device,
+    }
     return Plan(
         job=job,
         source=source,
@@ -132,7 +144,7 @@ def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
         keep=keep,
         names=names,
         written=written,
-        schema=_schema(job, kernel, opened.schema, keep, written),
+        schema=schema,
         width_limit=width_limit,
         chunk_rows=_chunk_rows(opened, max(program["batch_rows"] for program in programs)),
         identity=identity,
@@ -277,32 +289,30 @@ def _chunk_rows(opened: inputs.Input, batch_rows: int) -> int:
 def _identity(
     job: Job,
     opened: inputs.Input,
+    names: Mapping[str, str],
     keep: tuple[str, ...],
     limit: int | None,
-    device: str,
-    digests: Mapping[str, str | None],
     programs: list[dict[str, Any]],
 ) -> dict[str, Any]:
     files = [{"name": file.name, "size": file.size, "footer": file.footer_digest} for file in opened.files]
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "pyarrow")}
     return {
         "kernel": job.kernel,
         "params": job.params,
-        **digests,
         "compute": {
             "precision": job.compute.precision,
             "batch_rows": [program["batch_rows"] for program in programs],
         },
         "input": {
             "files": files,
-            "columns": dict(job.input.columns),
+            "columns": dict(names),
             "constants": dict(job.input.constants),
             "keep": list(keep),
             "limit": limit,
         },
         "rows_per_part": job.output.rows_per_part,
         "compression": job.output.compression,
-        "output_columns": dict(job.output.columns),
-        "versions": {"jaxbatch": __version__, **versions},
-        "device": device,
     }
+
+
+def _texts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in (metadata or {}).items()}

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jaxbatch.inputs import InputFile
+from jaxbatch.errors import InputError, printable
+from jaxbatch.inputs import InputFile, is_unchanged
 from jaxbatch.shards import RowGroup
 
 
@@ -20,6 +21,8 @@ class Rows:
         self._schema = schema
         self._batches = _batches(files, row_groups, schema, batch_rows)
         self._left: list[pa.Table] = []
+        self._step = batch_rows
+        self._position = 0
 
     def take(self, rows: int) -> pa.Table:
         """The next ``rows`` rows as a table of one chunk per column.
@@ -39,12 +42,13 @@ class Rows:
                 table = table.slice(0, missing)
             taken.append(table)
             missing -= table.num_rows
+        self._position += rows
         return pa.concat_tables(taken).combine_chunks() if taken else self._schema.empty_table()
 
-    def skip(self, rows: int, step: int) -> None:
-        """Pass over ``rows`` rows, holding at most ``step`` of them."""
-        while rows > 0:
-            rows -= self.take(min(rows, step)).num_rows
+    def move_to(self, position: int) -> None:
+        """Pass over the rows before ``position``."""
+        while self._position < position:
+            self.take(min(position - self._position, self._step))
 
 
 def _batches(
@@ -59,14 +63,22 @@ def _batches(
         file = files[number]
         keys = dict(file.keys)
         stored = [name for name in schema.names if name not in keys]
+        if not is_unchanged(file):
+            raise InputError(f"{file.path} has changed since the run was planned.", "Run again to plan anew.")
         with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
             if not stored:
                 counts = (file.row_groups[index] for index in indices)
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
-            for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=indices, columns=stored):
-                columns = {name: batch.column(name) for name in stored}
-                yield _table(columns, keys, schema, batch.num_rows)
+            try:
+                for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=indices, columns=stored):
+                    columns = {name: batch.column(name) for name in stored}
+                    yield _table(columns, keys, schema, batch.num_rows)
+            except (pa.ArrowException, OSError) as error:
+                groups = f"row groups {indices[0]} to {indices[-1]}" if len(indices) > 1 else f"row group {indices[0]}"
+                raise InputError(
+                    f"{file.path}, {groups}: cannot be read ({printable(error)}).", "Replace the file, then run again."
+                ) from error
 
 
 def _table(columns: dict[str, pa.Array], keys: dict[str, str | int | None], schema: pa.Schema, rows: int) -> pa.Table:
@@ -98,6 +110,8 @@ class Peek:
         name = self._names[column]
         for file in self._files:
             with pq.ParquetFile(file.path) as parquet:
+                if name not in parquet.schema_arrow.names:
+                    continue
                 for batch in parquet.iter_batches(batch_size=1024, columns=[name]):
                     lengths = pc.drop_null(pc.list_value_length(batch.column(name)))
                     if len(lengths):
@@ -116,7 +130,10 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
         for group in range(metadata.num_row_groups):
             row_group = metadata.row_group(group)
             chunks = (row_group.column(i) for i in range(row_group.num_columns))
-            statistics = next(chunk for chunk in chunks if chunk.path_in_schema == name).statistics
+            chunk = next((chunk for chunk in chunks if chunk.path_in_schema == name), None)
+            if chunk is None:
+                return  # the check of the files, which comes later, names every file without the column
+            statistics = chunk.statistics
             if statistics is not None and statistics.has_min_max:
                 value = statistics.max
             else:

@@ -6,6 +6,7 @@ Everything above asks these six questions and no others, so an object store need
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Protocol
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What a file system answers that has no links."""
+
+
+_ABANDONED_S = 3600.0
 
 
 class Store(Protocol):
@@ -113,9 +117,11 @@ class LocalStore:
         (self.folder / name).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """See :class:`Store`."""
+        """See :class:`Store`. What is younger than an hour may be another driver's, still at work."""
         for name, _ in list(self.list(self._TEMPORARY)):
-            self.delete(name)
+            with suppress(FileNotFoundError):
+                if time.time() - (self.folder / name).stat().st_mtime > _ABANDONED_S:
+                    self.delete(name)
 
     def _write_aside(self, data: "bytes | memoryview") -> Path:
         folder = self.folder / self._TEMPORARY

@@ -37,7 +37,7 @@ def precision(name: str, kernel: "type[Kernel] | Kernel | None" = None) -> Abstr
     return jax.enable_x64(name == "float64" or wide)
 
 
-def row_function(kernel: Kernel, bucket: int) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """A bucket's row function with the checks every kernel shares: its outputs' names, and finiteness.
 
     Raises when traced:
@@ -60,7 +60,11 @@ def row_function(kernel: Kernel, bucket: int) -> Callable[[Mapping[str, Any]], d
         for column in kernel.outputs:
             result = results[column.name]
             value, there = result if isinstance(result, Maybe) else (result, True)
-            values[column.name] = value = jnp.asarray(value)
+            value = jnp.asarray(value)
+            kind = _kind(column, dtype)
+            if jnp.can_cast(value.dtype, kind, "same_kind"):
+                value = value.astype(kind)  # before the test, since a narrower type may overflow
+            values[column.name] = value
             if there is not True:
                 present[column.name] = there = jnp.asarray(there)
             if column.tested and jnp.issubdtype(value.dtype, jnp.floating):
@@ -70,6 +74,12 @@ def row_function(kernel: Kernel, bucket: int) -> Callable[[Mapping[str, Any]], d
         return {"values": values, "present": present, "lengths": own_lengths, "status": status}
 
     return checked
+
+
+def _kind(column: Column, dtype: str) -> Any:
+    """The NumPy type in which an output is written; a string is an index until then."""
+    kinds = {"float": dtype, "int": "int64", "string": "int64"}
+    return jax.dtypes.canonicalize_dtype(kinds.get(column.dtype, column.dtype))
 
 
 def _counted(column: Column, shape: tuple[int, ...], lengths: Mapping[str, Any]) -> Any:
@@ -102,7 +112,7 @@ def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
     """
     structs = row_structs(kernel, program, dtype)
     try:
-        jaxpr, outputs = jax.make_jaxpr(row_function(kernel, program.bucket), return_shape=True)(structs)
+        jaxpr, outputs = jax.make_jaxpr(row_function(kernel, program.bucket, dtype), return_shape=True)(structs)
     except JaxbatchError:
         raise
     except Exception as error:
@@ -111,12 +121,18 @@ def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
             "It must be a pure JAX function of one row; --debug shows the traceback.",
         ) from error
     for column in kernel.outputs:
-        _check_shape(column, outputs["values"][column.name].shape)
+        _check_output(column, outputs["values"][column.name], _kind(column, dtype))
     leaves = jax.tree.leaves((structs, outputs))
     return Traced(jaxpr, max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)))
 
 
-def _check_shape(column: Column, shape: tuple[int, ...]) -> None:
+def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> None:
+    shape = struct.shape
+    if struct.dtype != kind:
+        raise JobError(
+            f"The output '{column.name}' is {struct.dtype}, and is declared as {column.dtype}.",
+            "Correct the kernel's outputs, or cast the result.",
+        )
     fits = len(shape) == len(column.shape) and all(
         isinstance(declared, str) or declared == size for declared, size in zip(column.shape, shape, strict=True)
     )

@@ -10,15 +10,15 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import __version__, batches, compiled, kernels, outputs, parts
+from jaxbatch import batches, compiled, kernels, outputs, parts
 from jaxbatch.columns import Status
-from jaxbatch.errors import ClusterError
-from jaxbatch.fingerprint import program_digest
+from jaxbatch.errors import ClusterError, JaxbatchError, JobError, printable
+from jaxbatch.fingerprint import code_identity
 from jaxbatch.parts import Receipt
 from jaxbatch.planner import Plan
 from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard
-from jaxbatch.traced import Program, precision, representative
+from jaxbatch.traced import Program, precision
 
 _STATUSES = pa.array([status.name for status in Status], pa.string())
 
@@ -42,6 +42,11 @@ class Outcome:
     compilations: int = 0
     """How many programs its worker has compiled so far."""
 
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds towards a stage."""
+        if seconds:
+            self.stages[name] = self.stages.get(name, 0.0) + seconds
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time of a block towards a stage."""
@@ -49,7 +54,7 @@ class Outcome:
         try:
             yield
         finally:
-            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - started
+            self.add(name, time.perf_counter() - started)
 
 
 class Worker:
@@ -58,42 +63,39 @@ class Worker:
     def __init__(self, plan: Plan):
         self.plan = plan
         job = plan.job
-        unbound = kernels.build(job)
+        with precision(job.compute.precision):
+            unbound = kernels.build(job)
         with precision(job.compute.precision, unbound):
             self.kernel = unbound.bind(plan.source)
         self._programs = compiled.Programs(
             self.kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit
         )
-        digest = program_digest(self._programs.traced(program) for program in representative(self.kernel))
-        if digest != plan.identity["program"] or __version__ != plan.identity["versions"]["jaxbatch"]:
-            raise ClusterError(
-                "A worker traces another program than the plan: its code or versions differ.",
-                "Give every node the same files and the versions of constraints.txt.",
-            )
         self._store = outputs.open_store(plan.output)
         self._devices = jax.local_devices()
+        here = {"code": code_identity(unbound, self._programs), "device": self._devices[0].device_kind}
+        planned = {name: plan.identity[name] for name in here}
+        if here != planned:
+            raise ClusterError(
+                f"A worker would compute something else: {'; '.join(outputs.differences(planned, here))}.",
+                "Give every node the same kind of device, the same files and the versions of constraints.txt.",
+            )
 
     def run(self, shard: Shard, wanted: Sequence[int]) -> Outcome:
         """Write those of a shard's parts that are wanted. Failures are values; nothing is raised."""
         outcome = Outcome(shard.index)
-        compiled_before = self._programs.compile_seconds
         device = self._devices[shard.index % len(self._devices)]
-        left = [part for part in shard.parts if part.index in wanted]
-        try:
-            rows = Rows(self.plan.files, shard.row_groups, self.plan.read, self.plan.chunk_rows)
-            position = 0
-            for part in list(left):
+        rows: Rows | None = None
+        for part in shard.parts:
+            if part.index not in wanted:
+                continue
+            try:
+                rows = rows or Rows(self.plan.files, shard.row_groups, self.plan.read, self.plan.chunk_rows)
                 with outcome.stage("read"):
-                    rows.skip(part.start - position, self.plan.chunk_rows)
-                position = part.start + part.rows
+                    rows.move_to(part.start)
                 outcome.receipts.append(self._write(part, rows, device, outcome))
-                left.remove(part)
-        except Exception as error:
-            outcome.failures = [Failure(part.index, _reason(error)) for part in left]
-        compiling = self._programs.compile_seconds - compiled_before
-        if compiling:
-            outcome.stages["compile"] = compiling
-            outcome.stages["compute"] = max(0.0, outcome.stages.get("compute", 0.0) - compiling)
+            except BaseException as error:  # a SystemExit of the user's must not end a thread unseen
+                outcome.failures.append(Failure(part.index, _reason(error)))
+                rows = None  # what follows is read afresh
         outcome.compilations = self._programs.compilations
         return outcome
 
@@ -146,6 +148,7 @@ class Worker:
                 with outcome.stage("decode"):
                     arrays = batches.gather(batch, kernel.inputs, taken, dict(program.sizes))
                     arrays = batches.widened(arrays, width)
+                outcome.add("compile", self._programs.prepare(program, device))
                 with outcome.stage("compute"):
                     results = self._programs.run(program, arrays, len(taken), device)
                 with outcome.stage("encode"):
@@ -160,6 +163,12 @@ class Worker:
         numbers = {name: values for name, values in batch.columns.items() if isinstance(values, np.ndarray)}
         buckets = np.broadcast_to(np.asarray(self.kernel.bucket(numbers)), (batch.rows,))
         buckets = np.where(batch.status == Status.ok, buckets, 0)
+        if batch.rows and not 0 <= buckets.min() <= buckets.max() < self.kernel.buckets:
+            name = type(self.kernel).__name__
+            raise JobError(
+                f"{name}.bucket() gives {buckets.max()}, and {name} declares {self.kernel.buckets} buckets.",
+                "Return 0 … buckets - 1.",
+            )
         names = tuple(batch.dimensions)
         keys = np.stack([buckets, *(self.kernel.size(name, batch.dimensions[name]) for name in names)], axis=1)
         if batch.rows and (keys == keys[0]).all():
@@ -192,5 +201,6 @@ def _in_order(encoded: list[list[pa.Array]], order: np.ndarray) -> list[pa.Array
     return [column.take(back) for column in columns]
 
 
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
+def _reason(error: BaseException) -> str:
+    what = error.what if isinstance(error, JaxbatchError) else f"{type(error).__name__}: {printable(error)}"
+    return what.replace("\n", " ")[:500]

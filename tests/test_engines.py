@@ -95,8 +95,9 @@ def test_a_finished_run_says_so_and_does_nothing(counted, jaxbatch_json):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_and_leaves_it_resumable(number, counted, jaxbatch_json):
-    command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--quiet"]
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_a_signal_ends_the_run_and_leaves_it_resumable(engine, number, counted, jaxbatch_json):
+    command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--quiet", *ENGINES[engine]]
     process = subprocess.Popen(command, cwd=counted, stderr=subprocess.PIPE, text=True)
     published = counted / "results" / "data"
     while not (published.is_dir() and list(published.iterdir())):
@@ -159,6 +160,21 @@ def test_a_dead_ray_worker_costs_its_parts_nothing(counted, jaxbatch_json):
     summary = jaxbatch_json("run", "job.toml", "--set", "kernel='suicide.py:Suicide'", *ENGINES["ray"])
     assert (counted / "died").exists()
     assert (summary["exit_code"], summary["parts_done"], summary["rows"]) == (0, 20, 2000)
+
+
+def test_a_part_that_kills_its_worker_is_pinned_and_the_rest_finishes(counted, jaxbatch_json):
+    (counted / "poison.py").write_text(
+        "import os\nfrom counting import Counting as Base\n\n"
+        "class Poison(Base):\n"
+        "    def bucket(self, columns):\n"
+        "        if columns['x'][0] == 700:\n"
+        "            os._exit(1)\n"
+        "        return super().bucket(columns)\n"
+    )
+    options = ("--set", "kernel='poison.py:Poison'", "--set", "cluster.attempts=1", *ENGINES["ray"])
+    summary = jaxbatch_json("run", "job.toml", *options)
+    assert (summary["exit_code"], summary["parts_failed"], summary["parts_done"]) == (1, 1, 19)
+    assert summary["failures"][0].startswith("part 7: its worker died")
 
 
 def test_an_own_kernel_in_a_file_runs_on_both_engines(tmp_path, jaxbatch_json):

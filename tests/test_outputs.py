@@ -1,6 +1,7 @@
 """The output folder: what is missing or damaged is found, what is another's is refused and left alone."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,14 @@ def encoded(index: int, rows: int = 3, fingerprint: str = OURS) -> tuple[memoryv
 
 
 def an_output(folder: Path, fingerprint: str = OURS, rows: tuple[int, ...] = (3, 3)) -> Output:
+    """An output that nobody has claimed yet."""
     return Output(LocalStore(folder), fingerprint, [Expected(part, count) for part, count in enumerate(rows)])
+
+
+def claimed(folder: Path) -> Output:
+    output = an_output(folder)
+    output.claim({"fingerprint": OURS, "identity": IDENTITY})
+    return output
 
 
 def finished(folder: Path) -> Output:
@@ -111,20 +119,38 @@ def test_the_manifest_says_what_is_there(tmp_path):
 
 
 def test_sealing_needs_every_part(tmp_path):
-    output = an_output(tmp_path)
+    output = claimed(tmp_path)
     publish(output.store, *encoded(1))
     assert "part 0" in refusal(output.seal, [])
     assert not output.sealed
     assert not (tmp_path / MANIFEST).exists()
 
 
+def test_a_late_run_cannot_seal_a_folder_that_another_has_taken(tmp_path):
+    late = claimed(tmp_path)
+    late.restart()
+    owner = an_output(tmp_path, OTHER)
+    owner.claim({"fingerprint": OTHER, "identity": {}})
+    for index in range(2):
+        publish(owner.store, *encoded(index, fingerprint=OTHER))
+    owner.seal([])
+    for index in range(2):
+        publish(late.store, *encoded(index))
+    assert "taken over by another run" in refusal(late.seal, [])
+    assert not owner.sealed, "the late parts are still there"
+    owner.seal([])
+    assert owner.sealed
+
+
 def test_sealing_removes_late_parts_and_leftovers_only(tmp_path):
-    output = an_output(tmp_path)
+    output = claimed(tmp_path)
     for index in range(2):
         publish(output.store, *encoded(index))
     late_data, late = encoded(0, fingerprint=OTHER)
     publish(output.store, late_data, late)
-    (tmp_path / "_jaxbatch/tmp/left").write_bytes(b"half a par")
+    left = tmp_path / "_jaxbatch/tmp/left"
+    left.write_bytes(b"half a par")
+    os.utime(left, (0, 0))  # what is young may be another driver's
     (tmp_path / "data/notes.txt").write_text("a person's own")
     output.seal([])
     assert output.sealed

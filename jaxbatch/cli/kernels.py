@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import json
 import textwrap
 from typing import Any
 
@@ -59,7 +60,9 @@ def _describe(name: str) -> dict[str, Any]:
 def _default(field: "dataclasses.Field[Any]") -> str:
     if field.default is dataclasses.MISSING:
         return "(required)"
-    return {None: "(none)", True: "true", False: "false"}.get(field.default, repr(field.default).replace("'", '"'))
+    if field.default is None:
+        return "(none)"
+    return json.dumps(field.default)
 
 
 def _field_texts(kernel: type) -> dict[str, str]:

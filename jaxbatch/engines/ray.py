@@ -1,10 +1,7 @@
 """Ray actors over shards: descriptions go out, receipts come back, rows never pass through Ray."""
 
+import logging
 import os
-import secrets
-import shutil
-import socket
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -15,6 +12,7 @@ import ray
 import ray.exceptions
 
 from jaxbatch.engines.budget import Attempts
+from jaxbatch.engines.connection import Connection, last_line
 from jaxbatch.errors import ClusterError
 from jaxbatch.job import Job
 from jaxbatch.planner import Plan
@@ -25,9 +23,9 @@ SLOTS = 2
 """Shards in flight in each worker: one is read and written while the other computes."""
 
 _POLL_S = 0.5
-_KNOCK_S = 10.0
+_PATIENCE_S = 30.0
 
-_Task = tuple[Shard, list[int]]
+_LOG = logging.getLogger(__name__)
 
 
 class _Actor:
@@ -49,12 +47,20 @@ def _device_kind() -> str:
     return jax.local_devices()[0].device_kind
 
 
+@dataclass(frozen=True)
+class _Task:
+    """The parts to write of a shard; ``alone`` where no other shard may be in the same worker meanwhile."""
+
+    shard: Shard
+    wanted: list[int]
+    alone: bool = False
+
+
 @dataclass
 class _Call:
-    """A shard in flight; ``shard`` is None for the first call, which answers when the worker has started."""
+    """A task in flight; None for the first call, which answers when the worker has started."""
 
-    shard: Shard | None
-    wanted: list[int]
+    task: _Task | None
     since: float
 
 
@@ -66,31 +72,53 @@ class _Slot:
     calls: dict[Any, _Call]
     started: bool = False
 
+    def takes(self, task: _Task) -> bool:
+        """Whether there is room for a task."""
+        if not self.started or len(self.calls) >= SLOTS:
+            return False
+        return not self.calls or not (task.alone or any(call.task and call.task.alone for call in self.calls.values()))
+
+    def submit(self, task: _Task) -> None:
+        """Send a task to the worker."""
+        self.calls[self.actor.run.remote(task.shard, task.wanted)] = _Call(task, time.monotonic())
+
 
 class RayEngine:
     """One actor per device or CPU slice, several shards in flight in each, Ray's own retries off."""
 
     def __init__(self, job: Job, address: str | None = None, workers: int | None = None):
+        self._any_started = False
+        self._failed_starts = 0
+        self._connection = Connection(address)
+        try:
+            self._place(job, address, workers)
+        except BaseException:
+            self.close()
+            raise
+
+    def _place(self, job: Job, address: str | None, workers: int | None) -> None:
+        """Decide what a worker needs and how many there are."""
         cluster = job.cluster
-        self._private: str | None = None
-        self._connect(address)
         resources = ray.cluster_resources()
         gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
         self._gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(gpus > 0)
         self._cpus = cluster.cpus_per_worker
-        fitting = int(gpus / self._gpus) if self._gpus else int(cpus / self._cpus)
+        fitting = int(min(cpus / self._cpus, gpus / self._gpus if self._gpus else float("inf")))
         if not address and fitting < 1:
-            self.close()
             raise job.error(
                 ("cluster",),
                 f"a worker needs more than this machine has: {cpus:g} CPUs, {gpus:g} GPUs.",
                 "Lower cpus_per_worker or gpus_per_worker.",
             )
         self._workers = workers or cluster.workers or max(1, fitting)
-        self._environment = {"NPROC": "8", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-        if not self._gpus:
-            self._environment["JAX_PLATFORMS"] = "cpu"
-        elif self._gpus < 1:
+        self._needs = f"{self._cpus:g} CPUs and {self._gpus:g} GPUs"
+        # Without GPUs a worker must not touch any it sees; with them JAX chooses, whatever this process may use.
+        self._environment = {
+            "NPROC": os.environ["NPROC"],
+            "JAX_PLATFORMS": "" if self._gpus else "cpu",
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        }
+        if 0 < self._gpus < 1:
             self._environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.75 * self._gpus:.3f}"
 
     @property
@@ -110,12 +138,16 @@ class RayEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         attempts = Attempts(plan.job.cluster.attempts)
         shared = ray.put(plan)
-        todo = deque((plan.shards[index], wanted) for index, wanted in outstanding.items())
+        todo = deque(_Task(plan.shards[index], wanted) for index, wanted in outstanding.items())
         slots = [self._start(shared) for _ in range(min(self._workers, len(todo)))]
-        while todo or any(call.shard for slot in slots for call in slot.calls.values()):
+        since = time.monotonic()
+        while todo or any(call.task for slot in slots for call in slot.calls.values()):
             for slot in slots:
-                while todo and slot.started and len(slot.calls) < SLOTS:
-                    _submit(slot, *todo.popleft())
+                while todo and slot.takes(todo[0]):
+                    slot.submit(todo.popleft())
+            if not any(slot.started for slot in slots) and time.monotonic() - since > _PATIENCE_S:
+                since = time.monotonic()
+                _LOG.warning("Still waiting for a worker: each needs %s, and the cluster gives none.", self._needs)
             ready, _ = ray.wait([call for slot in slots for call in slot.calls], num_returns=1, timeout=_POLL_S)
             for reference in ready:
                 yield from self._collect(reference, slots, shared, attempts, todo)
@@ -126,66 +158,41 @@ class RayEngine:
     ) -> Iterator[Outcome]:
         """Take in one answered call, and put back what deserves another attempt."""
         slot = next(slot for slot in slots if reference in slot.calls)
-        call = slot.calls[reference]
+        task = slot.calls[reference].task
         try:
             answer: Any = ray.get(reference)
-        except ray.exceptions.RayActorError as error:
-            if not slot.started:
-                # It would fail for every shard alike, so the run ends instead of trying each.
-                raise ClusterError(
-                    f"No worker can start: {_last_line(error)}",
-                    "Give every node the job's files and versions.",
-                ) from error
-            slots[slots.index(slot)] = self._replace(slot, shared)
-            for lost in slot.calls.values():
-                assert lost.shard is not None
-                reason = f"its worker died: {_last_line(error)}"
-                yield from _settled(lost.shard, attempts.lost(lost.shard, lost.wanted, reason), todo)
-            return
         except ray.exceptions.RayError as error:
-            assert call.shard is not None
-            answer = Outcome(call.shard.index, failures=[Failure(part, _last_line(error)) for part in call.wanted])
+            if not slot.started:
+                self._count_failed_start(error)
+            if task is None or isinstance(error, ray.exceptions.RayActorError):
+                slots[slots.index(slot)] = self._replace(slot, shared)
+                yield from _lost(slot, attempts, todo, error)
+                return
+            answer = Outcome(task.shard.index, failures=[Failure(part, last_line(error)) for part in task.wanted])
         del slot.calls[reference]
-        if call.shard is None:
-            slot.started = True
+        if task is None:
+            slot.started = self._any_started = True
         else:
-            yield from _settled(call.shard, attempts.settle(call.shard, answer), todo)
+            outcome, again = attempts.settle(task.shard, answer)
+            if again:
+                todo.append(_Task(task.shard, again, task.alone))
+            yield outcome
+
+    def _count_failed_start(self, error: Exception) -> None:
+        """A worker that cannot start would fail again; one that is lost while it starts may not.
+
+        Raises:
+            ClusterError: none has ever started, or too many have failed to.
+        """
+        self._failed_starts += 1
+        if not self._any_started or self._failed_starts > 2 * self._workers:
+            raise ClusterError(
+                f"No worker can start: {last_line(error)}", "Give every node the job's files and versions."
+            ) from error
 
     def close(self) -> None:
         """See :class:`~jaxbatch.engines.Engine`."""
-        ray.shutdown()
-        self._remove_folder()
-
-    def _remove_folder(self) -> None:
-        if self._private:
-            shutil.rmtree(self._private, ignore_errors=True)
-
-    def _connect(self, address: str | None) -> None:
-        options: dict[str, Any] = {
-            "include_dashboard": False,
-            "log_to_driver": False,
-            "logging_level": "ERROR",
-        }
-        if address:
-            _knock(address)
-            options = {"log_to_driver": False, "logging_level": "ERROR"}
-        else:
-            self._private = tempfile.mkdtemp(prefix="jaxbatch-")  # 0700, and short: sockets lie in it
-            # Ray turns token auth on for a new local cluster where the mode is unset; the token stays in
-            # this process's environment and that of its children.
-            os.environ.pop("RAY_AUTH_MODE", None)
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            options["_temp_dir"] = self._private
-        os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-        try:
-            ray.init(address=address or "local", **options)
-        except Exception as error:
-            self._remove_folder()
-            where = f"The cluster at {address}" if address else "A private Ray on this machine"
-            raise ClusterError(
-                f"{where} cannot be reached: {_last_line(error)}",
-                "Check the address and the token; try again later.",
-            ) from error
+        self._connection.close()
 
     def _resources(self) -> dict[str, Any]:
         return {
@@ -198,7 +205,7 @@ class RayEngine:
         options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": SLOTS}
         remote: Any = ray.remote(**options, **self._resources())
         handle = remote(_Actor).remote(shared)
-        return _Slot(handle, {handle.started.remote(): _Call(None, [], time.monotonic())})
+        return _Slot(handle, {handle.started.remote(): _Call(None, time.monotonic())})
 
     def _replace(self, slot: _Slot, shared: Any) -> _Slot:
         ray.kill(slot.actor, no_restart=True)
@@ -211,49 +218,30 @@ class RayEngine:
             return
         now = time.monotonic()
         for index, slot in enumerate(slots):
-            calls = [call for call in slot.calls.values() if call.shard is not None]
-            late = [call for call in calls if now - call.since > limit * len(call.wanted)]
+            late = [c for c in slot.calls.values() if c.task and now - c.since > limit * len(c.task.wanted)]
             if not late:
                 continue
-            for call in calls:
-                assert call.shard is not None
-                if call in late:
+            for call in slot.calls.values():
+                task = call.task
+                if call in late and task:
                     reason = f"took more than {limit:g} s"
-                    yield Outcome(call.shard.index, failures=[Failure(part, reason) for part in call.wanted])
-                else:
-                    todo.append((call.shard, call.wanted))
+                    yield Outcome(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
+                elif task:
+                    todo.append(task)
             slots[index] = self._replace(slot, shared)
 
 
-def _knock(address: str) -> None:
-    """Try the cluster's door first: where nobody answers, Ray ends the whole process.
+def _lost(slot: _Slot, attempts: Attempts, todo: deque[_Task], error: Exception) -> Iterator[Outcome]:
+    """Put back what a dead worker had in flight, to be tried alone, so that what killed it is pinned on one shard.
 
-    Raises:
-        ClusterError: nobody answers.
+    Only a shard that was alone when its worker died has lost an attempt.
     """
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not (colon and port.isdigit()):
-        return  # "auto" and the like: Ray finds the address itself
-    try:
-        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
-    except OSError as error:
-        raise ClusterError(
-            f"The cluster at {address} cannot be reached: {error.strerror or error}.",
-            "Check the address; try again later.",
-        ) from error
-
-
-def _submit(slot: _Slot, shard: Shard, wanted: list[int]) -> None:
-    slot.calls[slot.actor.run.remote(shard, wanted)] = _Call(shard, wanted, time.monotonic())
-
-
-def _settled(shard: Shard, settled: tuple[Outcome, list[int]], todo: deque[_Task]) -> Iterator[Outcome]:
-    outcome, again = settled
-    if again:
-        todo.append((shard, again))
-    yield outcome
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+    tasks = [call.task for call in slot.calls.values() if call.task is not None]
+    for task in tasks:
+        again = task.wanted
+        if len(tasks) == 1:
+            reason = f"its worker died: {last_line(error)}"
+            outcome, again = attempts.lost(task.shard, task.wanted, reason)
+            yield outcome
+        if again:
+            todo.append(_Task(task.shard, again, alone=True))

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,10 +184,16 @@ def _mixed(
             return function
         *inner, last = path
         before = derivative(tuple(inner))
-        transform = jax.jacrev if not inner and numbers >= REVERSE_FROM else jax.jacfwd
+        reverse = not inner and numbers >= REVERSE_FROM
 
         def after(at: Mapping[str, Any]) -> Any:
-            return transform(lambda x: before({**at, last: x}))(at[last])
+            def alone(x: Any) -> Any:
+                return before({**at, last: x})
+
+            if reverse:
+                with suppress(ValueError):  # a while loop has no reverse mode
+                    return jax.jacrev(alone)(at[last])
+            return jax.jacfwd(alone)(at[last])
 
         return after
 

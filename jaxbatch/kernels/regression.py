@@ -20,6 +20,10 @@ class Regression(Kernel):
 
     Inputs: ``X``, a list of rows, whose number of columns may differ from dataset to dataset, or instead one
     list column per name in ``features``; and ``y``, a list as long.
+
+    Outputs: ``coefficients``, ``standard_errors``, ``t_values``, ``p_values`` (lists, intercept first), ``n``, ``rank``,
+    ``condition``, ``loss`` (mean squared residual), ``r_squared``, ``residual_sd``, ``method`` (the one used), ``steps``
+    and ``converged``.
     """
 
     wide = True
@@ -134,7 +138,8 @@ class _BoundRegression(Kernel):
         coefficients, steps, converged = fit.coefficients, 0, True
         if params.method == "gradient_descent":
             terms = problem.terms.shape[0]
-            initial = np.zeros(terms) if params.initial is None else np.resize([*params.initial, *[0.0] * terms], terms)
+            initial = np.zeros(terms)
+            initial[: len(params.initial or [])] = (params.initial or [])[:terms]
             valid &= (problem.p == len(params.initial)) if params.initial is not None else True
             coefficients, steps, converged = least_squares.descend(
                 problem,
@@ -150,7 +155,12 @@ class _BoundRegression(Kernel):
             least = METHODS.index("svd")
             used = jnp.where(deficient & (params.ridge == 0), least, METHODS.index(method))
         inference = least_squares.infer(
-            problem, coefficients, fit.rank, fit.root, intercept=params.intercept, sampled=params.ridge == 0
+            problem,
+            coefficients,
+            fit.rank,
+            fit.root,
+            intercept=params.intercept,
+            sampled=jnp.logical_and(converged, params.ridge == 0),
         )
         return {
             "coefficients": coefficients,

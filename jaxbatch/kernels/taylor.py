@@ -53,6 +53,11 @@ class Taylor(Kernel):
             highest = self.max_order
         else:
             highest = int(source.constants.get("order", 0)) if "order" in source.constants else source.maximum("order")
+        if highest > LADDER[-1]:
+            raise JobError(
+                f"An order of {highest} is asked for, and {LADDER[-1]} is the highest that is computed.",
+                "Set [params] max_order: rows beyond it become invalid_input.",
+            )
         rungs = (*(rung for rung in LADDER if rung < highest), max(highest, 0))
         dtype = jnp.dtype(source.precision)
         per_order = tuple(Column(name, shape=("terms",)) for name in ("coefficients", "approximations", "errors"))

@@ -49,7 +49,9 @@ def descend(
     penalty = jnp.diag(jnp.where(problem.penalised, ridge, 0.0).astype(problem.matrix.dtype))
     hessian = (problem.matrix.T @ problem.matrix + penalty) * (2.0 / n)
     moment = problem.matrix.T @ problem.target * (2.0 / n)
-    rate = learning_rate if learning_rate != "auto" else 1.0 / jnp.linalg.norm(hessian, ord=2)
+    curvature = jnp.linalg.norm(hessian, ord=2)
+    flat = curvature == 0
+    rate = learning_rate if learning_rate != "auto" else jnp.where(flat, 0.0, 1.0 / jnp.where(flat, 1.0, curvature))
 
     class State(NamedTuple):
         b: Array

@@ -30,7 +30,8 @@ def infer(
     intercept: bool,
     sampled: Bool[Array, ""] | bool = True,
 ) -> Inference:
-    """Classical inference with n − rank degrees of freedom; undefined where n ≤ p.
+    """Classical inference with n − rank degrees of freedom; undefined where n ≤ p, t and p also where the residual
+    is nothing but rounding.
 
     Args:
         problem: the design.
@@ -55,7 +56,8 @@ def infer(
     enough = n > problem.p
     residual_sd = jnp.sqrt(squares / freedom)
     errors = residual_sd * jnp.sqrt(jnp.sum(root**2, axis=1))
-    testable = enough & sampled & varies & (squares > 0)  # of a constant target the residual is rounding
+    rounding = 8 * problem.p * jnp.finfo(residual.dtype).eps * jnp.linalg.norm(problem.target)
+    testable = enough & sampled & varies & (squares > rounding**2)
     t = coefficients / jnp.where(errors > 0, errors, 1.0)
     return Inference(
         loss=squares / n,

@@ -1,0 +1,99 @@
+"""The connection to a Ray cluster: one that is there already, or a private one on this machine."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from typing import Any
+
+import ray
+
+from jaxbatch.errors import ClusterError, UsageError
+
+_KNOCK_S = 10.0
+
+
+class Connection:
+    """Connected from its making to :meth:`close`, which leaves no process, folder or variable behind.
+
+    A private Ray listens with a token that only its own processes have, shows no dashboard, and keeps its files
+    in a temporary folder of mode 0700.
+
+    Raises:
+        ClusterError: the cluster cannot be reached.
+        UsageError: this process is connected to one already.
+    """
+
+    def __init__(self, address: str | None):
+        if ray.is_initialized():
+            raise UsageError("This process is connected to Ray already.", "Call ray.shutdown() first.")
+        self._before = dict(os.environ)
+        self._folder: str | None = None
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+        try:
+            if address:
+                _knock(address)
+            else:
+                options |= self._private()
+            _init(address or "local", options)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, ClusterError) or not isinstance(error, Exception):
+                raise
+            where = f"The cluster at {address}" if address else "A private Ray on this machine"
+            raise ClusterError(
+                f"{where} cannot be reached: {last_line(error)}", "Check the address and the token; try again later."
+            ) from error
+
+    def _private(self) -> dict[str, Any]:
+        self._folder = tempfile.mkdtemp(prefix="jaxbatch-")  # a short path, because sockets lie in it
+        # Ray turns token auth on for a new local cluster where the mode is unset.
+        os.environ.pop("RAY_AUTH_MODE", None)
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        return {"include_dashboard": False, "_temp_dir": self._folder}
+
+    def close(self) -> None:
+        """Disconnect; a private Ray ends, and its folder goes."""
+        ray.shutdown()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        for name in [name for name in os.environ if name.startswith("RAY_")]:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in self._before.items() if name.startswith("RAY_")})
+
+
+def _init(address: str, options: dict[str, Any]) -> None:
+    """Connect, and keep this process's own answer to SIGTERM: Ray's ends the process at once."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    answer = signal.getsignal(signal.SIGTERM)
+    ray.init(address=address, **options)
+    if in_main_thread:
+        signal.signal(signal.SIGTERM, answer)
+
+
+def _knock(address: str) -> None:
+    """Try the cluster's door first: where nobody answers, Ray ends the whole process.
+
+    Raises:
+        ClusterError: nobody answers.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # "auto" and the like: Ray finds the address itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"The cluster at {address} cannot be reached: {error.strerror or error}.",
+            "Check the address; try again later.",
+        ) from error
+
+
+def last_line(error: Exception) -> str:
+    """The last line of one of Ray's long messages, which is the one that tells."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]
