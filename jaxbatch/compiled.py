@@ -53,7 +53,7 @@ class Programs:
 
     def __init__(self, kernel: Kernel, dtype: str, *, batch_rows: int | None, limit: int):
         self.kernel = kernel
-        self._dtype = dtype
+        self.dtype = dtype
         self._batch_rows = batch_rows
         self._limit = limit
         self._lock = threading.Lock()
@@ -69,8 +69,8 @@ class Programs:
     def traced(self, program: Program) -> Traced:
         """The program's trace, made once."""
         if program not in self._traces:
-            with precision(self._dtype, self.kernel):
-                self._traces[program] = trace(self.kernel, program, self._dtype)
+            with precision(self.dtype, self.kernel):
+                self._traces[program] = trace(self.kernel, program, self.dtype)
         return self._traces[program]
 
     def width(self, program: Program) -> int:
@@ -98,7 +98,7 @@ class Programs:
         """Evaluate one batch of exactly the program's width, and keep its first ``valid`` rows."""
         self.prepare(program, device)
         compiled, turn = self._compiled[program, device]
-        with precision(self._dtype, self.kernel), turn:
+        with precision(self.dtype, self.kernel), turn:
             out = jax.device_get(compiled(jax.device_put(dict(arrays), device)))
         trimmed = jax.tree.map(lambda array: array[:valid], out)
         return Results(trimmed["values"], trimmed["present"], trimmed["lengths"], trimmed["status"])
@@ -106,11 +106,11 @@ class Programs:
     def _compile(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
         width = self.width(program)
         sharding = jax.sharding.SingleDeviceSharding(device)
-        with precision(self._dtype, self.kernel):
+        with precision(self.dtype, self.kernel):
             batch = {
                 name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
-                for name, struct in row_structs(self.kernel, program, self._dtype).items()
+                for name, struct in row_structs(self.kernel, program, self.dtype).items()
             }
-            lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket, self._dtype))).lower(batch)
+            lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket, self.dtype))).lower(batch)
             turn = _ONE_AT_A_TIME if _LAPACK in lowered.as_text() else nullcontext()
             return lowered.compile(), turn

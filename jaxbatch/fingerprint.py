@@ -19,7 +19,7 @@ from jaxbatch import __version__
 from jaxbatch.compiled import Programs
 from jaxbatch.errors import JobError
 from jaxbatch.kernel import Kernel
-from jaxbatch.traced import Traced, representative
+from jaxbatch.traced import Traced, precision, representative, trace
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
 
@@ -42,6 +42,7 @@ def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
     Raises:
         JobError: the function cannot be traced, or calls back into Python.
     """
+    _check_pure(programs)
     versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "pyarrow")}
     return {
         "program": program_digest(programs.traced(program) for program in representative(programs.kernel)),
@@ -49,6 +50,17 @@ def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
         "versions": {"jaxbatch": __version__, **versions},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
+
+
+def _check_pure(programs: Programs) -> None:
+    first = representative(programs.kernel)[0]
+    with precision(programs.dtype, programs.kernel):
+        again = trace(programs.kernel, first, programs.dtype)
+    if program_digest([again]) != program_digest([programs.traced(first)]):
+        raise JobError(
+            f"{programs.kernel.describe_bucket(first.bucket)} traces to another program each time.",
+            "It uses the time, random numbers or a global that changes: make it a pure function of its arguments.",
+        )
 
 
 def program_digest(programs: Iterable[Traced]) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -61,29 +62,31 @@ def open_input(job: Job) -> Input:
     """List the job's input and read every footer.
 
     Raises:
-        InputError: there are no files, or some cannot be read and ``on_bad_file`` is ``"stop"``.
+        InputError: there are no files, or none of them can be read.
     """
     listed = _list_files(job)
-    if not listed:
-        raise InputError(
-            f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",
-            f"Paths start at {job.folder}; folders are walked for *.parquet.",
-        )
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         found = list(pool.map(lambda entry: _read_footer(*entry), listed))
     bad = [file for file in found if isinstance(file, BadFile)]
     good = [file for file in found if not isinstance(file, BadFile)]
-    if bad and (job.input.on_bad_file == "stop" or not good):
+    if not good:
         raise refuse(bad)
     files = _with_typed_keys([file for file, _ in good])
-    return Input(files, _with_keys(good[0][1], files), tuple(bad))
+    return Input(files, _with_keys(_usual([schema for _, schema in good]), files), tuple(bad))
+
+
+def _usual(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """The schema that most files have, the first of several: by it the others are judged."""
+    counts = Counter(str(schema) for schema in schemas)
+    most = max(counts.values())
+    return next(schema for schema in schemas if counts[str(schema)] == most)
 
 
 def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
-    """The input with every file whose used columns do not have the types of the first left out.
+    """The input with every file left out whose used columns do not have the types that most files have.
 
     Raises:
-        InputError: there are such files and ``on_bad_file`` is ``"stop"``.
+        InputError: there are such files, or unreadable ones, and ``on_bad_file`` is ``"stop"``.
     """
     key_names = {name for name, _ in opened.files[0].keys}
     expected = {name: opened.schema.field(name).type for name in used if name not in key_names}
@@ -94,19 +97,16 @@ def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
             if name not in schema.names:
                 return BadFile(file.path, f"it has no column '{name}'")
             if schema.field(name).type != wanted:
-                return BadFile(
-                    file.path,
-                    f"column '{name}' is {schema.field(name).type}, in {opened.files[0].name} {wanted}",
-                )
+                return BadFile(file.path, f"column '{name}' is {schema.field(name).type}, in other files {wanted}")
         return None
 
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         checked = list(pool.map(misfit, opened.files))
-    bad = [file for file in checked if file is not None]
-    if bad and job.input.on_bad_file == "stop":
+    bad = [*opened.skipped, *(file for file in checked if file is not None)]
+    if bad and (job.input.on_bad_file == "stop" or None not in checked):
         raise refuse(bad)
     good = tuple(file for file, wrong in zip(opened.files, checked, strict=True) if wrong is None)
-    return Input(good, opened.schema, (*opened.skipped, *bad))
+    return Input(good, opened.schema, tuple(bad))
 
 
 def refuse(bad: Sequence[BadFile]) -> InputError:
@@ -150,7 +150,11 @@ def _claims(path: str, inside: str) -> bool:
 
 
 def _list_files(job: Job) -> list[tuple[str, str]]:
-    """Pairs of a file's path and its name within the input, in the input's order."""
+    """Pairs of a file's path and its name within the input, in the input's order.
+
+    Raises:
+        InputError: a file or folder is not there, or nothing matches at all.
+    """
     listed: dict[str, tuple[str, str]] = {}
     for path in job.input.paths:
         if _SCHEME.match(path):
@@ -158,8 +162,15 @@ def _list_files(job: Job) -> list[tuple[str, str]]:
                 f"[input] path: {path} is not on a local disk.",
                 "This version reads local files and mounts only.",
             )
+        if not glob.has_magic(path) and not os.path.exists(job.resolve(path)):
+            raise InputError(f"[input] path: there is no {job.resolve(path)}.", f"Paths start at {job.folder}.")
         for file, root in sorted(_walk(job, path)):
             listed.setdefault(os.path.realpath(file), (file, os.path.relpath(file, root)))
+    if not listed:
+        raise InputError(
+            f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",
+            f"Paths start at {job.folder}; folders are walked for *.parquet.",
+        )
     return list(listed.values())
 
 

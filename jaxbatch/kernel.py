@@ -61,6 +61,8 @@ class Source:
     folder: Path
     peek: Peek | None = None
     answers: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    stored: Mapping[str, str] = field(default_factory=dict)
+    """The files' own names for columns that the job maps."""
     used: set[str] = field(default_factory=set)
     """The constants that an argument of a function took."""
 
@@ -97,7 +99,8 @@ class Source:
         if column not in self.types:
             raise InputError(f"The input has no column '{column}'.", nearest(column, list(self.types)))
         if self.types[column].kind != "string" or self.types[column].depth:
-            raise InputError(f"Column '{column}' is {self.types[column].name}, where strings are needed.", "Cast it.")
+            found = self.types[column].name
+            raise InputError(f"{self._named(column)} is {found}, where strings are needed.", "Cast it.")
 
     def require(self, column: str, *, depth: int, integer: bool = False) -> ColumnType:
         """The type of a column that must hold numbers (integers) in lists nested ``depth`` deep.
@@ -114,10 +117,14 @@ class Source:
         if found.depth != depth or not found.numeric or (integer and found.kind != "int"):
             wanted = "list of " * depth + ("integers" if integer else "numbers")
             raise InputError(
-                f"Column '{column}' is {found.name}, where {wanted} {'is' if depth else 'are'} needed.",
+                f"{self._named(column)} is {found.name}, where {wanted} {'is' if depth else 'are'} needed.",
                 "Cast it in the input, or map another column in [input] columns.",
             )
         return found
+
+    def _named(self, column: str) -> str:
+        stored = self.stored.get(column, column)
+        return f"Column '{stored}'" + (f" (the kernel's '{column}')" if stored != column else "")
 
     def _ask(self, question: str, column: str) -> int | None:
         key = (question, column)

@@ -179,6 +179,7 @@ def _source(job: Job, opened: inputs.Input) -> Source:
         precision=job.compute.precision,
         folder=job.folder,
         peek=Peek(opened.files, names),
+        stored=dict(job.input.columns),
     )
 
 

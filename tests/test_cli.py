@@ -49,7 +49,7 @@ def job(tmp_path):
 
 REFUSED = {
     "a missing column": (["input.columns={x='nope'}"], "no column 'nope'"),
-    "a wrong type": (["input.columns={x='name'}"], "'x' is string"),
+    "a wrong type": (["input.columns={x='name'}"], "Column 'name' (the kernel's 'x') is string"),
     "an unknown key": (["input.pth='x'"], "Did you mean 'path'?"),
     "an unknown table": (["inputs.path='x'"], "Did you mean 'input'?"),
     "a wrong value's type": (["output.rows_per_part='many'"], "output.rows_per_part"),

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import Job, plan
+from jaxbatch.errors import JobError
 
 FUNCTIONS = """
 import jax.numpy as jnp
@@ -32,6 +33,9 @@ path = "tasks"
 [output]
 path = "results"
 """
+
+
+XYZ = pa.table({"x": [1.0, 2.0], "y": [3.0, 3.0], "z": [0.0, 0.0]})
 
 
 @pytest.fixture
@@ -78,6 +82,7 @@ def test_what_cannot_change_a_result_does_not_change_the_identity(same, fingerpr
         {"functions": FUNCTIONS.replace("3.0]", "3.0000001]")},
         {"functions": FUNCTIONS.replace("rate=0.5", "rate=0.6")},
         {"functions": FUNCTIONS.replace("jnp.sin", "jnp.cos")},
+        {"functions": FUNCTIONS.replace("def f(x, y,", "def f(x, z,").replace(" * y *", " * z *"), "table": XYZ},
         {"overrides": ["params.order=1"]},
         {"overrides": ["params.wrt=['x']"]},
         {"overrides": ["input.constants={rate=0.7}"]},
@@ -90,7 +95,7 @@ def test_what_cannot_change_a_result_does_not_change_the_identity(same, fingerpr
         {"overrides": ["compute.batch_rows=16"]},
         {"x": (1.0, 2.5)},
         {"x": (1.0, 2.0, 3.0)},
-        {"table": pa.table({"x": [1.0, 2.0], "y": [3.0, 3.0], "z": [0, 0]})},
+        {"table": XYZ},
         {"compression": "gzip"},
         {"limit": 1},
     ],
@@ -157,3 +162,39 @@ class Own(Kernel):
 def test_what_an_own_kernel_does_on_the_host_counts(code, same, fingerprint):
     job = 'kernel = "functions.py:Own"\n[input]\npath = "tasks"\n[output]\npath = "results"\n'
     assert (fingerprint(code, job=job) == fingerprint(KERNEL, job=job)) == same
+
+
+def test_which_column_an_argument_reads_and_how_results_are_named_count(fingerprint):
+    argument = FUNCTIONS.replace("def f(x, y,", "def f(x, z,").replace(" * y *", " * z *")
+    assert fingerprint(table=XYZ) != fingerprint(argument, table=XYZ)
+    apply = 'kernel = "apply"\n[params]\nfunction = "functions.py:f"\n[input]\npath = "tasks"\n[output]\npath = "r"\n'
+    code = "def f(x):\n    return {'wave': 2 * x}\n"
+    assert fingerprint(code, job=apply) != fingerprint(code.replace("wave", "alpha"), job=apply)
+
+
+def test_the_order_in_which_functions_are_listed_does_not_count(fingerprint):
+    job = JOB.replace('function = "functions.py:f"', "functions = { a = 'functions.py:f', b = 'functions.py:g' }")
+    code = FUNCTIONS + "\n\ndef g(x, y):\n    return x - y\n"
+    table = pa.table({"x": [1.0], "y": [2.0], "function": ["a"]})
+    swapped = job.replace("a = 'functions.py:f', b = 'functions.py:g'", "b = 'functions.py:g', a = 'functions.py:f'")
+    assert fingerprint(code, job=job, table=table) == fingerprint(code, job=swapped, table=table)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("random.random() * x * y", "traces to another program each time"),
+        ("jax.pure_callback(np.sin, x, x) * y", "calls back into Python"),
+    ],
+)
+def test_what_is_not_pure_is_refused(body, message, fingerprint):
+    code = f"import random\nimport jax\nimport numpy as np\n\n\ndef f(x, y):\n    return {body}\n"
+    job = JOB.replace("order = 2", "order = 0")
+    with pytest.raises(JobError, match=message):
+        fingerprint(code, job=job)
+
+
+def test_a_key_of_a_random_generator_is_a_constant_like_others(fingerprint):
+    code = "import jax\n\nKEY = jax.random.key(0)\n\n\ndef f(x, y):\n    return x * y * jax.random.uniform(KEY)\n"
+    assert fingerprint(code) == fingerprint(code)
+    assert fingerprint(code) != fingerprint(code.replace("key(0)", "key(1)"))

@@ -9,6 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import ndtr
 
+from jaxbatch import plan, verify
+from jaxbatch.worker import Worker
+
 BATCH = 64
 JOB = f"""
 kernel = "derivatives"
@@ -103,6 +106,63 @@ def test_a_page_that_fails_fails_its_part_and_the_rest_is_finished(bench):
     assert (summary.exit_code, summary.parts_done, summary.parts_failed) == (1, 2, 1)
     assert bench.output(summary)["x"].to_pylist() == [*map(float, range(100)), *map(float, range(200, 300))]
     assert "part 1" in summary.failures[0]
+
+
+def test_a_failing_part_of_a_large_row_group_does_not_take_the_others_along(bench):
+    bench.file(
+        "own.py",
+        "from jaxbatch import Column, Kernel\n\n"
+        "class Own(Kernel):\n"
+        "    inputs = (Column('x'),)\n"
+        "    outputs = (Column('y'),)\n\n"
+        "    def bucket(self, columns):\n"
+        "        if columns['x'][0] == 100:\n"
+        "            raise SystemExit('part one does not like it')\n"
+        "        return 0\n\n"
+        "    def row(self, x):\n"
+        "        return {'y': 2 * x}\n",
+    )
+    bench.tasks({"x": np.arange(500.0)}, "tasks/a.parquet")
+    own = 'kernel = "own.py:Own"\n' + JOB[JOB.index("[input]") :]
+    summary = bench.run(own)
+    assert (summary.exit_code, summary.parts_done, summary.parts_failed) == (1, 4, 1)
+    assert bench.output(summary)["y"].to_pylist() == [2.0 * x for x in range(500) if not 100 <= x < 200]
+
+
+def test_an_input_that_changes_after_the_plan_is_not_computed_under_it(bench):
+    bench.tasks({"x": np.arange(10.0)}, "tasks/a.parquet")
+    planned = plan(bench.job(JOB))
+    bench.tasks({"x": np.arange(10.0) + 1}, "tasks/a.parquet")
+    outcome = Worker(planned).run(planned.shards[0], [0])
+    assert not outcome.receipts
+    assert "has changed since the run was planned" in outcome.failures[0].reason
+
+
+def test_a_broken_output_is_not_left_sealed_while_it_is_mended(bench):
+    path = bench.tasks({"x": np.arange(250.0)}, "tasks/a.parquet")
+    bench.run(JOB)
+    good = path.read_bytes()
+    first = min((bench.folder / "results/data").iterdir())
+    data = first.read_bytes()
+    first.unlink()
+    (bench.folder / "results/_jaxbatch/manifest.json").unlink()
+    chunk = pq.read_metadata(path).row_group(0).column(0)
+    damaged = bytearray(good)
+    damaged[chunk.data_page_offset + 30] ^= 0xFF
+    path.write_bytes(damaged)
+    assert bench.run(JOB).exit_code == 1
+    assert not (bench.folder / "results/_SUCCESS").exists()
+    path.write_bytes(good)
+    assert bench.run(JOB).exit_code == 0
+    assert first.read_bytes() == data
+    assert verify(bench.folder / "results") == []
+
+
+def test_an_overflow_on_the_way_to_the_written_type_is_nonfinite(bench):
+    bench.tasks({"y": [[1e25, -3e25, 2e25, 5e25]], "X": [[[1.0], [2.0], [3.0], [4.5]]]}, "tasks/a.parquet")
+    text = 'kernel = "regression"\n' + JOB[JOB.index("[input]") :] + 'precision = "float32"\n'
+    (row,) = bench.rows(text)
+    assert (row["loss"], row["status"]) == (math.inf, "nonfinite")
 
 
 def test_failed_rows_are_counted_against_the_limit(bench):

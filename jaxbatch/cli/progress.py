@@ -1,7 +1,9 @@
 """Progress on stderr: a bar on a terminal, a plain line every ten seconds elsewhere."""
 
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,27 +22,35 @@ def shown(quiet: bool) -> Iterator[Callable[[Any], None]]:
         with _bar() as update:
             yield update
     else:
-        yield _lines()
+        with _lines() as update:
+            yield update
 
 
-def _lines() -> Callable[[Any], None]:
-    started = last = time.monotonic()
+@contextmanager
+def _lines() -> Iterator[Callable[[Any], None]]:
+    started = time.monotonic()
+    latest: deque[Any] = deque(maxlen=1)
+    ended = threading.Event()
 
-    def update(progress: Any) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < LINE_EVERY_S:
-            return
-        last = now
-        rate = (progress.rows_done - progress.rows_skipped) / (now - started)
-        left = (progress.rows - progress.rows_done) / rate if rate else float("inf")
-        click.echo(
-            f"{progress.rows_done:,} of {progress.rows:,} rows, {rate:,.0f} rows/s, {left:,.0f} s left, "
-            f"{progress.failed_rows:,} failed rows",
-            err=True,
-        )
+    def tick() -> None:
+        while not ended.wait(LINE_EVERY_S):
+            if latest:
+                click.echo(_line(latest[-1], time.monotonic() - started), err=True)
 
-    return update
+    threading.Thread(target=tick, name="jaxbatch-progress", daemon=True).start()
+    try:
+        yield latest.append
+    finally:
+        ended.set()
+
+
+def _line(progress: Any, seconds: float) -> str:
+    rate = (progress.rows_done - progress.rows_skipped) / seconds
+    left = f"{(progress.rows - progress.rows_done) / rate:,.0f} s left" if rate else "time left unknown"
+    return (
+        f"{progress.rows_done:,} of {progress.rows:,} rows, {rate:,.0f} rows/s, {left}, "
+        f"{progress.failed_rows:,} failed rows"
+    )
 
 
 @contextmanager

@@ -21,9 +21,9 @@ class Regression(Kernel):
     Inputs: ``X``, a list of rows, whose number of columns may differ from dataset to dataset, or instead one
     list column per name in ``features``; and ``y``, a list as long.
 
-    Outputs: ``coefficients``, ``standard_errors``, ``t_values``, ``p_values`` (lists, intercept first), ``n``, ``rank``,
-    ``condition``, ``loss`` (mean squared residual), ``r_squared``, ``residual_sd``, ``method`` (the one used), ``steps``
-    and ``converged``.
+    Outputs: the lists ``coefficients``, ``standard_errors``, ``t_values`` and ``p_values``, intercept first; ``n``,
+    ``rank``, ``condition``, ``loss`` (mean squared residual), ``r_squared``, ``residual_sd``, ``method`` (the one
+    used), ``steps`` and ``converged``.
     """
 
     wide = True
