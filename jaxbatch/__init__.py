@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from jaxbatch.driver import run
     from jaxbatch.job import Job
     from jaxbatch.kernel import Kernel
-    from jaxbatch.outputs import verify
     from jaxbatch.planner import plan
+    from jaxbatch.verification import verify
 
 _HOME = {
     "Column": "columns",
@@ -25,7 +25,7 @@ _HOME = {
     "run": "driver",
     "Job": "job",
     "Kernel": "kernel",
-    "verify": "outputs",
+    "verify": "verification",
     "plan": "planner",
 }
 

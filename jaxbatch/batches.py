@@ -1,4 +1,4 @@
-"""Arrow columns ↔ padded arrays: what goes into a row function and what comes out of it."""
+"""Arrow columns → padded arrays: what goes into a row function."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
@@ -255,52 +255,3 @@ def widened(arrays: Mapping[str, np.ndarray], width: int) -> dict[str, np.ndarra
         return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
     return {name: widen(array) for name, array in arrays.items()}
-
-
-def arrow_type(column: Column, precision: str) -> pa.DataType:
-    """The type in which an output is written."""
-    if column.dtype == "string":
-        kind: pa.DataType = pa.string()
-    else:
-        kind = pa.from_numpy_dtype(np.dtype(precision if column.dtype == "float" else column.dtype))
-    for _ in column.shape:
-        kind = pa.list_(kind)
-    return kind
-
-
-def encode(
-    column: Column, values: np.ndarray, present: np.ndarray, lengths: Mapping[str, np.ndarray], precision: str
-) -> pa.Array:
-    """An output as an Arrow array: null where not ``present``, lists cut to their row's own lengths.
-
-    ``values`` is ``[rows, *shape]``; ``lengths`` has one array of ``rows`` per named dimension.
-    """
-    kind = arrow_type(column, precision)
-    if column.dtype == "string":
-        texts = pa.array(column.choices, pa.string())
-        return texts.take(pa.array(values, mask=~present))
-    if not column.shape:
-        missing = None if present.all() else ~present
-        return pa.array(np.ascontiguousarray(values), kind, mask=missing)
-    rows, trailing = len(values), [1] * len(column.shape)
-    sizes = [np.where(present, lengths[size] if isinstance(size, str) else size, 0) for size in column.shape]
-    inside = np.ones((rows, *trailing), bool)
-    for level, size in enumerate(sizes):
-        axis = [1, *trailing]
-        axis[level + 1] = values.shape[level + 1]
-        inside = inside & (np.arange(values.shape[level + 1]).reshape(axis) < size.reshape(-1, *trailing))
-    flat = values.reshape(-1) if inside.all() else values[inside]
-    array: pa.Array = pa.array(flat).cast(_innermost(kind))
-    for level in reversed(range(len(sizes))):
-        entries = np.prod(np.stack([*sizes[:level], np.ones(rows, np.int64)]), axis=0)
-        ends = np.cumsum(np.repeat(sizes[level], entries))
-        missing = pa.array(~present) if level == 0 and not present.all() else None
-        offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
-        array = pa.ListArray.from_arrays(offsets, array, mask=missing)
-    return array
-
-
-def _innermost(kind: pa.DataType) -> pa.DataType:
-    while is_list(kind):
-        kind = kind.value_type
-    return kind

@@ -55,7 +55,7 @@ class Summary:
 
 
 def run(
-    job: Job,
+    job: Job | str | os.PathLike[str],
     *,
     engine: EngineName | None = None,
     address: str | None = None,
@@ -67,7 +67,7 @@ def run(
     """Run a job, or finish one that was interrupted.
 
     Args:
-        job: the job.
+        job: the job, or the path of its file.
         engine: ``"local"`` or ``"ray"``; by default Ray where an address is given, here, in the job or in
             ``RAY_ADDRESS``.
         address: of a Ray cluster.
@@ -82,6 +82,7 @@ def run(
         ClusterError: the cluster cannot be reached.
     """
     started = time.monotonic()
+    job = job if isinstance(job, Job) else Job.load(job)
     address = address or job.cluster.address or os.environ.get("RAY_ADDRESS")
     address = None if address == "local" else address
     chosen = engine or ("ray" if address else "local")

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxbatch.differences import differences
 from jaxbatch.errors import InputError, OutputError
-from jaxbatch.parts import NotAPart, Receipt, data_digest, is_part_name, part_name, read_receipt
+from jaxbatch.parts import NotAPart, Receipt, is_part_name, part_name, read_receipt
 from jaxbatch.storage import LocalStore, Store
 
 PLAN = "_jaxbatch/plan.json"
@@ -234,93 +235,9 @@ def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
         )
 
 
-def verify(path: str) -> list[str]:
-    """Re-read an output against its manifest: every difference, in words; none means that all is well.
-
-    Raises:
-        InputError: there is no output of jaxbatch at ``path``.
-    """
-    store = open_store(path)
-    names = dict(store.list())
-    if PLAN not in names and MANIFEST not in names:
-        raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
-    if MANIFEST not in names:
-        return ["The run is not finished: there is no manifest yet. Run it again to finish it."]
-    try:
-        manifest = json.loads(store.read(MANIFEST))
-        rows, parts = manifest["rows"], [Receipt(**p, fingerprint=manifest["fingerprint"]) for p in manifest["parts"]]
-    except (ValueError, KeyError, TypeError):
-        return [f"{MANIFEST} is damaged."]
-    problems = [] if SUCCESS in names else [f"{SUCCESS} is missing: the run was not sealed."]
-    if _owner(store) != manifest["fingerprint"]:
-        problems.append(f"{PLAN} and {MANIFEST} are of different runs.")
-    listed = {part.name for part in parts}
-    problems += [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)]
-    held = sum(part.rows for part in parts)
-    if held != rows:
-        problems.append(f"{MANIFEST}: its parts hold {held} rows, not {rows}.")
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda part: _verify_part(store, part, names), parts)
-        return problems + [problem for problem in found if problem]
-
-
-def _owner(store: Store) -> str | None:
-    try:
-        return json.loads(store.read(PLAN))["fingerprint"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str | None:
-    if part.name not in names:
-        return f"{part.name} is missing."
-    if names[part.name] != part.bytes:
-        return f"{part.name} has {names[part.name]} bytes, the manifest says {part.bytes}."
-    try:
-        receipt = read_receipt(store, part.name, part.bytes)
-    except NotAPart as error:
-        return f"{error}."
-    if receipt != part:
-        return f"{part.name} has another footer than the manifest says."
-    if data_digest(store, part) != part.digest:
-        return f"{part.name}: its data differ from the digest. Delete it and run again to write it anew."
-    return None
-
-
-def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What changed between two identities, in words."""
-    changed = []
-    for key in sorted({*before, *after}):
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            changed += differences(old, new, f"{prefix}{key}.")
-        elif isinstance(old, list) and isinstance(new, list) and key == "files":
-            changed += _file_differences(old, new)
-        elif old != new:
-            changed.append(f"{prefix}{key} was {_short(old)}, is {_short(new)}")
-    return changed
-
-
-def _file_differences(old: list[Any], new: list[Any]) -> list[str]:
-    before, after = ({file["name"]: file for file in files} for files in (old, new))
-    gone = [f"input file {name} is gone" for name in before if name not in after]
-    added = [f"input file {name} is new" for name in after if name not in before]
-    changed = [f"input file {name} changed" for name in before if name in after and before[name] != after[name]]
-    return [*gone, *added, *changed][:5] or (["the order of the input files changed"] if old != new else [])
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
 def _is_ours(name: str) -> bool:
     known = (SUCCESS, PLAN, ERRORS, REPORT, MANIFEST)
     return name in known or name.startswith("_jaxbatch/tmp/") or is_part_name(name)
-
-
-def _extra(name: str, listed: set[str]) -> bool:
-    return name not in listed and name != SUCCESS and not name.startswith("_jaxbatch/")
 
 
 def _index(name: str) -> int:

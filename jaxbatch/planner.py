@@ -1,18 +1,18 @@
 """Job + footers + traced kernel → Plan. Reads no data pages beyond what a kernel asks for, and runs nothing."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from jaxbatch import __version__, batches, compiled, inputs, kernels
-from jaxbatch.columns import STATUS, Column
-from jaxbatch.errors import InputError, JobError, nearest
+from jaxbatch import __version__, compiled, inputs, kernels, naming
+from jaxbatch.errors import InputError, nearest
 from jaxbatch.fingerprint import code_identity, fingerprint
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
+from jaxbatch.listing import check_apart
 from jaxbatch.outputs import Expected
 from jaxbatch.reading import Peek
 from jaxbatch.shards import RowGroup, Shard, cut, limited
@@ -99,34 +99,35 @@ class Plan:
         }
 
 
-def plan(job: Job, *, device: str = "cpu", limit: int | None = None) -> Plan:
+def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int | None = None) -> Plan:
     """Check everything about a job and decide what its run will be.
 
     Args:
-        job: the job.
+        job: the job, or the path of its file.
         device: the kind of device that will compute.
         limit: compute only the first so many rows.
 
     Raises:
         JobError, InputError: the job, its function or its input cannot be run.
     """
+    job = job if isinstance(job, Job) else Job.load(job)
     opened = inputs.open_input(job)
-    inputs.check_apart(job, opened.files)
+    check_apart(job, (file.path for file in opened.files))
     with precision(job.compute.precision):
         unbound = kernels.build(job)
     with precision(job.compute.precision, unbound):
         source = _source(job, opened)
         kernel = unbound.bind(source)
-        names = _input_names(job, kernel, source)
-        keep = _keep(job, opened.schema)
+        names = naming.input_names(job, kernel, source)
+        keep = naming.kept(job, opened.schema)
         used = tuple(dict.fromkeys([*names.values(), *keep]))
         opened = inputs.check_files(opened, used, job)
-        written = _output_names(job, kernel, keep)
+        written = naming.output_names(job, kernel, keep)
     groups = row_groups(opened)
     shards = cut(groups if limit is None else limited(groups, limit), job.output.rows_per_part)
     width_limit = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=width_limit)
-    schema = _schema(job, kernel, opened.schema, keep, written)
+    schema = naming.written_schema(job, kernel, opened.schema, keep, written)
     programs = _programs(kernel, made)
     identity = {
         **_identity(job, opened, names, keep, limit, programs),
@@ -181,81 +182,6 @@ def _source(job: Job, opened: inputs.Input) -> Source:
         peek=Peek(opened.files, names),
         stored=dict(job.input.columns),
     )
-
-
-def _input_names(job: Job, kernel: Kernel, source: Source) -> dict[str, str]:
-    """The files' column for each of the kernel's, after a check that nothing in the job is left unused."""
-    known = [column.name for column in kernel.inputs]
-    for own in job.input.columns:
-        if own not in known:
-            raise job.error(("input", "columns", own), f"the kernel has no input '{own}'.", nearest(own, known))
-    for own, value in job.input.constants.items():
-        if own not in known and own not in source.used:
-            raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, known))
-        if own in known:
-            _check_constant(job, next(c for c in kernel.inputs if c.name == own), value)
-    return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
-
-
-def _check_constant(job: Job, column: Column, value: Any) -> None:
-    where = ("input", "constants", column.name)
-    if column.dtype == "string":
-        if value not in column.choices:
-            raise job.error(where, f"{value!r} is not one of {', '.join(column.choices)}.")
-        return
-    if column.dimensions:
-        raise job.error(where, f"'{column.name}' is a list of any length, which a constant cannot be.")
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.asarray(None)
-    wanted = "iu" if column.dtype == "int" else "iuf"
-    if array.dtype.kind not in wanted or array.shape != column.shape:
-        raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
-
-
-def _keep(job: Job, schema: pa.Schema) -> tuple[str, ...]:
-    if job.input.keep is None:
-        return tuple(field.name for field in schema if not pa.types.is_nested(field.type))
-    for name in job.input.keep:
-        if name not in schema.names:
-            raise InputError(f"[input] keep: the input has no column '{name}'.", nearest(name, schema.names))
-    if len(set(job.input.keep)) < len(job.input.keep):
-        raise job.error(("input", "keep"), "a column is named twice.", "Name each once.")
-    return tuple(job.input.keep)
-
-
-def _output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, str]:
-    results = [*(column.name for column in kernel.outputs), STATUS]
-    for own in job.output.columns:
-        if own not in results:
-            raise job.error(("output", "columns", own), f"the kernel has no result '{own}'.", nearest(own, results))
-    written = {name: job.output.columns.get(name, name) for name in results}
-    taken: set[str] = set(keep)
-    for own, name in written.items():
-        if name in taken:
-            clash = "a kept column" if name in keep else "another result"
-            raise JobError(
-                f"The result '{own}' would be written as '{name}', which {clash} has for a name.",
-                f'Rename it, [output] columns = {{ {own} = "…" }}, or list the columns to keep in [input] keep.',
-            )
-        taken.add(name)
-    return written
-
-
-def _schema(
-    job: Job, kernel: Kernel, stored: pa.Schema, keep: tuple[str, ...], written: Mapping[str, str]
-) -> pa.Schema:
-    kept = [pa.field(name, stored.field(name).type) for name in keep]
-    results = [
-        pa.field(
-            written[column.name],
-            batches.arrow_type(column, job.compute.precision),
-            metadata=dict(column.metadata) or None,
-        )
-        for column in kernel.outputs
-    ]
-    return pa.schema([*kept, *results, pa.field(written[STATUS], pa.string())])
 
 
 def _programs(kernel: Kernel, programs: compiled.Programs) -> list[dict[str, Any]]:

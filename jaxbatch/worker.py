@@ -10,8 +10,9 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import batches, compiled, kernels, outputs, parts
+from jaxbatch import batches, compiled, encoding, kernels, outputs, parts
 from jaxbatch.columns import Status
+from jaxbatch.differences import differences
 from jaxbatch.errors import ClusterError, JaxbatchError, JobError, printable
 from jaxbatch.fingerprint import code_identity
 from jaxbatch.parts import Receipt
@@ -76,7 +77,7 @@ class Worker:
         planned = {name: plan.identity[name] for name in here}
         if here != planned:
             raise ClusterError(
-                f"A worker would compute something else: {'; '.join(outputs.differences(planned, here))}.",
+                f"A worker would compute something else: {'; '.join(differences(planned, here))}.",
                 "Give every node the same kind of device, the same files and the versions of constraints.txt.",
             )
 
@@ -181,7 +182,7 @@ class Worker:
 
     def _encode(self, results: compiled.Results, has_results: np.ndarray) -> list[pa.Array]:
         return [
-            batches.encode(
+            encoding.encode(
                 column,
                 results.values[column.name],
                 results.present.get(column.name, True) & has_results,

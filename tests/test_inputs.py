@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.errors import ExitCode, InputError
-from jaxbatch.inputs import check_apart, check_files, open_input
+from jaxbatch.inputs import check_files, open_input
 from jaxbatch.job import Job
+from jaxbatch.listing import check_apart
 
 ONE = pa.table({"a": [1.0]})
 
@@ -33,6 +34,10 @@ def job(bench):
 def listed(job: Job) -> list[str]:
     """The input's files in its order, relative to the job's folder."""
     return [os.path.relpath(file.path, job.folder) for file in open_input(job).files]
+
+
+def paths(job) -> list[str]:
+    return [file.path for file in open_input(job).files]
 
 
 def refusal(call, *arguments) -> str:
@@ -92,7 +97,7 @@ def test_the_jobs_folder_is_no_pattern(tmp_path):
     )
     job = Job.load(folder / "job.toml")
     assert listed(job) == ["tasks/a.parquet"]
-    check_apart(job, open_input(job).files)
+    check_apart(job, paths(job))
 
 
 def test_links_to_folders_are_not_followed(job, tmp_path):
@@ -241,21 +246,21 @@ def test_no_file(job, tmp_path, path):
 def test_output_in_the_input(job, tmp_path, path, output):
     opened = job(path, "tasks/a.parquet", "b.parquet", output=output)
     (tmp_path / "link").symlink_to("tasks")
-    assert "[output] path" in refusal(check_apart, opened, open_input(opened).files)
+    assert "[output] path" in refusal(check_apart, opened, paths(opened))
 
 
 @pytest.mark.parametrize("path", ["results/data", "results/data/*.parquet", "results/data/a.parquet", "link/a.parquet"])
 def test_input_in_the_output(job, tmp_path, path):
     (tmp_path / "link").symlink_to("results/data")
     opened = job(path, "results/data/a.parquet")
-    assert "[output] path" in refusal(check_apart, opened, open_input(opened).files)
+    assert "[output] path" in refusal(check_apart, opened, paths(opened))
 
 
 @pytest.mark.parametrize("path", ["*.parquet", "./*.parquet", "b.parquet", "tasks", "task?/*.parquet"])
 @pytest.mark.parametrize("output", ["results", "tasks-results", "results/tasks", "../results"])
 def test_output_beside_the_input(job, path, output):
     opened = job(path, "tasks/a.parquet", "b.parquet", output=output)
-    check_apart(opened, open_input(opened).files)
+    check_apart(opened, paths(opened))
 
 
 def test_remote_paths_are_refused(job):

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from jaxbatch import parts
 from jaxbatch.errors import ExitCode, InputError, OutputError
-from jaxbatch.outputs import MANIFEST, PLAN, SUCCESS, Expected, Output, open_store, publish, verify
+from jaxbatch.outputs import MANIFEST, PLAN, SUCCESS, Expected, Output, open_store, publish
 from jaxbatch.parts import Receipt
 from jaxbatch.storage import LocalStore
+from jaxbatch.verification import verify
 
 OURS, OTHER = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 IDENTITY = {"kernel": "taylor", "params": {"order": 2}, "input": {"files": [{"name": "a.parquet", "size": 1}]}}

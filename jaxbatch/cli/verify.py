@@ -6,7 +6,7 @@ import click
 
 from jaxbatch.cli.options import debug_option, json_option
 from jaxbatch.cli.output import print_json
-from jaxbatch.outputs import verify
+from jaxbatch.verification import verify
 
 
 @click.command("verify")

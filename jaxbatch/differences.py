@@ -1,0 +1,32 @@
+"""What changed between two identities, in words."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two identities, in words."""
+    changed = []
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changed += differences(old, new, f"{prefix}{key}.")
+        elif isinstance(old, list) and isinstance(new, list) and key == "files":
+            changed += _file_differences(old, new)
+        elif old != new:
+            changed.append(f"{prefix}{key} was {_short(old)}, is {_short(new)}")
+    return changed
+
+
+def _file_differences(old: list[Any], new: list[Any]) -> list[str]:
+    before, after = ({file["name"]: file for file in files} for files in (old, new))
+    gone = [f"input file {name} is gone" for name in before if name not in after]
+    added = [f"input file {name} is new" for name in after if name not in before]
+    changed = [f"input file {name} changed" for name in before if name in after and before[name] != after[name]]
+    return [*gone, *added, *changed][:5] or (["the order of the input files changed"] if old != new else [])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "…"

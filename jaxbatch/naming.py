@@ -1,0 +1,99 @@
+"""Which columns are read, kept and written, and under which names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxbatch.columns import STATUS, Column
+from jaxbatch.encoding import arrow_type
+from jaxbatch.errors import InputError, JobError, nearest
+from jaxbatch.job import Job
+from jaxbatch.kernel import Kernel, Source
+
+
+def input_names(job: Job, kernel: Kernel, source: Source) -> dict[str, str]:
+    """The files' column for each of the kernel's, after a check that nothing in the job is left unused."""
+    known = [column.name for column in kernel.inputs]
+    for own in job.input.columns:
+        if own not in known:
+            raise job.error(("input", "columns", own), f"the kernel has no input '{own}'.", nearest(own, known))
+    for own, value in job.input.constants.items():
+        if own not in known and own not in source.used:
+            raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, known))
+        if own in known:
+            _check_constant(job, next(c for c in kernel.inputs if c.name == own), value)
+    return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
+
+
+def _check_constant(job: Job, column: Column, value: Any) -> None:
+    where = ("input", "constants", column.name)
+    if column.dtype == "string":
+        if value not in column.choices:
+            raise job.error(where, f"{value!r} is not one of {', '.join(column.choices)}.")
+        return
+    if column.dimensions:
+        raise job.error(where, f"'{column.name}' is a list of any length, which a constant cannot be.")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    wanted = "iu" if column.dtype == "int" else "iuf"
+    if array.dtype.kind not in wanted or array.shape != column.shape:
+        raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
+
+
+def kept(job: Job, schema: pa.Schema) -> tuple[str, ...]:
+    """The columns carried through: those the job names, or every one that is not nested.
+
+    Raises:
+        InputError: the input has no such column.
+    """
+    if job.input.keep is None:
+        return tuple(field.name for field in schema if not pa.types.is_nested(field.type))
+    for name in job.input.keep:
+        if name not in schema.names:
+            raise InputError(f"[input] keep: the input has no column '{name}'.", nearest(name, schema.names))
+    if len(set(job.input.keep)) < len(job.input.keep):
+        raise job.error(("input", "keep"), "a column is named twice.", "Name each once.")
+    return tuple(job.input.keep)
+
+
+def output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, str]:
+    """The name under which each result is written.
+
+    Raises:
+        JobError: two columns would have one name.
+    """
+    results = [*(column.name for column in kernel.outputs), STATUS]
+    for own in job.output.columns:
+        if own not in results:
+            raise job.error(("output", "columns", own), f"the kernel has no result '{own}'.", nearest(own, results))
+    written = {name: job.output.columns.get(name, name) for name in results}
+    taken: set[str] = set(keep)
+    for own, name in written.items():
+        if name in taken:
+            clash = "a kept column" if name in keep else "another result"
+            raise JobError(
+                f"The result '{own}' would be written as '{name}', which {clash} has for a name.",
+                f'Rename it, [output] columns = {{ {own} = "…" }}, or list the columns to keep in [input] keep.',
+            )
+        taken.add(name)
+    return written
+
+
+def written_schema(
+    job: Job, kernel: Kernel, stored: pa.Schema, keep: tuple[str, ...], written: Mapping[str, str]
+) -> pa.Schema:
+    """The schema of every part: kept columns, results in the kernel's order, the status last."""
+    kept = [pa.field(name, stored.field(name).type) for name in keep]
+    results = [
+        pa.field(
+            written[column.name],
+            arrow_type(column, job.compute.precision),
+            metadata=dict(column.metadata) or None,
+        )
+        for column in kernel.outputs
+    ]
+    return pa.schema([*kept, *results, pa.field(written[STATUS], pa.string())])
