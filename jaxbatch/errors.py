@@ -59,6 +59,12 @@ class OutputError(JaxbatchError):
     exit_code = ExitCode.OUTPUT
 
 
+class AccessError(JaxbatchError):
+    """A cluster refuses us; trying again will not help."""
+
+    exit_code = ExitCode.OUTPUT
+
+
 class ClusterError(JaxbatchError):
     """The cluster cannot be reached now; the same command may succeed later."""
 

@@ -10,8 +10,9 @@ import threading
 from typing import Any
 
 import ray
+import ray.exceptions
 
-from jaxbatch.errors import ClusterError, UsageError
+from jaxbatch.errors import AccessError, ClusterError, UsageError
 
 _KNOCK_S = 10.0
 
@@ -24,6 +25,7 @@ class Connection:
 
     Raises:
         ClusterError: the cluster cannot be reached.
+        AccessError: it wants another token.
         UsageError: this process is connected to one already.
     """
 
@@ -44,6 +46,11 @@ class Connection:
             self.close()
             if isinstance(error, ClusterError) or not isinstance(error, Exception):
                 raise
+            if isinstance(error, ray.exceptions.AuthenticationError):
+                raise AccessError(
+                    f"The cluster at {address} refuses access: {last_line(error)[:120]}",
+                    "Give the cluster's token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
+                ) from error
             where = f"The cluster at {address}" if address else "A private Ray on this machine"
             raise ClusterError(
                 f"{where} cannot be reached: {last_line(error)}", "Check the address and the token; try again later."
