@@ -212,3 +212,42 @@ def test_greeks_agree_with_their_closed_forms(bench):
 
 def _columns(table: pa.Table) -> tuple[list[str], list[pa.ChunkedArray]]:
     return table.column_names, table.columns
+
+
+def test_every_kind_of_bad_row_gets_its_status_and_changes_no_bit_of_the_others(bench):
+    bench.file(
+        "functions.py",
+        "import jax.numpy as jnp\n\ndef f(x):\n    return jnp.sum(jnp.sin(x) * x)\n\n"
+        "def g(x):\n    return jnp.prod(jnp.exp(-x))\n",
+    )
+    text = """
+        kernel = "derivatives"
+        [params]
+        functions = { f = "functions.py:f", g = "functions.py:g" }
+        order = 2
+        [limits]
+        max_failed_rows = "100%"
+        """
+    rng = np.random.default_rng(3)
+    good = [{"x": rng.normal(size=3).tolist(), "order": 2 - i % 3, "function": "fg"[i % 2]} for i in range(12)]
+    bad = {
+        "negative order": ({"order": -1}, "invalid_input"),
+        "order beyond the maximum": ({"order": 3}, "invalid_input"),
+        "ragged vector": ({"x": [1.0, 2.0]}, "invalid_input"),
+        "unknown function": ({"function": "h"}, "invalid_input"),
+        "null": ({"x": None}, "null_input"),
+        "null inside": ({"x": [1.0, None, 2.0]}, "null_input"),
+        "null order": ({"order": None}, "null_input"),
+        "NaN": ({"x": [math.nan, 1.0, 2.0]}, "nonfinite"),
+    }
+    mixed = []
+    for row, change in zip(good, [*bad.values(), *[({}, "ok")] * 4], strict=True):
+        mixed += [row, {**row, **change[0]}]
+    schema = pa.schema({"x": pa.list_(pa.float64()), "order": pa.int64(), "function": pa.string()})
+    found = {}
+    for name, rows in {"good": good, "mixed": mixed}.items():
+        bench.tasks(pa.Table.from_pylist(rows, schema=schema))
+        found[name] = bench.rows(text, "compute.batch_rows=16", "input.keep=[]")
+    assert [repr(row) for row in found["mixed"][::2]] == [repr(row) for row in found["good"]]
+    assert [row["status"] for row in found["mixed"][1::2]] == [*(status for _, status in bad.values()), *["ok"] * 4]
+    assert all(row["value"] is None for row in found["mixed"][1::2] if row["status"].endswith("_input"))
