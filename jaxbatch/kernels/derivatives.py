@@ -1,7 +1,6 @@
 """A function's value and derivatives at each point."""
 
 import itertools
-import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -164,12 +163,16 @@ class _BoundDerivatives(Kernel):
 
 def _along(function: ScalarFunction, values: Mapping[str, Any], name: str, order: int) -> dict[str, tuple[int, Any]]:
     center = values[name]
+    others = {n: value for n, value in values.items() if n != name}
+
+    def at(x: Any, others: Mapping[str, Any]) -> Any:
+        return function({**others, name: x})
+
     try:
-        terms = series.coefficients(lambda x: function({**values, name: x}), center, jnp.ones_like(center), order)
+        terms = series.expand(at, center, jnp.ones_like(center), order, others).derivatives()
     except series.SeriesError as error:
-        raise JobError(f"'{function.function.reference}': {error}.", "Lower [params] order.") from error
-    derived = {f"d{k}": (k, terms[k] * math.factorial(k)) for k in range(1, order + 1)}
-    return {"value": (0, terms[0]), **derived}
+        raise JobError(f"'{function.function.reference}': {error}.", series.REMEDY + " [params] order.") from error
+    return {"value": (0, terms[0])} | {f"d{k}": (k, terms[k]) for k in range(1, order + 1)}
 
 
 def _mixed(

@@ -109,17 +109,18 @@ class _BoundTaylor(Kernel):
             del function
             step = point - center
             vector = bool(step.shape)
+            direction = step if vector else jnp.ones_like(step)
             try:
-                terms = series.coefficients(at, center, step if vector else jnp.ones_like(step), computed)
+                expansion = series.expand(at, center, direction, computed)
             except series.SeriesError as error:
                 raise JobError(
-                    f"'{self.chosen.functions[index].reference}': {error}.", "Set a lower [params] max_order."
+                    f"'{self.chosen.functions[index].reference}': {error}.", series.REMEDY + " [params] max_order."
                 ) from error
-            powers = 1.0 if vector else step ** jnp.arange(computed + 1)
-            approximations = jnp.cumsum(terms * powers)
+            coefficients = expansion.coefficients()
+            approximations = jnp.cumsum(coefficients if vector else expansion.terms(step))
             true_value = at(point)
             return {
-                "coefficients": terms,
+                "coefficients": coefficients,
                 "approximations": approximations,
                 "errors": true_value - approximations,
                 "true_value": true_value,

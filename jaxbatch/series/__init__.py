@@ -1,5 +1,18 @@
-"""Taylor coefficients of a JAX function along a line: the one place that knows how they are computed."""
+"""Taylor mode: truncated power series through any JAX function."""
 
-from jaxbatch.series.taylor import MAX_NESTED_ORDER, SeriesError, coefficients
+import jaxbatch.series.rules  # noqa: F401  (registers every rule)
+from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series
+from jaxbatch.series.interpreter import register_rule
+from jaxbatch.series.transform import REMEDY, Expansion, SeriesError, expand, taylor
 
-__all__ = ["MAX_NESTED_ORDER", "SeriesError", "coefficients"]
+__all__ = [
+    "REMEDY",
+    "Arithmetic",
+    "Expansion",
+    "Recurrence",
+    "Series",
+    "SeriesError",
+    "expand",
+    "register_rule",
+    "taylor",
+]

@@ -1,0 +1,122 @@
+"""A function's series from its derivative: θy = D(x)·θx, for all that JAX can differentiate once."""
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.core import Tracer
+from jax.interpreters import partial_eval
+
+from jaxbatch.series.arithmetic import Arithmetic, Series, Value, is_series
+from jaxbatch.series.interpreter import interpret
+
+Tangent = Callable[[Callable[..., Any], Sequence[Any], Sequence[Any]], Any]
+"""``tangent(function, x, v)``: the derivative of a function at x along v."""
+
+
+def jvp_of(function: Callable[..., Any], values: Sequence[Any], directions: Sequence[Any]) -> Any:
+    """A :data:`Tangent` by forward mode."""
+    return jax.jvp(function, tuple(values), tuple(directions))[1]
+
+
+def vjp_of(function: Callable[..., Any], values: Sequence[Any], directions: Sequence[Any]) -> Any:
+    """A :data:`Tangent` by reverse mode, for functions that define nothing else: the transposed pull-back."""
+    results, pull_back = jax.vjp(function, *values)
+    if len(results) == 1 and results[0].shape == ():
+        gradients = pull_back([jnp.ones_like(results[0])])
+        return [sum(jnp.sum(g * v) for g, v in zip(gradients, directions, strict=True))]
+    (tangents,) = jax.linear_transpose(lambda cotangents: pull_back(cotangents), results)(tuple(directions))
+    return tangents
+
+
+@dataclass
+class _Expansion:
+    """A function that is being expanded, and what is known of its results so far."""
+
+    key: Any
+    operands: Sequence[Value]
+    results: list[Value]
+    used: bool = False
+
+    def is_of(self, operands: Sequence[Value]) -> bool:
+        return len(operands) == len(self.operands) and all(map(_same, operands, self.operands))
+
+
+_EXPANDING: ContextVar[tuple[_Expansion, ...]] = ContextVar("expanding", default=())
+
+
+def by_derivative(
+    arithmetic: Arithmetic, function: Callable[..., Any], tangent: Tangent, key: Any, operands: Sequence[Value]
+) -> list[Value]:
+    """The results of a function whose derivative is a program of its own.
+
+    θ of each result is that program run on the series x and θx. Where it calls the function itself on the same
+    operands (tan' = 1 + tan²), it is run again and again in a loop: every pass makes one more coefficient right
+    (Picard's iteration), so the cost has one more factor of the order, and the size of the program has not.
+
+    Raises:
+        NotImplementedError: it has no derivative, or one that calls the function on other operands.
+    """
+    for expansion in _EXPANDING.get():
+        if expansion.key == key:
+            if expansion.is_of(operands):
+                expansion.used = True
+                return expansion.results
+            raise NotImplementedError("its derivative calls it again with other arguments")
+
+    series = [x for x in operands if isinstance(x, Series)]
+    values = [arithmetic.value(x) for x in series]
+    thetas = [arithmetic.theta(x) for x in series]
+
+    def of(*xs: Any) -> list[Any]:
+        remaining = iter(xs)
+        found = function(*(next(remaining) if is_series(x) else x for x in operands))
+        return list(found) if isinstance(found, list | tuple) else [found]
+
+    start = of(*values)
+    smooth = [jnp.issubdtype(value.dtype, jnp.inexact) for value in start]
+
+    def tangents(xs: Sequence[Any], vs: Sequence[Any]) -> list[Any]:
+        return [t for t, ok in zip(tangent(of, xs, vs), smooth, strict=True) if ok]
+
+    closed = jax.make_jaxpr(tangents)(values, values)
+    jaxpr, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    inputs = [x for x, ok in zip([*series, *thetas], used, strict=True) if ok]
+
+    def once_more(results: list[Value]) -> tuple[list[Value], bool]:
+        expansion = _Expansion(key, operands, results)
+        token = _EXPANDING.set((*_EXPANDING.get(), expansion))
+        try:
+            found = iter(interpret(arithmetic, jaxpr, closed.consts, inputs))
+        finally:
+            _EXPANDING.reset(token)
+        after = [
+            arithmetic.integral(arithmetic.series(next(found)), value) if ok else value
+            for value, ok in zip(start, smooth, strict=True)
+        ]
+        return after, expansion.used
+
+    first = [arithmetic.constant(value) if ok else value for value, ok in zip(start, smooth, strict=True)]
+    results, calls_itself = once_more(first)
+    if not calls_itself:
+        return results
+
+    def body(_: Any, results: list[Value]) -> list[Value]:
+        after, _used = once_more(results)
+        return [arithmetic.dense(x) if isinstance(x, Series) else x for x in after]
+
+    dense = [arithmetic.dense(x) if isinstance(x, Series) else x for x in first]
+    return lax.fori_loop(0, arithmetic.order, body, dense)
+
+
+def _same(a: Value, b: Value) -> bool:
+    if a is b:
+        return True
+    if is_series(a) or is_series(b) or isinstance(a, Tracer) or isinstance(b, Tracer):
+        return False
+    return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)

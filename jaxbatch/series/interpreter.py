@@ -1,0 +1,84 @@
+"""A program run on series: one rule per primitive."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jax.extend import core, source_info_util
+
+from jaxbatch.series.arithmetic import Arithmetic, Value, is_series
+
+Rule = Callable[..., Any]
+"""``rule(arithmetic, *operands, **parameters)``: a :class:`Value` for each result, or the only one.
+
+At least one operand is a series; the parameters are those of the equation.
+"""
+
+OTHERS = "others"
+"""The name of the rule for every primitive that has none of its own; it is given ``primitive`` and ``parameters``."""
+
+_RULES: dict[Any, Rule] = {}
+
+
+class MissingRule(Exception):
+    """A primitive that is met on the way has no rule for series."""
+
+    def __init__(self, primitive: str, place: str, reason: str = "") -> None:
+        super().__init__(primitive, place, reason)
+        self.primitive = primitive
+        self.place = place
+        self.reason = reason
+
+
+def register_rule(primitive: core.Primitive | str) -> Callable[[Rule], Rule]:
+    """Teach series a primitive: a decorator for its :data:`Rule`.
+
+    A primitive registered as an object goes before one registered by name. See docs/taylor-mode.md for an example.
+    """
+
+    def register(rule: Rule) -> Rule:
+        _RULES[primitive] = rule
+        return rule
+
+    return register
+
+
+def interpret(arithmetic: Arithmetic, jaxpr: Any, consts: Sequence[Any], operands: Sequence[Value]) -> list[Value]:
+    """Run a jaxpr whose operands may be series.
+
+    Equations that no series enters are run as they are.
+
+    Raises:
+        MissingRule: a primitive that a series enters has no rule.
+    """
+    values: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
+    values.update(zip(jaxpr.invars, operands, strict=True))
+
+    def read(variable: Any) -> Value:
+        return variable.val if isinstance(variable, core.Literal) else values[variable]
+
+    for equation in jaxpr.eqns:
+        inputs = [read(variable) for variable in equation.invars]
+        results = _apply(arithmetic, equation, inputs)
+        values.update(zip(equation.outvars, results, strict=True))
+    return [read(variable) for variable in jaxpr.outvars]
+
+
+def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequence[Value]:
+    primitive = equation.primitive
+    if not any(map(is_series, inputs)):
+        results = primitive.bind(*inputs, **primitive.get_bind_params(equation.params))
+        return results if primitive.multiple_results else [results]
+    rule = _RULES.get(primitive) or _RULES.get(primitive.name)
+    try:
+        if rule is None:
+            results = _RULES[OTHERS](arithmetic, *inputs, primitive=primitive, parameters=equation.params)
+        else:
+            results = rule(arithmetic, *inputs, **equation.params)
+    except NotImplementedError as error:
+        raise MissingRule(primitive.name, place_of(equation), str(error)) from error
+    return results if isinstance(results, list | tuple) else [results]
+
+
+def place_of(equation: Any) -> str:
+    """Where in the user's code an equation comes from: "file.py:12 (function)"."""
+    return source_info_util.summarize(equation.source_info)

@@ -1,0 +1,128 @@
+"""Branches and loops, with series in what they carry."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.extend import core
+from jax.interpreters import partial_eval
+
+from jaxbatch.series.arithmetic import Arithmetic, Value, is_series
+from jaxbatch.series.convergence import until_settled
+from jaxbatch.series.interpreter import interpret, register_rule
+
+Body = Callable[..., list[Value]]
+
+
+def _results(body: Body, *operands: Any) -> list[bool]:
+    """Which results of ``body`` are series."""
+    shapes = jax.eval_shape(body, *operands)
+    return [is_series(x) for x in shapes]
+
+
+def _dense(arithmetic: Arithmetic, values: Sequence[Value], series: Sequence[bool]) -> list[Value]:
+    return [arithmetic.dense(x) if ok else x for x, ok in zip(values, series, strict=True)]
+
+
+def _carried(arithmetic: Arithmetic, body: Body, start: Sequence[Value]) -> list[bool]:
+    """Which carried values are series: those that start as one, and those that become one in some pass."""
+    series = [is_series(x) for x in start]
+    while True:
+        after = _results(body, *_dense(arithmetic, start, series))[: len(start)]
+        union = [a or b for a, b in zip(series, after, strict=True)]
+        if union == series:
+            return series
+        series = union
+
+
+@register_rule("cond")
+def cond(arithmetic: Arithmetic, index: Value, *operands: Value, branches: Any, **parameters: Any) -> list[Value]:
+    """The branch that the value picks; for branches by platform, the general one."""
+    platforms = parameters.get("branches_platforms")
+    if platforms is not None:
+        branch = branches[platforms.index(None)]
+        return interpret(arithmetic, branch.jaxpr, branch.consts, operands)
+    functions = [
+        lambda *xs, branch=branch: interpret(arithmetic, branch.jaxpr, branch.consts, xs) for branch in branches
+    ]
+    series = [any(flags) for flags in zip(*(_results(function, *operands) for function in functions), strict=True)]
+    alike = [lambda *xs, f=f: _dense(arithmetic, f(*xs), series) for f in functions]
+    return lax.switch(arithmetic.value(index), alike, *operands)
+
+
+@register_rule("scan")
+def scan(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, **parameters: Any) -> list[Value]:
+    """A scan over series, which carries every coefficient."""
+    consts = list(operands[: parameters["num_consts"]])
+    start = list(operands[len(consts) : len(consts) + parameters["num_carry"]])
+    rows = [_rows_first(arithmetic, x) for x in operands[len(consts) + len(start) :]]
+
+    def body(*values: Value) -> list[Value]:
+        return interpret(arithmetic, jaxpr.jaxpr, jaxpr.consts, [*consts, *values])
+
+    first = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), x) for x in rows]
+    series = _carried(arithmetic, lambda *carry: body(*carry, *_zeros(first)), start)
+
+    def step(carry: list[Value], row: list[Value]) -> tuple[list[Value], list[Value]]:
+        results = body(*carry, *row)
+        stacked = [arithmetic.dense(x) if is_series(x) else x for x in results[len(start) :]]
+        return _dense(arithmetic, results[: len(start)], series), stacked
+
+    carry, stacked = lax.scan(
+        step,
+        _dense(arithmetic, start, series),
+        rows,
+        length=parameters["length"],
+        reverse=parameters["reverse"],
+        unroll=parameters["unroll"],
+    )
+    return [*carry, *(_orders_first(arithmetic, x) for x in stacked)]
+
+
+def _zeros(shapes: Any) -> Any:
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+
+def _rows_first(arithmetic: Arithmetic, x: Value) -> Value:
+    """A scan cuts the first axis of each array, which for a series may be the order."""
+    return jax.tree.map(lambda a: jnp.moveaxis(a, arithmetic.axis(0), 0), x) if is_series(x) else x
+
+
+def _orders_first(arithmetic: Arithmetic, x: Value) -> Value:
+    return jax.tree.map(lambda a: jnp.moveaxis(a, 0, arithmetic.axis(0)), x) if is_series(x) else x
+
+
+@register_rule("while")
+def while_(
+    arithmetic: Arithmetic,
+    *operands: Value,
+    cond_jaxpr: Any,
+    cond_nconsts: int,
+    body_jaxpr: Any,
+    body_nconsts: int,
+) -> list[Value]:
+    """A loop that ends on something that depends on t goes on until its coefficients have settled too."""
+    cond_consts = list(operands[:cond_nconsts])
+    body_consts = list(operands[cond_nconsts : cond_nconsts + body_nconsts])
+    start = list(operands[cond_nconsts + body_nconsts :])
+
+    def body(*carry: Value) -> list[Value]:
+        return interpret(arithmetic, body_jaxpr.jaxpr, body_jaxpr.consts, [*body_consts, *carry])
+
+    series = _carried(arithmetic, body, start)
+
+    def goes_on(carry: Sequence[Value]) -> Array:
+        values = [arithmetic.value(x) for x in (*cond_consts, *carry)]
+        return core.jaxpr_as_fun(cond_jaxpr)(*values)[0]
+
+    def step(carry: list[Value]) -> list[Value]:
+        return _dense(arithmetic, body(*carry), series)
+
+    first = _dense(arithmetic, start, series)
+    _, used = partial_eval.dce_jaxpr(cond_jaxpr.jaxpr, [True])
+    depends = [*map(is_series, cond_consts), *series]
+    if arithmetic.order and any(ok and on_t for ok, on_t in zip(used, depends, strict=True)):
+        return until_settled(arithmetic, goes_on, step, first)
+    return lax.while_loop(goes_on, step, first)

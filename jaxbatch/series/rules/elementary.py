@@ -1,0 +1,174 @@
+"""Products, quotients, exponentials, trigonometric and hyperbolic functions.
+
+With θ = t·d/dt every function with a derivative y' = g(y, x) x' becomes θy = g(y, x)·θx, and the coefficient of order
+n of θy is n·y_n: the recurrences of Griewank and Walther, *Evaluating Derivatives*, 2nd ed., §13.2, table 13.2, with
+one formula for every order. Below Σ is over 0 < j < n.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value, is_series
+from jaxbatch.series.interpreter import register_rule
+
+
+@register_rule("mul")
+def mul(arithmetic: Arithmetic, a: Value, b: Value, **_: Any) -> Series:
+    """c_n = Σ_{0≤j≤n} a_j b_{n−j}."""
+    if is_series(a) and is_series(b):
+        return arithmetic.product(a, b)  # pyright: ignore[reportArgumentType]
+    series, factor = (a, b) if is_series(a) else (b, a)
+    return arithmetic.times(series, factor)  # pyright: ignore[reportArgumentType]
+
+
+@register_rule("square")
+def square(arithmetic: Arithmetic, x: Series) -> Series:
+    """x·x, each product taken once."""
+    return arithmetic.product(x, x)
+
+
+def _quotient(_: Any, sums: Any, first: Any, known: Any) -> Any:
+    a_n, b_n, inverse = known
+    return ((a_n - first[0] * b_n - sums[0]) * inverse,)
+
+
+QUOTIENT = Recurrence(((0, 2),), _quotient)
+"""c = a/b: c_n = (a_n − c_0 b_n − Σ c_j b_{n−j}) / b_0."""
+
+
+@register_rule("div")
+def div(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
+    """See :data:`QUOTIENT`."""
+    if not isinstance(b, Series):
+        return arithmetic.map(lambda term: term / b, arithmetic.series(a))
+    return quotient(arithmetic, arithmetic.series(a), b)
+
+
+def quotient(arithmetic: Arithmetic, a: Series, b: Series) -> Series:
+    """``a / b``."""
+    first = arithmetic.value(a) / arithmetic.value(b)
+    (c,) = arithmetic.recur(QUOTIENT, [first], [a, b], [1 / arithmetic.value(b)])
+    return c
+
+
+def _exponential(n: Any, sums: Any, first: Any, known: Any) -> Any:
+    return ((first[0] * known[0] + sums[0]) / n,)
+
+
+EXPONENTIAL = Recurrence(((0, 1),), _exponential)
+"""θy = y·θx: n y_n = y_0 (θx)_n + Σ y_j (θx)_{n−j}."""
+
+
+def exponential(arithmetic: Arithmetic, x: Series, value: Array) -> Series:
+    """``exp(x)``, whose coefficient of order 0 is given."""
+    (y,) = arithmetic.recur(EXPONENTIAL, [value], [arithmetic.theta(x)])
+    return y
+
+
+@register_rule("exp")
+def exp(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+    """See :data:`EXPONENTIAL`."""
+    return exponential(arithmetic, x, once(jnp.exp(arithmetic.value(x))))
+
+
+@register_rule("exp2")
+def exp2(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+    """2^x = exp(x·ln 2)."""
+    return exponential(arithmetic, arithmetic.times(x, jnp.log(2.0).item()), once(jnp.exp2(arithmetic.value(x))))
+
+
+@register_rule("expm1")
+def expm1(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+    """exp(x) but for the coefficient of order 0."""
+    return arithmetic.with_value(exp(arithmetic, x), jnp.expm1(arithmetic.value(x)))
+
+
+@register_rule("log")
+def log(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+    """θy = θx / x."""
+    theta = quotient(arithmetic, arithmetic.theta(x), x)
+    return arithmetic.integral(theta, jnp.log(arithmetic.value(x)))
+
+
+@register_rule("log1p")
+def log1p(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+    """θy = θx / (1 + x)."""
+    theta = quotient(arithmetic, arithmetic.theta(x), arithmetic.shift(x, 1))
+    return arithmetic.integral(theta, jnp.log1p(arithmetic.value(x)))
+
+
+def _oscillation(sign: int) -> Recurrence:
+    def step(n: Any, sums: Any, first: Any, known: Any) -> Any:
+        s = (first[1] * known[0] + sums[1]) / n
+        c = (first[0] * known[0] + sums[0]) / n
+        return s, sign * c
+
+    return Recurrence(((0, 2), (1, 2)), step)
+
+
+OSCILLATION = {-1: _oscillation(-1), 1: _oscillation(1)}
+"""θs = c·θx, θc = ∓s·θx: sine and cosine, or the hyperbolic ones."""
+
+
+def _pair(sign: int, sine: Callable, cosine: Callable, which: int) -> Callable[..., Series]:
+    def rule(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+        value = arithmetic.value(x)
+        first = [once(sine(value)), once(cosine(value))]
+        return arithmetic.recur(OSCILLATION[sign], first, [arithmetic.theta(x)])[which]
+
+    return rule
+
+
+register_rule("sin")(_pair(-1, jnp.sin, jnp.cos, 0))
+register_rule("cos")(_pair(-1, jnp.sin, jnp.cos, 1))
+register_rule("sinh")(_pair(1, jnp.sinh, jnp.cosh, 0))
+register_rule("cosh")(_pair(1, jnp.sinh, jnp.cosh, 1))
+
+
+def _riccati(sign: int, linear: int) -> Recurrence:
+    def step(n: Any, sums: Any, first: Any, known: Any) -> Any:
+        y = (first[1] * known[0] + sums[0]) / n
+        squared = 2 * first[0] * y + sums[1]
+        return y, (y + sign * squared if linear else sign * squared)
+
+    return Recurrence(((1, 2), (0, 0)), step)
+
+
+TANGENT, HYPERBOLIC_TANGENT, LOGISTIC = _riccati(1, 0), _riccati(-1, 0), _riccati(-1, 1)
+"""θy = w·θx with w = 1 + y², 1 − y² or y − y²: w_n = ±(2 y_0 y_n + Σ y_j y_{n−j}), and y_n besides for the logistic."""
+
+
+@register_rule("tan")
+def tan(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+    """See :data:`TANGENT`."""
+    y = once(jnp.tan(arithmetic.value(x)))
+    return arithmetic.recur(TANGENT, [y, 1 + y * y], [arithmetic.theta(x)])[0]
+
+
+@register_rule("tanh")
+def tanh(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+    """See :data:`HYPERBOLIC_TANGENT`; 1 − tanh² is 4u/(1 + u)² with u = exp(−2|x|), which keeps its digits."""
+    value = arithmetic.value(x)
+    if jnp.iscomplexobj(value):
+        y = once(jnp.tanh(value))
+        slope = 1 - y * y
+    else:
+        y, u = once(jnp.tanh(value)), once(jnp.exp(-2 * jnp.abs(value)))
+        slope = 4 * u / ((1 + u) * (1 + u))
+    return arithmetic.recur(HYPERBOLIC_TANGENT, [y, slope], [arithmetic.theta(x)])[0]
+
+
+@register_rule("logistic")
+def logistic(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
+    """See :data:`LOGISTIC`; the slope is σ(x)σ(−x)."""
+    value = arithmetic.value(x)
+    y = once(lax.logistic(value))
+    return arithmetic.recur(LOGISTIC, [y, y * once(lax.logistic(-value))], [arithmetic.theta(x)])[0]
+
+
+def once(value: Array) -> Array:
+    """A value that costs much, kept from being computed again in every fusion that takes it."""
+    return lax.optimization_barrier(value)

@@ -1,0 +1,95 @@
+"""Linear systems: A x = b gives A_0 x_n = b_n − Σ_{0<j≤n} A_j x_{n−j}, one solve with A_0 per order.
+
+Factorizations (Cholesky, LU, QR, …) are by their derivatives, which are built of such systems.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.extend import core
+
+from jaxbatch.series.arithmetic import Arithmetic, Series, Value, is_series
+from jaxbatch.series.interpreter import interpret, register_rule
+
+
+def _by_orders(arithmetic: Arithmetic, like: Array, next_term: Callable[[Array, Array], Array]) -> Series:
+    """The series whose coefficient of order n is ``next_term(n, coefficients below n, and zeros)``."""
+
+    def step(n: Array, terms: Array) -> Array:
+        return lax.dynamic_update_index_in_dim(terms, next_term(n, terms), n, 0)
+
+    terms = jnp.zeros((arithmetic.order + 1, *like.shape), like.dtype)
+    return arithmetic.unstack(lax.fori_loop(0, arithmetic.order + 1, step, terms))
+
+
+@register_rule("triangular_solve")
+def triangular_solve(arithmetic: Arithmetic, a: Value, b: Value, **parameters: Any) -> Series:
+    """Only the triangle that the solver reads takes part in the products."""
+
+    def solve(matrix: Array, right: Array) -> Array:
+        return jax.lax.linalg.triangular_solve(matrix, right, **parameters)
+
+    if not isinstance(a, Series):
+        return arithmetic.map(lambda term: solve(a, term), arithmetic.series(b))
+    cut = jnp.tril if parameters["lower"] else jnp.triu
+    inside = (-1 if parameters["lower"] else 1) if parameters["unit_diagonal"] else 0
+
+    def multiply(matrix: Array, x: Array) -> Array:
+        matrix = cut(matrix, inside)
+        if parameters["transpose_a"]:
+            matrix = jnp.swapaxes(matrix, -1, -2)
+        if parameters["conjugate_a"]:
+            matrix = matrix.conj()
+        product = jnp.matmul(matrix, x) if parameters["left_side"] else jnp.matmul(x, matrix)
+        return product.astype(x.dtype)
+
+    matrices, right = arithmetic.stack(a), arithmetic.stack(arithmetic.series(b))
+
+    def next_term(n: Array, terms: Array) -> Array:
+        orders = n - jnp.arange(arithmetic.order + 1)
+        partners = jnp.where(_column(orders >= 0, terms), jnp.take(terms, orders, axis=0, mode="wrap"), 0)
+        return solve(matrices[0], right[n] - jnp.sum(jax.vmap(multiply)(matrices, partners), axis=0))
+
+    return _by_orders(arithmetic, right[0], next_term)
+
+
+def _column(flags: Array, like: Array) -> Array:
+    return flags.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+@register_rule("custom_linear_solve")
+def custom_linear_solve(arithmetic: Arithmetic, *operands: Value, const_lengths: Any, jaxprs: Any) -> list[Value]:
+    """The residual goes through the system's own matrix product, run on series, and its own solver at order 0."""
+    lengths = list(const_lengths)
+    consts, start = [], 0
+    for length in lengths:
+        consts.append(list(operands[start : start + length]))
+        start += length
+    right = [arithmetic.series(x) for x in operands[start:]]
+    matrix, solver = consts[0], [arithmetic.value(x) if is_series(x) else x for x in consts[2]]
+
+    def solve(*terms: Array) -> list[Array]:
+        return core.jaxpr_as_fun(jaxprs.solve)(*solver, *terms)
+
+    if not any(map(is_series, matrix)):
+        return [arithmetic.map(lambda *terms, i=i: solve(*terms)[i], *right) for i in range(len(right))]
+    wanted = [arithmetic.stack(x) for x in right]
+
+    def step(n: Array, found: list[Array]) -> list[Array]:
+        product = interpret(
+            arithmetic,
+            jaxprs.matvec.jaxpr,
+            jaxprs.matvec.consts,
+            [*matrix, *(arithmetic.unstack(terms) for terms in found)],
+        )
+        residual = [w[n] - arithmetic.stack(arithmetic.series(p))[n] for w, p in zip(wanted, product, strict=True)]
+        return [
+            lax.dynamic_update_index_in_dim(terms, term, n, 0)
+            for terms, term in zip(found, solve(*residual), strict=True)
+        ]
+
+    found = lax.fori_loop(0, arithmetic.order + 1, step, [jnp.zeros_like(terms) for terms in wanted])
+    return [arithmetic.unstack(terms) for terms in found]

@@ -1,0 +1,47 @@
+"""Powers of two: the scale of the expansion variable, and exact ways to apply and to undo it."""
+
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jaxtyping import Float, Int
+
+PROBED = 8
+"""The order to which coefficients are computed to find a scale for all."""
+
+LARGEST = 100
+"""The largest exponent of a scale: with it a direction is still a number in float32."""
+
+
+def scale_exponent(stacks: Sequence[Float[Array, "orders ..."]], order: int) -> Int[Array, ""]:
+    """The exponent of a power of two near the inverse of |c_n|^(1/n) at n = ``order``, from the first coefficients.
+
+    Coefficients at a pole fall like r^n, those of an entire function like r^n/n!. So the rate is read off twice, about
+    orders 4 and 8, and carried on to ``order`` by its change over that doubling.
+    """
+    size = jnp.concatenate([jnp.abs(x[: PROBED + 1]).reshape(PROBED + 1, -1) for x in stacks], axis=1)
+    logarithm = jnp.log2(size.astype(jnp.finfo(size.dtype).dtype))
+    start = jnp.maximum(logarithm[1], logarithm[2])
+    rates = (logarithm - start) / np.maximum(np.arange(PROBED + 1) - 1, 1).astype(logarithm.dtype)[:, None]
+    near, far = jnp.maximum(rates[3], rates[4]), jnp.maximum(rates[7], rates[8])
+    falling = jnp.where(jnp.isfinite(near), jnp.maximum(near - far, 0), 0) * math.log2(max(order / PROBED, 1))
+    rate = jnp.where(jnp.isfinite(far), far - falling, jnp.where(jnp.isfinite(near), near, logarithm[2] - logarithm[1]))
+    exponent = jnp.where(jnp.isfinite(rate), -jnp.round(rate), 0)
+    return jnp.clip(jnp.min(exponent), -LARGEST, LARGEST).astype(jnp.int32)
+
+
+def times_power_of_two(x: Array, exponent: Int[Array, "..."]) -> Array:
+    """``x·2^exponent``, rounded only where the result is subnormal; no step on the way is out of range."""
+    for part in range(4):
+        x = x * _power_of_two((exponent + part) >> 2, x.dtype)
+    return x
+
+
+def _power_of_two(exponent: Array, dtype: np.dtype) -> Array:
+    """2^exponent by its bits, or the nearest power of two that is a normal number."""
+    kind = jnp.finfo(dtype)
+    bits = {16: jnp.int16, 32: jnp.int32, 64: jnp.int64}[kind.bits]
+    biased = jnp.clip(exponent, kind.minexp, kind.maxexp - 1).astype(bits) - (kind.minexp - 1)
+    return lax.bitcast_convert_type(biased << kind.nmant, kind.dtype)

@@ -1,0 +1,192 @@
+"""The transform: from a function to its Taylor coefficients along a line."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jaxtyping import Float, Int
+
+from jaxbatch.series.arithmetic import Arithmetic
+from jaxbatch.series.chunks import in_chunks
+from jaxbatch.series.cost import products
+from jaxbatch.series.interpreter import MissingRule, interpret
+from jaxbatch.series.looped import Looped
+from jaxbatch.series.nested import LARGEST_ORDER, nested
+from jaxbatch.series.scaling import PROBED, scale_exponent, times_power_of_two
+from jaxbatch.series.unrolled import Unrolled
+
+UNROLLED_ALWAYS = 3
+"""Up to this order every program is unrolled."""
+
+UNROLLED_PRODUCTS = 1500
+"""Above it, while no more products of two numbers than this are written out: a thousand compile in about a second."""
+
+UNROLLED_ORDER = 16
+"""And no higher than this."""
+
+
+REMEDY = "Write it with other functions, teach it with jaxbatch.series.register_rule (docs/taylor-mode.md), or lower"
+"""What to do about a :class:`SeriesError`; the setting to lower follows."""
+
+
+class SeriesError(Exception):
+    """The series of a function cannot be computed to the order asked for."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Expansion:
+    """Coefficients c_n = ``scaled[…, n] · 2^(−n·exponent)``, so that none over- or underflows before it is asked for.
+
+    Attributes:
+        scaled: for each result of the function, ``[…, order + 1]``.
+        exponent: int32, one number; None for 0.
+    """
+
+    scaled: Any
+    exponent: Int[Array, ""] | None
+
+    def coefficients(self) -> Any:
+        """c_n = f⁽ⁿ⁾/n!, as ``[…, order + 1]``."""
+        if self.exponent is None:
+            return self.scaled
+        exponent = self.exponent
+        return jax.tree.map(lambda x: times_power_of_two(x, -jnp.arange(x.shape[-1]) * exponent), self.scaled)
+
+    def derivatives(self) -> Any:
+        """f⁽ⁿ⁾ = n!·c_n, as ``[…, order + 1]``."""
+
+        def unscaled(x: Array) -> Array:
+            kind = jnp.finfo(x.dtype).dtype
+            if self.exponent is None:
+                return x * np.array([math.factorial(n) for n in range(x.shape[-1])], kind)
+            mantissas, exponents = zip(*(_mantissa(math.factorial(n)) for n in range(x.shape[-1])), strict=True)
+            shift = jnp.array(exponents, jnp.int32) - jnp.arange(x.shape[-1], dtype=jnp.int32) * self.exponent
+            return times_power_of_two(x * np.array(mantissas, kind), shift)
+
+        return jax.tree.map(unscaled, self.scaled)
+
+    def terms(self, step: Float[Array, ""]) -> Any:
+        """c_n·step^n, as ``[…, order + 1]``."""
+        ratio = step if self.exponent is None else times_power_of_two(step, -self.exponent)
+        return jax.tree.map(lambda x: x * ratio ** jnp.arange(x.shape[-1]), self.scaled)
+
+
+def taylor(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The Taylor coefficients of a function along a line.
+
+    ``taylor(f)(center, direction, order, *fixed)`` gives c_n = (d/dt)ⁿ f(center + t·direction, *fixed)/n! at t = 0 for
+    n = 0 … order, on a trailing axis of every result of ``f``. See :func:`expand` for arguments, errors and method.
+    """
+
+    def coefficients(center: Any, direction: Any, order: int, *fixed: Any) -> Any:
+        return expand(function, center, direction, order, *fixed).coefficients()
+
+    return coefficients
+
+
+def expand(function: Callable[..., Any], center: Any, direction: Any, order: int, *fixed: Any) -> Expansion:
+    """The expansion of t ↦ ``function(center + t·direction, *fixed)``.
+
+    Args:
+        function: JAX code; its results may be any pytree of arrays.
+        center: where the series is taken, a pytree of arrays; integers become floats.
+        direction: the line, of the shapes of ``center``; ones for a function of one number.
+        order: the last coefficient's order, 0 or more.
+        fixed: further arguments, which do not depend on t.
+
+    Raises:
+        SeriesError: a primitive has no series rule, and ``order`` is above 4.
+        ValueError: the order is negative, or ``direction`` is not shaped like ``center``.
+
+    The program of the function is run on truncated power series (Griewank and Walther, *Evaluating Derivatives*,
+    2nd ed., §13.2; docs/taylor-mode.md has every recurrence). Short programs at low orders are unrolled; others loop
+    over the order, and in them t is scaled by a power of two found from the first coefficients.
+    """
+    if order < 0:
+        raise ValueError(f"order is {order}: an order is 0 or more")
+    centers, structure = jax.tree.flatten(jax.tree.map(_floating, center))
+    directions = [jnp.asarray(v, c.dtype) for c, v in zip(centers, structure.flatten_up_to(direction), strict=True)]
+    for c, v in zip(centers, directions, strict=True):
+        if c.shape != v.shape:
+            raise ValueError(f"the direction has the shape {v.shape} and the center {c.shape}")
+    fixed_leaves, fixed_structure = jax.tree.flatten(fixed)
+    results: list[Any] = []
+
+    def flat(leaves: Sequence[Any], others: Sequence[Any]) -> list[Array]:
+        found, results_structure = jax.tree.flatten(
+            function(structure.unflatten(leaves), *fixed_structure.unflatten(others))
+        )
+        results[:] = [results_structure]
+        return [_floating(x) for x in found]
+
+    program = jax.make_jaxpr(flat)(centers, fixed_leaves)
+    depends = [i < len(centers) for i in range(len(centers) + len(fixed_leaves))]
+    unrolled = order <= UNROLLED_ALWAYS or (
+        order <= UNROLLED_ORDER and products(program.jaxpr, depends) * order * order / 2 <= UNROLLED_PRODUCTS
+    )
+    compute = partial(_compute, flat, program, order, unrolled)
+    stacks, exponent = in_chunks(compute, program, order, looped=not unrolled)(
+        program.consts, centers, directions, fixed_leaves
+    )
+    return Expansion(results[0].unflatten([jnp.moveaxis(x, 0, -1) for x in stacks]), exponent)
+
+
+def _floating(x: Any) -> Array:
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(float))
+
+
+def _compute(
+    flat: Callable[..., list[Array]],
+    program: Any,
+    order: int,
+    unrolled: bool,
+    consts: Sequence[Any],
+    centers: Sequence[Array],
+    directions: Sequence[Array],
+    fixed: Sequence[Any],
+) -> tuple[list[Array], Array | None]:
+    """The stacked coefficients of every result, orders first, and the exponent of their scale."""
+
+    def run(arithmetic: Arithmetic, exponent: Any) -> list[Array]:
+        scaled = [v if exponent is None else times_power_of_two(v, exponent) for v in directions]
+        variables = [arithmetic.variable(c, v) for c, v in zip(centers, scaled, strict=True)]
+        found = interpret(arithmetic, program.jaxpr, consts, [*variables, *fixed])
+        return [arithmetic.stack(arithmetic.series(x)) for x in found]
+
+    try:
+        if unrolled:
+            return run(Unrolled(order), None), None
+
+        def scaled(exponent: Array, limit: Array) -> tuple[Array, list[Array]]:
+            found = run(Looped(order, limit), exponent)
+            return lax.select(limit < order, scale_exponent(found, order), exponent), found
+
+        exponent, stacks = lax.scan(scaled, jnp.zeros((), jnp.int32), jnp.array([min(PROBED, order - 1), order]))
+        return [x[-1] for x in stacks], exponent
+    except MissingRule as error:
+        if order <= LARGEST_ORDER:
+
+            def along(t: Array) -> list[Array]:
+                return flat([c + t.astype(c.dtype) * v for c, v in zip(centers, directions, strict=True)], fixed)
+
+            kind = jnp.finfo(jnp.result_type(*centers)).dtype
+            return nested(along, order, kind), None
+        reason = f" ({error.reason.splitlines()[0]})" if error.reason else ""
+        raise SeriesError(
+            f"order {order} needs a series rule for '{error.primitive}', at {error.place}{reason}; "
+            f"without one orders up to {LARGEST_ORDER} can be computed"
+        ) from error
+
+
+def _mantissa(number: int) -> tuple[float, int]:
+    """An integer of any size as m·2^e with m in [1, 2)."""
+    exponent = number.bit_length() - 1
+    return number / (1 << exponent), exponent
