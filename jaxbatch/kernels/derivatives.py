@@ -17,6 +17,9 @@ from jaxbatch.kernel import Kernel, Row, Source
 
 ORDER = "order"
 
+SERIES_FROM = 3
+"""From this total order on, a number that is differentiated in more than once is expanded in a series."""
+
 REVERSE_FROM = 5
 """From this many differentiated numbers on, the gradient is taken in reverse mode."""
 
@@ -155,13 +158,21 @@ class _BoundDerivatives(Kernel):
 
         def derivatives(values: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
             if self.one_number:
-                return _along(function, values, self.one_number, self.highest)
+                return _one_number(function, values, self.one_number, self.highest)
             return _mixed(function, values, self.paths)
 
         return row
 
 
-def _along(function: ScalarFunction, values: Mapping[str, Any], name: str, order: int) -> dict[str, tuple[int, Any]]:
+def _one_number(
+    function: ScalarFunction, values: Mapping[str, Any], name: str, order: int
+) -> dict[str, tuple[int, Any]]:
+    terms = _along(function, values, name, order)
+    return {"value": (0, terms[0])} | {f"d{k}": (k, terms[k]) for k in range(1, order + 1)}
+
+
+def _along(function: ScalarFunction, values: Mapping[str, Any], name: str, order: int) -> Any:
+    """The derivatives of order 0 … ``order`` in one number."""
     center = values[name]
     others = {n: value for n, value in values.items() if n != name}
 
@@ -169,22 +180,29 @@ def _along(function: ScalarFunction, values: Mapping[str, Any], name: str, order
         return function({**others, name: x})
 
     try:
-        terms = series.expand(at, center, jnp.ones_like(center), order, others).derivatives()
+        return series.expand(at, center, jnp.ones_like(center), order, others).derivatives()
     except series.SeriesError as error:
         raise JobError(f"'{function.function.reference}': {error}.", series.REMEDY + " [params] order.") from error
-    return {"value": (0, terms[0])} | {f"d{k}": (k, terms[k]) for k in range(1, order + 1)}
 
 
 def _mixed(
     function: ScalarFunction, values: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]
 ) -> dict[str, tuple[int, Any]]:
-    """Every derivative of ``paths``; ``d_a_b`` has the shape of ``a`` followed by that of ``b``."""
+    """Every derivative of ``paths``; ``d_a_b`` has the shape of ``a`` followed by that of ``b``.
+
+    Where one number is differentiated in more than once, at a total order of ``SERIES_FROM`` or more, its part is the
+    coefficient of a series, and only the others are nested around it.
+    """
     results = {"value": (0, function(values))}
     numbers = sum(jnp.size(values[name]) for name in {name for path in paths for name in path})
 
     def derivative(path: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:
         if not path:
             return function
+        often = max(path, key=path.count)
+        if len(path) >= SERIES_FROM and path.count(often) > 1 and all(jnp.shape(values[name]) == () for name in path):
+            rest = [name for name in path if name != often]
+            return _nested_around(lambda at: _along(function, at, often, path.count(often))[-1], rest)
         *inner, last = path
         before = derivative(tuple(inner))
         reverse = not inner and numbers >= REVERSE_FROM
@@ -203,3 +221,14 @@ def _mixed(
     for path in paths:
         results["_".join(("d", *path))] = (len(path), derivative(path)(values))
     return results
+
+
+def _nested_around(function: Callable[[Mapping[str, Any]], Any], names: list[str]) -> Callable[..., Any]:
+    """The derivative of ``function`` in each of ``names`` in turn, numbers all, by forward mode."""
+    for name in names:
+
+        def once_more(at: Mapping[str, Any], inner: Any = function, name: str = name) -> Any:
+            return jax.jvp(lambda x: inner({**at, name: x}), (at[name],), (jnp.ones_like(at[name]),))[1]
+
+        function = once_more
+    return function

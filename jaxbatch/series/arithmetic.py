@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Num
 
 
@@ -26,8 +27,8 @@ class Series:
     """Whether a product or recurrence computed it, so that a compiler that fuses it again computes it again."""
 
 
-Value = Series | Array
-"""What an equation of a program takes and gives: a series, or an array that does not depend on t."""
+Value = Any
+"""What an equation of a program takes and gives: a :class:`Series`, or an array or number that does not depend on t."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,15 @@ class Arithmetic(ABC):
         """``value + t·direction``."""
 
     @abstractmethod
-    def constant(self, value: Array) -> Series:
+    def constant(self, value: ArrayLike) -> Series:
         """``value`` as a series."""
 
     @abstractmethod
-    def value(self, x: Value) -> Array:
+    def value(self, x: Value) -> Any:
         """The coefficient of order 0."""
 
     @abstractmethod
-    def with_value(self, x: Series, value: Array) -> Series:
+    def with_value(self, x: Series, value: ArrayLike) -> Series:
         """``x`` with another coefficient of order 0."""
 
     @abstractmethod

@@ -34,6 +34,9 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
     def batched(axis_size: int, in_batched: Any, *operands: Any) -> tuple[Any, Any]:
         leaves, structure = jax.tree.flatten(operands)
         flags = jax.tree.leaves(in_batched)
+        if not any(flags):
+            results = function(*operands)
+            return results, jax.tree.map(lambda _: False, results)
         moving = [x for x, ok in zip(leaves, flags, strict=True) if ok]
 
         def at(*points: Array) -> Any:

@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jax.interpreters import partial_eval
 
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value, is_series
-from jaxbatch.series.interpreter import interpret
+from jaxbatch.series.interpreter import MissingRule, interpret
 
 Tangent = Callable[[Callable[..., Any], Sequence[Any], Sequence[Any]], Any]
 """``tangent(function, x, v)``: the derivative of a function at x along v."""
@@ -93,6 +93,8 @@ def by_derivative(
         token = _EXPANDING.set((*_EXPANDING.get(), expansion))
         try:
             found = iter(interpret(arithmetic, jaxpr, closed.consts, inputs))
+        except MissingRule as error:
+            raise NotImplementedError(f"its derivative takes '{error.primitive}': {error.reason}") from error
         finally:
             _EXPANDING.reset(token)
         after = [

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.loops import SHORT, cauchy_product, run_recurrence
@@ -25,13 +26,13 @@ class Looped(Arithmetic):
     def variable(self, value: Array, direction: Array) -> Series:
         return Series(jnp.stack([value, direction])[: self.order + 1])
 
-    def constant(self, value: Array) -> Series:
+    def constant(self, value: ArrayLike) -> Series:
         return Series(jnp.asarray(value)[None])
 
-    def value(self, x: Value) -> Array:
+    def value(self, x: Value) -> Any:
         return x.terms[0] if isinstance(x, Series) else x
 
-    def with_value(self, x: Series, value: Array) -> Series:
+    def with_value(self, x: Series, value: ArrayLike) -> Series:
         value = jnp.broadcast_to(value, x.terms.shape[1:]).astype(x.terms.dtype)
         return Series(jnp.concatenate([value[None], x.terms[1:]]))
 

@@ -1,6 +1,7 @@
 """Coefficients by forward mode of forward mode: for primitives that have no series rule, at low orders."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -22,3 +23,12 @@ def nested(along: Callable[[Any], list[Any]], order: int, dtype: Any) -> list[An
         function, factorial = derivative(function), factorial * n
         terms.append([x / factorial for x in function(zero)])
     return [jnp.stack(each) for each in zip(*terms, strict=True)]
+
+
+def highest_order(along: Callable[[Any], list[Any]], dtype: Any) -> int:
+    """The highest order that :func:`nested` reaches: less where JAX itself runs out of derivatives."""
+    for order in range(LARGEST_ORDER, 0, -1):
+        with suppress(NotImplementedError, ValueError, TypeError):
+            jax.eval_shape(lambda: nested(along, order, dtype))  # noqa: B023  (called at once)
+            return order
+    return 0

@@ -17,7 +17,7 @@ from jaxbatch.series.chunks import in_chunks
 from jaxbatch.series.cost import products
 from jaxbatch.series.interpreter import MissingRule, interpret
 from jaxbatch.series.looped import Looped
-from jaxbatch.series.nested import LARGEST_ORDER, nested
+from jaxbatch.series.nested import highest_order, nested
 from jaxbatch.series.scaling import PROBED, scale_exponent, times_power_of_two
 from jaxbatch.series.unrolled import Unrolled
 
@@ -172,17 +172,18 @@ def _compute(
         exponent, stacks = lax.scan(scaled, jnp.zeros((), jnp.int32), jnp.array([min(PROBED, order - 1), order]))
         return [x[-1] for x in stacks], exponent
     except MissingRule as error:
-        if order <= LARGEST_ORDER:
 
-            def along(t: Array) -> list[Array]:
-                return flat([c + t.astype(c.dtype) * v for c, v in zip(centers, directions, strict=True)], fixed)
+        def along(t: Array) -> list[Array]:
+            return flat([c + t.astype(c.dtype) * v for c, v in zip(centers, directions, strict=True)], fixed)
 
-            kind = jnp.finfo(jnp.result_type(*centers)).dtype
+        kind = jnp.finfo(jnp.result_type(*centers)).dtype
+        highest = highest_order(along, kind)
+        if order <= highest:
             return nested(along, order, kind), None
         reason = f" ({error.reason.splitlines()[0]})" if error.reason else ""
         raise SeriesError(
             f"order {order} needs a series rule for '{error.primitive}', at {error.place}{reason}; "
-            f"without one orders up to {LARGEST_ORDER} can be computed"
+            f"without one the highest order is {highest}"
         ) from error
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 
@@ -21,14 +22,14 @@ class Unrolled(Arithmetic):
     def variable(self, value: Array, direction: Array) -> Series:
         return Series((value, direction)[: self.order + 1])
 
-    def constant(self, value: Array) -> Series:
-        return Series((value,))
+    def constant(self, value: ArrayLike) -> Series:
+        return Series((jnp.asarray(value),))
 
-    def value(self, x: Value) -> Array:
+    def value(self, x: Value) -> Any:
         return x.terms[0] if isinstance(x, Series) else x
 
-    def with_value(self, x: Series, value: Array) -> Series:
-        return Series((value, *x.terms[1:]), x.fused)
+    def with_value(self, x: Series, value: ArrayLike) -> Series:
+        return Series((jnp.asarray(value), *x.terms[1:]), x.fused)
 
     def map(self, function: Callable[..., Any], *xs: Series) -> Series:
         fused = any(x.fused for x in xs)

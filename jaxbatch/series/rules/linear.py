@@ -58,6 +58,7 @@ for _primitive in (lax.scatter_p, lax.scatter_add_p, lax.scatter_sub_p):
 
 
 def _add(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
+    a, b = _of_one_shape(arithmetic, a, b)
     if isinstance(a, Series) and isinstance(b, Series):
         return arithmetic.add(a, b)
     series, number = (a, b) if isinstance(a, Series) else (b, a)
@@ -69,9 +70,22 @@ register_rule("add")(_add)
 register_rule("add_any")(_add)
 
 
+def _of_one_shape(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
+    """A primitive may be given an axis of length 1 for a longer one: each coefficient of a sum needs all of it."""
+    shape = jnp.broadcast_shapes(*(jnp.shape(arithmetic.value(x)) for x in xs))
+
+    def spread(x: Value) -> Value:
+        if not isinstance(x, Series) or jnp.shape(arithmetic.value(x)) == shape:
+            return x
+        return arithmetic.map(lambda term: jnp.broadcast_to(term, shape), x)
+
+    return [spread(x) for x in xs]
+
+
 @register_rule("sub")
 def sub(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
     """a − b."""
+    a, b = _of_one_shape(arithmetic, a, b)
     if not isinstance(b, Series):
         assert isinstance(a, Series)
         return arithmetic.with_value(a, arithmetic.value(a) - b)

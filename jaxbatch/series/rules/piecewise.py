@@ -25,7 +25,7 @@ def piecewise_linear(arithmetic: Arithmetic, function: Callable[..., Any], *oper
         found = function(*(next(remaining) if is_series(x) else x for x in operands))
         return found if isinstance(found, list | tuple) else [found]
 
-    values = [arithmetic.value(x) for x in series]
+    values = tuple(arithmetic.value(x) for x in series)
     results = []
     for i, value in enumerate(of(*values)):
         if not jnp.issubdtype(value.dtype, jnp.inexact):
