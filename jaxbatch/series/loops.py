@@ -162,7 +162,7 @@ def _primitive(name: str, function: Any, leading: Any) -> core.Primitive:
     )
     mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=True))
 
-    def batch(args: Sequence[Array], dims: Sequence[Any], **params: Any) -> tuple[list[Array], list[int]]:
+    def batch(args: Sequence[Any], dims: Sequence[Any], **params: Any) -> tuple[list[Array], list[int]]:
         size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
         moved = [args[0] if dims[0] is None else jnp.max(args[0])]
         for i, (x, d) in enumerate(zip(args[1:], dims[1:], strict=True)):

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from jaxbatch import plan
 from jaxbatch.errors import InputError, JobError
 
 FUNCTIONS = {
@@ -173,6 +174,40 @@ def test_refused_before_any_work(bench, columns, params, error, words):
 
 
 def test_an_order_beyond_the_function_is_refused_before_any_work(bench):
+    bench.file("functions.py", "import jax\n\ndef chance(a):\n    return jax.scipy.special.gammainc(a, 2.0)\n")
     bench.tasks({"center": [0.1], "point": [0.2], "order": [9]})
-    with pytest.raises(JobError, match="max_order"):
-        bench.run('kernel = "taylor"\n[params]\nfunction = "jax.numpy:arcsin"\n')
+    with pytest.raises(JobError, match=r"'igamma', at .*functions.py:4.*\n.*register_rule.*max_order"):
+        bench.run('kernel = "taylor"\n[params]\nfunction = "functions.py:chance"\n')
+
+
+def test_orders_0_to_64_compile_once_per_rung(bench):
+    orders = list(range(65)) * 2
+    bench.tasks({"center": [49.0] * 130, "point": [43.0] * 65 + [47.5] * 65, "order": orders})
+    rungs = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64]
+    planned = plan(bench.job(SQRT))
+    assert [program["rows_of"] for program in planned.programs] == [f"jax.numpy:sqrt, order ≤ {rung}" for rung in rungs]
+    summary = bench.run(SQRT)
+    assert summary.compilations == len(rungs)
+    rows = bench.output(summary).to_pylist()
+    assert [len(row["coefficients"]) for row in rows] == [order + 1 for order in orders]
+    for row in (rows[k] for k in (0, 3, 12, 17, 40, 64, 65 + 64)):
+        check(row, mpmath.sqrt)
+    errors = np.abs(rows[64]["errors"])
+    assert errors[30] < 2e-15
+    assert all(after < before for before, after in zip(errors[:14], errors[1:15], strict=True)), "until they round"
+
+
+@pytest.mark.parametrize(("function", "at", "derivative"), [("exp", 0.5, math.exp(0.5)), ("log", 2.0, None)])
+def test_order_64_in_float32(bench, function, at, derivative):
+    bench.tasks({"x": [at], "center": [at], "point": [at + 0.25], "order": [64]})
+    job = f'kernel = "taylor"\n[params]\nfunction = "jax.numpy:{function}"\n[compute]\nprecision = "float32"\n'
+    (row,) = bench.rows(job)
+    assert row["status"] == "ok"
+    assert row["approximations"][-1] == pytest.approx(getattr(math, function)(at + 0.25), rel=3e-7)
+    with mpmath.workdps(30):
+        exact = [float(term) for term in mpmath.taylor(getattr(mpmath, function), at, 64)]
+    np.testing.assert_allclose(row["coefficients"], exact, rtol=3e-6, atol=1.2e-38)  # below it nothing is normal
+    if derivative:
+        job = 'kernel = "derivatives"\n[params]\nfunction = "jax.numpy:exp"\norder = 64\n[compute]\nprecision = "float32"\n'
+        (row,) = bench.rows(job)
+        assert [row["d40"], row["d64"]] == pytest.approx([derivative] * 2, rel=3e-6)

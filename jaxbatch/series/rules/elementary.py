@@ -5,6 +5,7 @@ n of θy is n·y_n: the recurrences of Griewank and Walther, *Evaluating Derivat
 one formula for every order. Below Σ is over 0 < j < n.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -77,7 +78,7 @@ def exp(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 @register_rule("exp2")
 def exp2(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """2^x = exp(x·ln 2)."""
-    return exponential(arithmetic, arithmetic.times(x, jnp.log(2.0).item()), once(jnp.exp2(arithmetic.value(x))))
+    return exponential(arithmetic, arithmetic.times(x, math.log(2)), once(jnp.exp2(arithmetic.value(x))))
 
 
 @register_rule("expm1")

@@ -58,7 +58,7 @@ for _primitive in (lax.scatter_p, lax.scatter_add_p, lax.scatter_sub_p):
 
 
 def _add(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
-    a, b = _of_one_shape(arithmetic, a, b)
+    a, b = of_one_shape(arithmetic, a, b)
     if isinstance(a, Series) and isinstance(b, Series):
         return arithmetic.add(a, b)
     series, number = (a, b) if isinstance(a, Series) else (b, a)
@@ -70,7 +70,7 @@ register_rule("add")(_add)
 register_rule("add_any")(_add)
 
 
-def _of_one_shape(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
+def of_one_shape(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
     """A primitive may be given an axis of length 1 for a longer one: each coefficient of a sum needs all of it."""
     shape = jnp.broadcast_shapes(*(jnp.shape(arithmetic.value(x)) for x in xs))
 
@@ -85,7 +85,7 @@ def _of_one_shape(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
 @register_rule("sub")
 def sub(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
     """a − b."""
-    a, b = _of_one_shape(arithmetic, a, b)
+    a, b = of_one_shape(arithmetic, a, b)
     if not isinstance(b, Series):
         assert isinstance(a, Series)
         return arithmetic.with_value(a, arithmetic.value(a) - b)

@@ -11,6 +11,7 @@ from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.loops import SHORT
 from jaxbatch.series.rules.elementary import exponential, log, once, quotient
+from jaxbatch.series.rules.linear import of_one_shape
 
 LARGEST_WRITTEN_OUT = 64
 """Integer exponents known to the program, up to here, are products; beyond, the recurrence of real powers."""
@@ -87,6 +88,7 @@ def _positive(arithmetic: Arithmetic, x: Series, exponent: int) -> Series:
 @register_rule("pow")
 def pow_(arithmetic: Arithmetic, x: Value, y: Value) -> Series:
     """x^y for a series in either place."""
+    x, y = of_one_shape(arithmetic, x, y)
     if isinstance(y, Series):
         product = (
             arithmetic.product(y, log(arithmetic, x)) if isinstance(x, Series) else arithmetic.times(y, jnp.log(x))

@@ -11,7 +11,7 @@ from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.rules.elementary import OSCILLATION, exponential, mul, once, quotient
 
 
-def compose(arithmetic: Arithmetic, local: Float[Array, "order+1 ..."], x: Series) -> Series:
+def compose(arithmetic: Arithmetic, local: Float[Array, "orders ..."], x: Series) -> Series:
     """Σ_n local[n]·(x − x_0)^n: a function's expansion at x_0, by Horner's rule in series.
 
     Along a line, x = x_0 + t·x_1, the coefficients are local[n]·x_1^n at once.
