@@ -24,7 +24,7 @@ from jaxbatch.series.unrolled import Unrolled
 UNROLLED_ALWAYS = 3
 """Up to this order every program is unrolled."""
 
-UNROLLED_PRODUCTS = 1500
+UNROLLED_PRODUCTS = 1000
 """Above it, while no more products of two numbers than this are written out: a thousand compile in about a second."""
 
 UNROLLED_ORDER = 16
