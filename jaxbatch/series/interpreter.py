@@ -19,11 +19,16 @@ OTHERS = "others"
 _RULES: dict[Any, Rule] = {}
 
 
+class Unsafe(NotImplementedError):
+    """A construct that no rule follows, and of which nested forward mode would give wrong numbers without a word."""
+
+
 class MissingRule(Exception):
     """A primitive that is met on the way has no rule for series."""
 
-    def __init__(self, primitive: str, place: str, reason: str = "") -> None:
+    def __init__(self, primitive: str, place: str, reason: str = "", *, nestable: bool = True) -> None:
         super().__init__(primitive, place, reason)
+        self.nestable = nestable
         self.primitive = primitive
         self.place = place
         self.reason = reason
@@ -75,7 +80,8 @@ def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequen
         else:
             results = rule(arithmetic, *inputs, **equation.params)
     except NotImplementedError as error:
-        raise MissingRule(primitive.name, place_of(equation), str(error)) from error
+        nestable = not isinstance(error, Unsafe)
+        raise MissingRule(primitive.name, place_of(equation), str(error), nestable=nestable) from error
     return results if isinstance(results, list | tuple) else [results]
 
 

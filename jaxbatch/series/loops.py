@@ -186,7 +186,10 @@ def _primitive(name: str, function: Any, leading: Any) -> core.Primitive:
     return primitive
 
 
-_product_p = _primitive("series_product", _product, lambda _, __: True)
+LOOPS = {"series_product": _product, "series_recurrence": _recurrence}
+"""What the primitives compute, by their names."""
+
+_product_p = _primitive("series_product", LOOPS["series_product"], lambda _, __: True)
 _recurrence_p = _primitive(
     "series_recurrence",
     _recurrence,

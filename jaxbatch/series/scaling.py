@@ -29,7 +29,7 @@ def scale_exponent(stacks: Sequence[Float[Array, "orders ..."]], order: int) -> 
     falling = jnp.where(jnp.isfinite(near), jnp.maximum(near - far, 0), 0) * math.log2(max(order / PROBED, 1))
     rate = jnp.where(jnp.isfinite(far), far - falling, jnp.where(jnp.isfinite(near), near, logarithm[2] - logarithm[1]))
     exponent = jnp.where(jnp.isfinite(rate), -jnp.round(rate), 0)
-    return jnp.clip(jnp.min(exponent), -LARGEST, LARGEST).astype(jnp.int32)
+    return jnp.clip(jnp.min(exponent, initial=LARGEST), -LARGEST, LARGEST).astype(jnp.int32)
 
 
 def times_power_of_two(x: Array, exponent: Int[Array, "..."]) -> Array:

@@ -39,7 +39,6 @@ class SeriesError(Exception):
     """The series of a function cannot be computed to the order asked for."""
 
 
-@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Expansion:
     """Coefficients c_n = ``scaled[…, n] · 2^(−n·exponent)``, so that none over- or underflows before it is asked for.
@@ -165,11 +164,14 @@ def _compute(
         if unrolled:
             return run(Unrolled(order), None), None
 
+        if order <= PROBED:
+            return run(Looped(order), None), None
+
         def scaled(exponent: Array, limit: Array) -> tuple[Array, list[Array]]:
             found = run(Looped(order, limit), exponent)
             return lax.select(limit < order, scale_exponent(found, order), exponent), found
 
-        exponent, stacks = lax.scan(scaled, jnp.zeros((), jnp.int32), jnp.array([min(PROBED, order - 1), order]))
+        exponent, stacks = lax.scan(scaled, jnp.zeros((), jnp.int32), jnp.array([PROBED, order]))
         return [x[-1] for x in stacks], exponent
     except MissingRule as error:
 
@@ -177,7 +179,7 @@ def _compute(
             return flat([c + t.astype(c.dtype) * v for c, v in zip(centers, directions, strict=True)], fixed)
 
         kind = jnp.finfo(jnp.result_type(*centers)).dtype
-        highest = highest_order(along, kind)
+        highest = highest_order(along, kind) if error.nestable else 0
         if order <= highest:
             return nested(along, order, kind), None
         reason = f" ({error.reason.splitlines()[0]})" if error.reason else ""

@@ -11,6 +11,7 @@ from jax.extend.core import primitives
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value
 from jaxbatch.series.derivative_rule import by_derivative, jvp_of, vjp_of
 from jaxbatch.series.interpreter import OTHERS, interpret, register_rule
+from jaxbatch.series.loops import LOOPS
 from jaxbatch.series.rules.elementary import logistic
 from jaxbatch.series.rules.special import sinc
 
@@ -32,11 +33,29 @@ for _name in ("closed_call", "core_call", "call"):
     register_rule(_name)(_call)
 
 
+@register_rule("custom_vmap_call")
+def custom_vmap_call(arithmetic: Arithmetic, *operands: Value, call: Any, **_: Any) -> list[Value]:
+    """Opened: how it is batched is another matter."""
+    return open_program(arithmetic, *operands, jaxpr=call)
+
+
+def _loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    def rule(arithmetic: Arithmetic, *operands: Value, **parameters: Any) -> list[Value]:
+        program = jax.make_jaxpr(lambda *xs: function(*xs, **parameters))(*map(arithmetic.value, operands))
+        return open_program(arithmetic, *operands, jaxpr=program)
+
+    return rule
+
+
+for _name, _function in LOOPS.items():
+    register_rule(_name)(_loop(_function))
+
+
 @register_rule("jit")
 @register_rule("pjit")
 def jit(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, name: str, **_: Any) -> Any:
     """Opened, but for the one function of JAX that is no use opened."""
-    if name == "sinc" and _is_program_of(jaxpr, jnp.sinc):
+    if name == "sinc" and _identity({"jaxpr": jaxpr}) in _calls_within(jnp.sinc, _kinds(jaxpr)):
         return sinc(arithmetic, *operands)  # pyright: ignore[reportArgumentType]
     return open_program(arithmetic, *operands, jaxpr=jaxpr)
 
@@ -44,7 +63,8 @@ def jit(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, name: str, **_: An
 @register_rule("custom_jvp_call")
 def custom_jvp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, **parameters: Any) -> Any:
     """By the function's own derivative, but for those of JAX whose series is known."""
-    if len(operands) == 2 and _is_program_of(call_jaxpr, jnp.logaddexp):
+    key = _identity({"call_jaxpr": call_jaxpr, **parameters})
+    if len(operands) == 2 and key in _calls_within(jnp.logaddexp, _kinds(call_jaxpr)):
         return _logaddexp(arithmetic, *operands)
     primitive = primitives.custom_jvp_call_p
     bind_parameters = primitive.get_bind_params({"call_jaxpr": call_jaxpr, **parameters})
@@ -52,7 +72,7 @@ def custom_jvp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
     def function(*values: Any) -> Any:
         return primitive.bind(*values, **bind_parameters)
 
-    return by_derivative(arithmetic, function, jvp_of, ("custom_jvp", str(call_jaxpr)), operands)
+    return by_derivative(arithmetic, function, jvp_of, key, operands)
 
 
 @register_rule("custom_vjp_call")
@@ -64,7 +84,7 @@ def custom_vjp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
     def function(*values: Any) -> Any:
         return primitive.bind(*values, **bind_parameters)
 
-    return by_derivative(arithmetic, function, vjp_of, ("custom_vjp", str(call_jaxpr)), operands)
+    return by_derivative(arithmetic, function, vjp_of, _identity({"call_jaxpr": call_jaxpr, **parameters}), operands)
 
 
 @register_rule(OTHERS)
@@ -90,22 +110,28 @@ def _logaddexp(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
     return arithmetic.integral(theta, jnp.logaddexp(arithmetic.value(left), arithmetic.value(right)))
 
 
-def _is_program_of(program: Any, function: Callable[..., Any]) -> bool:
-    """Whether a traced program is that of ``function`` of JAX, whatever it is called."""
-    return str(program) in _programs_within(function, tuple((x.shape, x.dtype) for x in program.in_avals))
+def _identity(parameters: Any) -> tuple[str, ...]:
+    """A called program's text, and where the derivative that it brings along was written."""
+    program = parameters.get("call_jaxpr", parameters.get("jaxpr"))
+    rules = [parameters[name] for name in ("jvp_jaxpr_fun", "bwd") if name in parameters]
+    return (str(program), *(rule.debug_info.func_src_info for rule in rules))
+
+
+def _kinds(program: Any) -> tuple[Any, ...]:
+    return tuple((x.shape, x.dtype) for x in program.in_avals)
 
 
 @lru_cache(maxsize=256)
-def _programs_within(function: Callable[..., Any], kinds: tuple[Any, ...]) -> frozenset[str]:
-    found: set[str] = set()
+def _calls_within(function: Callable[..., Any], kinds: tuple[Any, ...]) -> frozenset[tuple[str, ...]]:
+    """The identities of all programs that a function of JAX calls."""
+    found: set[tuple[str, ...]] = set()
 
     def collect(jaxpr: Any) -> None:
         for equation in jaxpr.eqns:
-            for name in ("jaxpr", "call_jaxpr"):
-                inner = equation.params.get(name)
-                if inner is not None and hasattr(inner, "jaxpr"):
-                    found.add(str(inner))
-                    collect(inner.jaxpr)
+            inner = equation.params.get("call_jaxpr", equation.params.get("jaxpr"))
+            if hasattr(inner, "jaxpr"):
+                found.add(_identity(equation.params))
+                collect(inner.jaxpr)
 
     collect(jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(*kind) for kind in kinds)).jaxpr)
     return frozenset(found)

@@ -11,7 +11,7 @@ from jax.interpreters import partial_eval
 
 from jaxbatch.series.arithmetic import Arithmetic, Value, is_series
 from jaxbatch.series.convergence import until_settled
-from jaxbatch.series.interpreter import interpret, register_rule
+from jaxbatch.series.interpreter import Unsafe, interpret, register_rule
 
 Body = Callable[..., list[Value]]
 
@@ -123,6 +123,26 @@ def while_(
     first = _dense(arithmetic, start, series)
     _, used = partial_eval.dce_jaxpr(cond_jaxpr.jaxpr, [True])
     depends = [*map(is_series, cond_consts), *series]
-    if arithmetic.order and any(ok and on_t for ok, on_t in zip(used, depends, strict=True)):
+    on_t = any(ok and moves for ok, moves in zip(used, depends, strict=True))
+    if cond_jaxpr.out_avals[0].shape:
+        if on_t:
+            raise Unsafe("each point of a vmap ends this loop by itself, where its value says so")
+        return lax.while_loop(
+            lambda c: jnp.any(goes_on(c)), lambda c: _where(arithmetic, goes_on(c), step(c), c), first
+        )
+    if arithmetic.order and on_t:
         return until_settled(arithmetic, goes_on, step, first)
     return lax.while_loop(goes_on, step, first)
+
+
+def _where(arithmetic: Arithmetic, which: Array, yes: list[Value], no: list[Value]) -> list[Value]:
+    """For each point of a ``vmap`` of the user's, whose axis is the first of every value that it moves."""
+
+    def select(axis: int, a: Array, b: Array) -> Array:
+        flags = which.reshape(*(1,) * axis, *which.shape, *(1,) * (a.ndim - axis - which.ndim))
+        return jnp.where(flags, a, b)
+
+    axes = [arithmetic.axis(0) if is_series(x) else 0 for x in yes]
+    return [
+        jax.tree.map(lambda x, y, axis=axis: select(axis, x, y), a, b) for axis, a, b in zip(axes, yes, no, strict=True)
+    ]

@@ -29,9 +29,9 @@ def cumprod(arithmetic: Arithmetic, x: Series, *, axis: int, reverse: bool) -> S
 @register_rule("reduce_prod")
 def reduce_prod(arithmetic: Arithmetic, x: Series, *, axes: Sequence[int], **_: Any) -> Series:
     """The last of the cumulative products, axis by axis."""
+    if 0 in arithmetic.value(x).shape:
+        return arithmetic.constant(jnp.prod(arithmetic.value(x), axis=tuple(axes)))
     for axis in sorted(axes, reverse=True):
-        if arithmetic.value(x).shape[axis] == 0:
-            return arithmetic.constant(jnp.prod(arithmetic.value(x), axis=tuple(axes)))
         products = _accumulate(arithmetic, arithmetic.product, x, axis, False)
         x = arithmetic.map(lambda term, axis=axis: lax.index_in_dim(term, -1, axis, keepdims=False), products)
     return x

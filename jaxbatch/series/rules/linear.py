@@ -42,7 +42,7 @@ def _every(i: int) -> bool:
 
 _UNARY = (
     *(lax.neg_p, lax.real_p, lax.imag_p, lax.conj_p, lax.copy_p, lax.reduce_sum_p, lax.transpose_p, lax.reshape_p),
-    *(lax.broadcast_in_dim_p, lax.squeeze_p, lax.slice_p, lax.rev_p, lax.cumsum_p, lax.fft_p, lax.gather_p),
+    *(lax.broadcast_in_dim_p, lax.squeeze_p, lax.slice_p, lax.rev_p, lax.cumsum_p, lax.fft_p),
     *(lax.dynamic_slice_p, lax.split_p, lax.reduce_window_sum_p, lax.reduce_precision_p, lax.tile_p, lax.unstack_p),
 )
 _JOINT = (lax.concatenate_p, lax.pad_p, lax.complex_p, lax.stack_p, lax.optimization_barrier_p)
@@ -53,8 +53,24 @@ for _primitive in _JOINT:
     register_rule(_primitive.name)(_linear(_primitive, _every))
 register_rule("select_n")(_linear(lax.select_n_p, lambda i: i > 0))
 register_rule("dynamic_update_slice")(_linear(lax.dynamic_update_slice_p, lambda i: i < 2))
-for _primitive in (lax.scatter_p, lax.scatter_add_p, lax.scatter_sub_p):
+for _primitive in (lax.scatter_add_p, lax.scatter_sub_p):
     register_rule(_primitive.name)(_linear(_primitive, lambda i: i != 1))
+
+
+@register_rule("scatter")
+def scatter(arithmetic: Arithmetic, *operands: Value, **parameters: Any) -> Series:
+    """``.at[…].set``; ``.at[…].apply`` is refused, as it is by ``jax.grad``."""
+    if parameters.get("update_jaxpr") is not None:
+        raise NotImplementedError("it applies a function to what it scatters")
+    return _linear(lax.scatter_p, lambda i: i != 1)(arithmetic, *operands, **parameters)
+
+
+@register_rule("gather")
+def gather(arithmetic: Arithmetic, x: Value, indices: Value, *, fill_value: Any, **parameters: Any) -> Series:
+    """What lies outside is filled with ``fill_value``, a constant: its coefficients above order 0 are 0."""
+    rule = _linear(lax.gather_p, _only_first)
+    value = lax.gather_p.bind(arithmetic.value(x), indices, fill_value=fill_value, **parameters)
+    return arithmetic.with_value(rule(arithmetic, x, indices, fill_value=0, **parameters), value)
 
 
 def _add(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
@@ -127,6 +143,7 @@ PRIMITIVES = frozenset(
             "convert_element_type",
             "select_n",
             "dynamic_update_slice",
+            "gather",
             "scatter",
             "scatter-add",
         ),

@@ -102,6 +102,8 @@ def pow_(arithmetic: Arithmetic, x: Value, y: Value) -> Series:
         return integer_pow(arithmetic, x, y=int(known))
     start = arithmetic.value(x)
     regular = real_power(arithmetic, x, y, once(jnp.power(start, y)))
+    if jnp.iscomplexobj(start) or jnp.iscomplexobj(y):
+        return regular
     at_zero = _power_at_zero(arithmetic, x, jnp.broadcast_to(jnp.asarray(y), start.shape))
     return arithmetic.unstack(
         jnp.where(start == 0, arithmetic.stack(at_zero).astype(start.dtype), arithmetic.stack(regular))
@@ -113,7 +115,8 @@ def _number(y: Any) -> float | None:
     if isinstance(y, Tracer):
         return None
     values = np.unique(np.asarray(y))
-    return float(values[0]) if values.size == 1 and np.isfinite(values[0]) else None
+    real = values.size == 1 and not np.imag(values[0]) and np.isfinite(values[0])
+    return float(np.real(values[0])) if real else None
 
 
 def _power_at_zero(arithmetic: Arithmetic, x: Series, exponent: Array) -> Series:

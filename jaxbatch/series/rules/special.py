@@ -132,8 +132,10 @@ def _scaled_bessel(arithmetic: Arithmetic, x: Series, kind: int, value: Array) -
     start = arithmetic.value(x)
     plain = compose(arithmetic, _bessel_expansion(arithmetic, start, kind), x)
     decay = arithmetic.times(arithmetic.tail(x), -jnp.sign(start))
-    scaled = mul(arithmetic, plain, exponential(arithmetic, decay, jnp.ones_like(start)))
-    return arithmetic.with_value(scaled, value)
+    scaled = arithmetic.with_value(mul(arithmetic, plain, exponential(arithmetic, decay, jnp.ones_like(start))), value)
+    # At 0 there is no such series, and the derivatives that JAX has there become 0 one after the other.
+    known = _column(arithmetic.ramp(start.dtype) <= 3 - kind, start)
+    return arithmetic.unstack(jnp.where(known.astype(bool) | (start != 0), arithmetic.stack(scaled), jnp.nan))
 
 
 def _bessel_expansion(arithmetic: Arithmetic, x: Array, kind: int) -> Array:
