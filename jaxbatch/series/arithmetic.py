@@ -52,7 +52,7 @@ class Arithmetic(ABC):
         self.order = order
 
     @abstractmethod
-    def variable(self, value: Array, direction: Array) -> Series:
+    def variable(self, value: ArrayLike, direction: ArrayLike) -> Series:
         """``value + t·direction``."""
 
     @abstractmethod

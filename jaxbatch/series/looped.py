@@ -23,7 +23,7 @@ class Looped(Arithmetic):
         super().__init__(order)
         self.limit = order if limit is None else limit
 
-    def variable(self, value: Array, direction: Array) -> Series:
+    def variable(self, value: ArrayLike, direction: ArrayLike) -> Series:
         return Series(jnp.stack([value, direction])[: self.order + 1])
 
     def constant(self, value: ArrayLike) -> Series:

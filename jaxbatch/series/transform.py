@@ -148,8 +148,8 @@ def _compute(
     order: int,
     unrolled: bool,
     consts: Sequence[Any],
-    centers: Sequence[Array],
-    directions: Sequence[Array],
+    centers: Sequence[Any],
+    directions: Sequence[Any],
     fixed: Sequence[Any],
 ) -> tuple[list[Array], Array | None]:
     """The stacked coefficients of every result, orders first, and the exponent of their scale."""

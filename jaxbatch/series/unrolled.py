@@ -19,8 +19,8 @@ class Unrolled(Arithmetic):
     of a chain to the next. So what a product or recurrence gave is made to stand before it enters another.
     """
 
-    def variable(self, value: Array, direction: Array) -> Series:
-        return Series((value, direction)[: self.order + 1])
+    def variable(self, value: ArrayLike, direction: ArrayLike) -> Series:
+        return Series((jnp.asarray(value), jnp.asarray(direction))[: self.order + 1])
 
     def constant(self, value: ArrayLike) -> Series:
         return Series((jnp.asarray(value),))

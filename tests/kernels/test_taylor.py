@@ -1,5 +1,6 @@
 """Expansions against mpmath and closed forms, order by order."""
 
+import itertools
 import math
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_orders_0_to_64_compile_once_per_rung(bench):
         check(row, mpmath.sqrt)
     errors = np.abs(rows[64]["errors"])
     assert errors[30] < 2e-15
-    assert all(after < before for before, after in zip(errors[:14], errors[1:15], strict=True)), "until they round"
+    assert all(after < before for before, after in itertools.pairwise(errors[:15])), "until they round"
 
 
 @pytest.mark.parametrize(("function", "at", "derivative"), [("exp", 0.5, math.exp(0.5)), ("log", 2.0, None)])
@@ -208,6 +209,7 @@ def test_order_64_in_float32(bench, function, at, derivative):
         exact = [float(term) for term in mpmath.taylor(getattr(mpmath, function), at, 64)]
     np.testing.assert_allclose(row["coefficients"], exact, rtol=3e-6, atol=1.2e-38)  # below it nothing is normal
     if derivative:
-        job = 'kernel = "derivatives"\n[params]\nfunction = "jax.numpy:exp"\norder = 64\n[compute]\nprecision = "float32"\n'
+        params = '[params]\nfunction = "jax.numpy:exp"\norder = 64\n'
+        job = f'kernel = "derivatives"\n{params}[compute]\nprecision = "float32"\n'
         (row,) = bench.rows(job)
         assert [row["d40"], row["d64"]] == pytest.approx([derivative] * 2, rel=3e-6)
