@@ -39,7 +39,7 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
             return results, jax.tree.map(lambda _: False, results)
         moving = [x for x, ok in zip(leaves, flags, strict=True) if ok]
 
-        def at(*points: Array) -> Any:
+        def at(*points: Any) -> Any:
             remaining = iter(points)
             filled = [next(remaining) if ok else x for x, ok in zip(leaves, flags, strict=True)]
             return function(*structure.unflatten(filled))
@@ -54,12 +54,12 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
     return chunked
 
 
-def _map(function: Callable[..., Any], points: list[Array], total: int, count: int) -> Any:
+def _map(function: Callable[..., Any], points: list[Any], total: int, count: int) -> Any:
     """``function`` on ``count`` chunks of one size in turn; the last is filled up with its last point."""
     size = math.ceil(total / count)
     count = math.ceil(total / size)
 
-    def cut(x: Array) -> Array:
+    def cut(x: Any) -> Array:
         missing = count * size - total
         padded = jnp.concatenate([x, jnp.broadcast_to(x[-1:], (missing, *x.shape[1:]))]) if missing else x
         return padded.reshape(count, size, *x.shape[1:])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,14 +33,14 @@ def scale_exponent(stacks: Sequence[Float[Array, "orders ..."]], order: int) -> 
     return jnp.clip(jnp.min(exponent, initial=LARGEST), -LARGEST, LARGEST).astype(jnp.int32)
 
 
-def times_power_of_two(x: Array, exponent: Int[Array, "..."]) -> Array:
+def times_power_of_two(x: Any, exponent: Any) -> Array:
     """``x·2^exponent``, rounded only where the result is subnormal; no step on the way is out of range."""
     for part in range(4):
         x = x * _power_of_two((exponent + part) >> 2, x.dtype)
     return x
 
 
-def _power_of_two(exponent: Array, dtype: np.dtype) -> Array:
+def _power_of_two(exponent: Any, dtype: np.dtype) -> Array:
     """2^exponent by its bits, or the nearest power of two that is a normal number."""
     kind = jnp.finfo(dtype)
     bits = {16: jnp.int16, 32: jnp.int32, 64: jnp.int64}[kind.bits]
