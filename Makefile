@@ -26,7 +26,8 @@ demo: .venv/installed
 	$(BIN)/python jobs/demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 tests/series
+	$(BIN)/python -m pytest --ignore tests/series
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
