@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jax.interpreters import partial_eval
 
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value, is_series
-from jaxbatch.series.interpreter import MissingRule, interpret
+from jaxbatch.series.interpreter import MissingRule, NoRule, interpret
 
 Tangent = Callable[[Callable[..., Any], Sequence[Any], Sequence[Any]], Any]
 """``tangent(function, x, v)``: the derivative of a function at x along v."""
@@ -60,14 +60,14 @@ def by_derivative(
     (Picard's iteration), so the cost has one more factor of the order, and the size of the program has not.
 
     Raises:
-        NotImplementedError: it has no derivative, or one that calls the function on other operands.
+        NoRule: it has a derivative that calls the function on other operands.
     """
     for expansion in _EXPANDING.get():
         if expansion.key == key:
             if expansion.is_of(operands):
                 expansion.used = True
                 return expansion.results
-            raise NotImplementedError("its derivative calls it again with other arguments")
+            raise NoRule("its derivative calls it again with other arguments")
 
     series = [x for x in operands if isinstance(x, Series)]
     values = [arithmetic.value(x) for x in series]
@@ -94,7 +94,7 @@ def by_derivative(
         try:
             found = iter(interpret(arithmetic, jaxpr, closed.consts, inputs))
         except MissingRule as error:
-            raise NotImplementedError(f"its derivative takes '{error.primitive}': {error.reason}") from error
+            raise NoRule(f"its derivative takes '{error.primitive}': {error.reason}") from error
         finally:
             _EXPANDING.reset(token)
         after = [

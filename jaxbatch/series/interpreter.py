@@ -19,7 +19,11 @@ OTHERS = "others"
 _RULES: dict[Any, Rule] = {}
 
 
-class Unsafe(NotImplementedError):
+class NoRule(Exception):
+    """What a rule raises for operands that it does not cover, with the reason."""
+
+
+class Unsafe(NoRule):
     """A construct that no rule follows, and of which nested forward mode would give wrong numbers without a word."""
 
 
@@ -79,7 +83,7 @@ def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequen
             results = _RULES[OTHERS](arithmetic, *inputs, primitive=primitive, parameters=equation.params)
         else:
             results = rule(arithmetic, *inputs, **equation.params)
-    except NotImplementedError as error:
+    except (NoRule, NotImplementedError) as error:  # the second is JAX's, for a derivative that it lacks
         nestable = not isinstance(error, Unsafe)
         raise MissingRule(primitive.name, place_of(equation), str(error), nestable=nestable) from error
     return results if isinstance(results, list | tuple) else [results]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value, is_series
-from jaxbatch.series.interpreter import register_rule
+from jaxbatch.series.interpreter import NoRule, register_rule
 
 
 def _linear(primitive: Any, positions: Callable[[int], bool]) -> Callable[..., Any]:
@@ -16,7 +16,7 @@ def _linear(primitive: Any, positions: Callable[[int], bool]) -> Callable[..., A
     def rule(arithmetic: Arithmetic, *operands: Value, **parameters: Any) -> Any:
         linear = [positions(i) for i in range(len(operands))]
         if any(is_series(x) and not ok for x, ok in zip(operands, linear, strict=True)):
-            raise NotImplementedError("an index or predicate depends on t")
+            raise NoRule("an index or predicate depends on t")
         series = [arithmetic.series(x) for x, ok in zip(operands, linear, strict=True) if ok]
 
         def apply(*terms: Any) -> Any:
@@ -61,7 +61,7 @@ for _primitive in (lax.scatter_add_p, lax.scatter_sub_p):
 def scatter(arithmetic: Arithmetic, *operands: Value, **parameters: Any) -> Series:
     """``.at[…].set``; ``.at[…].apply`` is refused, as it is by ``jax.grad``."""
     if parameters.get("update_jaxpr") is not None:
-        raise NotImplementedError("it applies a function to what it scatters")
+        raise NoRule("it applies a function to what it scatters")
     return _linear(lax.scatter_p, lambda i: i != 1)(arithmetic, *operands, **parameters)
 
 

@@ -7,7 +7,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
-from jaxbatch.series.interpreter import register_rule
+from jaxbatch.series.interpreter import NoRule, register_rule
 from jaxbatch.series.rules.elementary import OSCILLATION, exponential, mul, once, quotient
 
 
@@ -68,7 +68,7 @@ def digamma(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 def polygamma(arithmetic: Arithmetic, m: Value, x: Value) -> Series:
     """ψ^(m)(x_0 + h): coefficients (−1)^{m+n+1} (m + n)!/n! ζ(m + n + 1, x_0) (DLMF 5.15.1)."""
     if isinstance(m, Series) or not isinstance(x, Series):
-        raise NotImplementedError("the order of a polygamma function depends on t")
+        raise NoRule("the order of a polygamma function depends on t")
     start = arithmetic.value(x)
     value = lax.polygamma(jnp.broadcast_to(m, start.shape), start)
     leading = jnp.where(m == 0, -1.0, value / lax.zeta(jnp.where(m == 0, 2.0, m + 1) + jnp.zeros_like(start), start))
@@ -81,7 +81,7 @@ def polygamma(arithmetic: Arithmetic, m: Value, x: Value) -> Series:
 def zeta(arithmetic: Arithmetic, s: Value, q: Value) -> Series:
     """ζ(s, q_0 + h): coefficients (−1)^n s(s + 1)…(s + n − 1)/n! ζ(s + n, q_0) (DLMF 25.11.17)."""
     if isinstance(s, Series) or not isinstance(q, Series):
-        raise NotImplementedError("the exponent of a zeta function depends on t")
+        raise NoRule("the exponent of a zeta function depends on t")
     start = arithmetic.value(q)
     s = jnp.broadcast_to(s, start.shape)
     local = _signs(arithmetic, start) * _rising(arithmetic, s, start) * _zetas(arithmetic, s, start)
