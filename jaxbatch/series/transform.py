@@ -20,6 +20,7 @@ from jaxbatch.series.looped import Looped
 from jaxbatch.series.nested import highest_order, nested
 from jaxbatch.series.scaling import PROBED, scale_exponent, times_power_of_two
 from jaxbatch.series.unrolled import Unrolled
+from jaxbatch.series.value_loops import ends_on_a_value
 
 UNROLLED_ALWAYS = 3
 """Up to this order every program is unrolled."""
@@ -179,12 +180,16 @@ def _compute(
             return flat([c + t.astype(c.dtype) * v for c, v in zip(centers, directions, strict=True)], fixed)
 
         kind = jnp.finfo(jnp.result_type(*centers)).dtype
-        highest = highest_order(along, kind) if error.nestable else 0
+        reason = error.reason.splitlines()[:1]
+        nestable = error.nestable
+        if ends_on_a_value(program.jaxpr, [True] * len(centers) + [False] * len(fixed)):
+            nestable, reason = False, [*reason, "and a loop of the function ends on a value"]
+        highest = highest_order(along, kind) if nestable else 0
         if order <= highest:
             return nested(along, order, kind), None
-        reason = f" ({error.reason.splitlines()[0]})" if error.reason else ""
+        because = f" ({'; '.join(reason)})" if reason else ""
         raise SeriesError(
-            f"order {order} needs a series rule for '{error.primitive}', at {error.place}{reason}; "
+            f"order {order} needs a series rule for '{error.primitive}', at {error.place}{because}; "
             f"without one the highest order is {highest}"
         ) from error
 

@@ -143,6 +143,17 @@ def _exact_newton(x):
     return mp.findroot(lambda y: y**3 + y - x, 1)
 
 
+def _flagged(x):
+    """The same root, by a loop that carries the outcome of its test."""
+
+    def step(state):
+        y, _ = state
+        after = y - (y**3 + y - x) / (3 * y * y + 1)
+        return after, jnp.abs(after - y) > 1e-10
+
+    return lax.while_loop(lambda s: s[1], step, (jnp.ones_like(x), jnp.array(True)))[0]
+
+
 def _settled(x):
     """The fixed point of y = cos(x·y)."""
 
@@ -198,5 +209,6 @@ CASES = [
     Case("while that counts", _counted, _exact_counted, (0.0, 1.25)),
     Case("while to a threshold", _doubled, lambda x: 8 * x if x > 1.25 else 16 * x, (2.25, 1.0)),
     Case("Newton's iteration", _newton, _exact_newton, (0.5, 2.25), radius=0.38),
+    Case("Newton's iteration with a flag", _flagged, _exact_newton, (0.5, 2.25), radius=0.38),
     Case("a fixed point", _settled, _exact_settled, (0.5, 1.0), radius=0.5),
 ]

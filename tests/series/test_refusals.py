@@ -114,3 +114,34 @@ def test_what_the_arguments_must_be():
         taylor(jnp.sum)(center, center, -1)
     with pytest.raises(ValueError, match="direction"):
         taylor(jnp.sum)(center, direction, 2)
+
+
+@pytest.mark.parametrize("where", ["before", "after", "beneath a jit", "in a scan"])
+def test_a_loop_that_ends_on_a_value_is_not_nested(where):
+    """Forward mode of Newton's iteration gives wrong coefficients without a word; here a rule is missing as well."""
+
+    def root(x):
+        return jax.lax.while_loop(lambda y: jnp.abs(y * y - x) > 1e-9, lambda y: (y + x / y) / 2, 1.0 + 0 * x)
+
+    def spectrum(x):
+        return jax.lax.linalg.eigh(jnp.array([[2.0, 0.5], [0.5, 1.0]]) * x)[1][0]
+
+    functions = {
+        "before": lambda x: spectrum(root(x)),
+        "after": lambda x: root(spectrum(x) + 2),
+        "beneath a jit": lambda x: jax.jit(root)(x) + spectrum(x),
+        "in a scan": lambda x: jax.lax.scan(lambda c, _: (root(c), None), x, length=2)[0] + spectrum(x),
+    }
+    for order in (2, 6):
+        with pytest.raises(SeriesError, match=r"a loop of the function ends on a value.*highest order is 0"):
+            taylor(functions[where])(jnp.float64(2.0), jnp.float64(1.0), order)
+
+
+def test_a_loop_that_counts_may_be_nested():
+    def counted(x, n):
+        spectrum = jax.lax.linalg.eigh(jnp.array([[2.0, 0.5], [0.5, 1.0]]) * x)[1][0]
+        return jax.jit(lambda n, y: jax.lax.fori_loop(0, n, lambda _, y: y * x, y))(n, spectrum)
+
+    found = taylor(counted)(jnp.float64(2.0), jnp.float64(1.0), 3, 2)
+    smallest = (3 - np.sqrt(2)) / 2
+    np.testing.assert_allclose(found, smallest * np.array([8.0, 12.0, 6.0, 1.0]), rtol=1e-13)

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.extend import core
-from jax.interpreters import partial_eval
 
 from jaxbatch.series.arithmetic import Arithmetic, Value, is_series
 from jaxbatch.series.convergence import until_settled
 from jaxbatch.series.interpreter import Unsafe, interpret, register_rule
+from jaxbatch.series.value_loops import while_ends_on_a_value
 
 Body = Callable[..., list[Value]]
 
@@ -121,9 +121,8 @@ def while_(
         return _dense(arithmetic, body(*carry), series)
 
     first = _dense(arithmetic, start, series)
-    _, used = partial_eval.dce_jaxpr(cond_jaxpr.jaxpr, [True])
-    depends = [*map(is_series, cond_consts), *series]
-    on_t = any(ok and moves for ok, moves in zip(used, depends, strict=True))
+    marked = [*map(is_series, (*cond_consts, *body_consts)), *series]
+    on_t = while_ends_on_a_value(marked, cond_jaxpr, cond_nconsts, body_jaxpr, body_nconsts)
     if cond_jaxpr.out_avals[0].shape:
         if on_t:
             raise Unsafe("each point of a vmap ends this loop by itself, where its value says so")
