@@ -83,6 +83,9 @@ def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequen
             results = _RULES[OTHERS](arithmetic, *inputs, primitive=primitive, parameters=equation.params)
         else:
             results = rule(arithmetic, *inputs, **equation.params)
+    except MissingRule as error:  # within this equation; JAX does not say where the parts of its own derivatives are
+        error.place = error.place or place_of(equation)
+        raise
     except (NoRule, NotImplementedError) as error:  # the second is JAX's, for a derivative that it lacks
         nestable = not isinstance(error, Unsafe)
         raise MissingRule(primitive.name, place_of(equation), str(error), nestable=nestable) from error

@@ -42,6 +42,11 @@ def of(primitive: Primitive):
     return quintic
 
 
+def test_the_place_of_a_primitive_within_a_function_of_jax():
+    with pytest.raises(SeriesError, match=r"eigh.* at \S*test_refusals\.py:\d+"):
+        taylor(lambda x: jnp.linalg.eigvalsh(jnp.eye(2) * x))(jnp.float64(0.5), jnp.float64(1.0), 8)
+
+
 def test_a_primitive_without_a_rule():
     def spectrum(x):
         return jax.lax.linalg.eigh(jnp.array([[2.0, 0.5], [0.5, 1.0]]) * jnp.cos(x))[0]
