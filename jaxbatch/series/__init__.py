@@ -2,8 +2,9 @@
 
 import jaxbatch.series.rules  # noqa: F401  (registers every rule)
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series
+from jaxbatch.series.expansion import Expansion
 from jaxbatch.series.interpreter import register_rule
-from jaxbatch.series.transform import REMEDY, Expansion, SeriesError, expand, taylor
+from jaxbatch.series.transform import REMEDY, SeriesError, expand, taylor
 
 __all__ = [
     "REMEDY",

@@ -1,20 +1,17 @@
 """The transform: from a function to its Taylor coefficients along a line."""
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
-from jaxtyping import Float, Int
 
 from jaxbatch.series.arithmetic import Arithmetic
 from jaxbatch.series.chunks import in_chunks
 from jaxbatch.series.cost import products
+from jaxbatch.series.expansion import Expansion
 from jaxbatch.series.interpreter import MissingRule, interpret
 from jaxbatch.series.looped import Looped
 from jaxbatch.series.nested import highest_order, nested
@@ -38,44 +35,6 @@ REMEDY = "Write it with other functions, teach it with jaxbatch.series.register_
 
 class SeriesError(Exception):
     """The series of a function cannot be computed to the order asked for."""
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """Coefficients c_n = ``scaled[…, n] · 2^(−n·exponent)``, so that none over- or underflows before it is asked for.
-
-    Attributes:
-        scaled: for each result of the function, ``[…, order + 1]``.
-        exponent: int32, one number; None for 0.
-    """
-
-    scaled: Any
-    exponent: Int[Array, ""] | None
-
-    def coefficients(self) -> Any:
-        """c_n = f⁽ⁿ⁾/n!, as ``[…, order + 1]``."""
-        if self.exponent is None:
-            return self.scaled
-        exponent = self.exponent
-        return jax.tree.map(lambda x: times_power_of_two(x, -jnp.arange(x.shape[-1]) * exponent), self.scaled)
-
-    def derivatives(self) -> Any:
-        """f⁽ⁿ⁾ = n!·c_n, as ``[…, order + 1]``."""
-
-        def unscaled(x: Array) -> Array:
-            kind = jnp.finfo(x.dtype).dtype
-            if self.exponent is None:
-                return x * np.array([math.factorial(n) for n in range(x.shape[-1])], kind)
-            mantissas, exponents = zip(*(_mantissa(math.factorial(n)) for n in range(x.shape[-1])), strict=True)
-            shift = jnp.array(exponents, jnp.int32) - jnp.arange(x.shape[-1], dtype=jnp.int32) * self.exponent
-            return times_power_of_two(x * np.array(mantissas, kind), shift)
-
-        return jax.tree.map(unscaled, self.scaled)
-
-    def terms(self, step: Float[Array, ""]) -> Any:
-        """c_n·step^n, as ``[…, order + 1]``."""
-        ratio = step if self.exponent is None else times_power_of_two(step, -self.exponent)
-        return jax.tree.map(lambda x: x * ratio ** jnp.arange(x.shape[-1]), self.scaled)
 
 
 def taylor(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,9 +151,3 @@ def _compute(
             f"order {order} needs a series rule for '{error.primitive}', at {error.place}{because}; "
             f"without one the highest order is {highest}"
         ) from error
-
-
-def _mantissa(number: int) -> tuple[float, int]:
-    """An integer of any size as m·2^e with m in [1, 2)."""
-    exponent = number.bit_length() - 1
-    return number / (1 << exponent), exponent
