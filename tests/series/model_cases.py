@@ -28,6 +28,19 @@ def _flat(matrix):
     return [matrix[i, j] for i in range(matrix.rows) for j in range(matrix.cols)]
 
 
+def _bands(x):
+    """The first and the last element lie outside the matrix."""
+    return (
+        jnp.stack([x, 1 - x, jnp.sin(x)]),
+        jnp.stack([4 + x, 5 + 0 * x, jnp.exp(x) + 2]),
+        jnp.stack([x * x, 1 + x, x]),
+    )
+
+
+def _exact_tridiagonal(x):
+    return mp.matrix([[4 + x, x * x, 0], [1 - x, 5, 1 + x], [0, mp.sin(x), mp.exp(x) + 2]])
+
+
 def _forward(matrix, right):
     """The solution of the lower triangle's system."""
     found = []
@@ -127,6 +140,13 @@ CASES = [
         lambda x: solve_triangular(_matrix(x).T, _right(x), trans="T"),
         lambda x: _forward(_exact_matrix(x), [x, 1, x * x]),
         (0.0, 1.25),
+    ),
+    Case(
+        "tridiagonal solve",
+        lambda x: jax.lax.linalg.tridiagonal_solve(*_bands(x), _right(x)[:, None])[:, 0],
+        lambda x: mp.lu_solve(_exact_tridiagonal(x), mp.matrix([x, 1, x * x])),
+        (0.0, 1.25),
+        radius=1,
     ),
     Case("qr", _positive_qr, _exact_positive_qr, (0.0, 1.25), together=True),
     Case(

@@ -49,15 +49,42 @@ def triangular_solve(arithmetic: Arithmetic, a: Value, b: Value, **parameters: A
     matrices, right = arithmetic.stack(a), arithmetic.stack(arithmetic.series(b))
 
     def next_term(n: Array, terms: Array) -> Array:
-        orders = n - jnp.arange(arithmetic.order + 1)
-        partners = jnp.where(_column(orders >= 0, terms), jnp.take(terms, orders, axis=0, mode="wrap"), 0)
-        return solve(matrices[0], right[n] - jnp.sum(jax.vmap(multiply)(matrices, partners), axis=0))
+        known = jnp.sum(jax.vmap(multiply)(matrices, _partners(n, terms)), axis=0)
+        return solve(matrices[0], right[n] - known)
 
     return _by_orders(arithmetic, right[0], next_term)
 
 
-def _column(flags: Array, like: Array) -> Array:
-    return flags.reshape(-1, *(1,) * (like.ndim - 1))
+@register_rule("tridiagonal_solve")
+def tridiagonal_solve(
+    arithmetic: Arithmetic, below: Value, diagonal: Value, above: Value, b: Value, **parameters: Any
+) -> Series:
+    """The first element of ``below`` and the last of ``above`` lie outside the matrix and take no part."""
+
+    def solve(bands: list[Array], right: Array) -> Array:
+        return lax.linalg.tridiagonal_solve(*bands, right, **parameters)
+
+    def multiply(bands: list[Array], x: Array) -> Array:
+        lower, middle, upper = (band[..., None] for band in bands)
+        product = middle * x
+        product = product.at[..., 1:, :].add(lower[..., 1:, :] * x[..., :-1, :])
+        return product.at[..., :-1, :].add(upper[..., :-1, :] * x[..., 1:, :])
+
+    bands = [arithmetic.stack(arithmetic.series(band)) for band in (below, diagonal, above)]
+    right = arithmetic.stack(arithmetic.series(b))
+
+    def next_term(n: Array, terms: Array) -> Array:
+        known = jnp.sum(jax.vmap(multiply)(bands, _partners(n, terms)), axis=0)
+        return solve([band[0] for band in bands], right[n] - known)
+
+    return _by_orders(arithmetic, right[0], next_term)
+
+
+def _partners(n: Array, terms: Array) -> Array:
+    """x_{n−j} at j, and zero where j > n."""
+    orders = n - jnp.arange(len(terms))
+    inside = (orders >= 0).reshape(-1, *(1,) * (terms.ndim - 1))
+    return jnp.where(inside, jnp.take(terms, orders, axis=0, mode="wrap"), 0)
 
 
 @register_rule("custom_linear_solve")
