@@ -14,6 +14,8 @@ from jax.extend import core
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value, is_series
 from jaxbatch.series.interpreter import interpret, register_rule
 
+Bands = tuple[Array, Array, Array]
+
 
 def _by_orders(arithmetic: Arithmetic, like: Array, next_term: Callable[[Array, Array], Array]) -> Series:
     """The series whose coefficient of order n is ``next_term(n, coefficients below n, and zeros)``."""
@@ -61,21 +63,21 @@ def tridiagonal_solve(
 ) -> Series:
     """The first element of ``below`` and the last of ``above`` lie outside the matrix and take no part."""
 
-    def solve(bands: list[Array], right: Array) -> Array:
+    def solve(bands: Bands, right: Array) -> Array:
         return lax.linalg.tridiagonal_solve(*bands, right, **parameters)
 
-    def multiply(bands: list[Array], x: Array) -> Array:
+    def multiply(bands: Bands, x: Array) -> Array:
         lower, middle, upper = (band[..., None] for band in bands)
         product = middle * x
         product = product.at[..., 1:, :].add(lower[..., 1:, :] * x[..., :-1, :])
         return product.at[..., :-1, :].add(upper[..., :-1, :] * x[..., 1:, :])
 
-    bands = [arithmetic.stack(arithmetic.series(band)) for band in (below, diagonal, above)]
+    lower, middle, upper = (arithmetic.stack(arithmetic.series(band)) for band in (below, diagonal, above))
     right = arithmetic.stack(arithmetic.series(b))
 
     def next_term(n: Array, terms: Array) -> Array:
-        known = jnp.sum(jax.vmap(multiply)(bands, _partners(n, terms)), axis=0)
-        return solve([band[0] for band in bands], right[n] - known)
+        known = jnp.sum(jax.vmap(multiply)((lower, middle, upper), _partners(n, terms)), axis=0)
+        return solve((lower[0], middle[0], upper[0]), right[n] - known)
 
     return _by_orders(arithmetic, right[0], next_term)
 
