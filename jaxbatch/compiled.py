@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxbatch.kernel import Kernel
-from jaxbatch.traced import Program, Traced, precision, row_function, row_structs, trace
+from jaxbatch.traced import Program, Traced, precision, representative, row_function, row_structs, trace
 
 BATCH_BYTES = 16 * 2**20
 """Inputs and outputs of one batch hold at most so many bytes, unless the job sets ``batch_rows``."""
@@ -20,6 +20,9 @@ MAX_WIDTH = 131_072
 MIN_WIDTH = 8
 """Below 8 rows XLA may choose other instructions, and so other last bits."""
 
+
+THEN_WIDTH = 1024
+"""Rows of a batch of a kernel's second stage: what one chunk of input gives, with little to pad."""
 
 _LAPACK = "lapack_"
 """In the name of every call to LAPACK. On CPU jaxlib (0.10) makes such a call on a thread of XLA's pool, spreads the
@@ -60,11 +63,20 @@ class Programs:
         self._making: dict[Program, threading.Lock] = {}
         self._traces: dict[Program, Traced] = {}
         self._compiled: dict[tuple[Program, Any], tuple[Any, AbstractContextManager[Any]]] = {}
+        self.then = Programs(kernel.then, dtype, batch_rows=None, limit=min(limit, THEN_WIDTH)) if kernel.then else None
+        """The programs of the kernel's second stage."""
 
     @property
     def compilations(self) -> int:
         """How many programs have been compiled so far."""
-        return len(self._compiled)
+        return len(self._compiled) + (self.then.compilations if self.then else 0)
+
+    def representative(self) -> Iterator[Traced]:
+        """One traced program per bucket of every stage, its named dimensions at their smallest."""
+        for program in representative(self.kernel):
+            yield self.traced(program)
+        if self.then:
+            yield from self.then.representative()
 
     def traced(self, program: Program) -> Traced:
         """The program's trace, made once."""

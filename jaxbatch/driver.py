@@ -12,10 +12,10 @@ from jaxbatch.columns import Status
 from jaxbatch.engines import Engine
 from jaxbatch.errors import ExitCode, OutputError
 from jaxbatch.job import Job
+from jaxbatch.outcome import Outcome
 from jaxbatch.outputs import Output, open_store
 from jaxbatch.parts import Receipt
 from jaxbatch.planner import Plan, plan
-from jaxbatch.worker import Outcome
 
 EngineName = Literal["local", "ray"]
 

@@ -45,7 +45,7 @@ def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
     _check_pure(programs)
     versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "pyarrow")}
     return {
-        "program": program_digest(programs.traced(program) for program in representative(programs.kernel)),
+        "program": program_digest(programs.representative()),
         "kernel": host_code_digest(type(kernel)),
         "versions": {"jaxbatch": __version__, **versions},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),

@@ -163,6 +163,14 @@ class Kernel:
     """Whether 64-bit types are available to the row function in float32 runs too."""
     drop_nulls: str | None = None
     """A named dimension whose entries with a null are left out, instead of failing the row."""
+    then: "Kernel | None" = None
+    """A kernel that goes on with this one's outputs, row by row; the results are its outputs. Its programs do not
+    multiply with this one's buckets and rungs."""
+
+    @property
+    def results(self) -> tuple[Column, ...]:
+        """The columns that are written: the outputs of the last kernel."""
+        return (self.then or self).outputs
 
     def bind(self, source: Source) -> "Kernel":
         """The kernel made definite for one input: its columns known. Called once, before any work.

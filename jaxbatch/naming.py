@@ -66,7 +66,7 @@ def output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, s
     Raises:
         JobError: two columns would have one name.
     """
-    results = [*(column.name for column in kernel.outputs), STATUS]
+    results = [*(column.name for column in kernel.results), STATUS]
     for own in job.output.columns:
         if own not in results:
             raise job.error(("output", "columns", own), f"the kernel has no result '{own}'.", nearest(own, results))
@@ -94,6 +94,6 @@ def written_schema(
             arrow_type(column, job.compute.precision),
             metadata=dict(column.metadata) or None,
         )
-        for column in kernel.outputs
+        for column in kernel.results
     ]
     return pa.schema([*kept, *results, pa.field(written[STATUS], pa.string())])

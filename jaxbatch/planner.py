@@ -128,7 +128,7 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
     width_limit = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=width_limit)
     schema = naming.written_schema(job, kernel, opened.schema, keep, written)
-    programs = _programs(kernel, made)
+    programs = _programs(made)
     identity = {
         **_identity(job, opened, names, keep, limit, programs),
         "schema": [[field.name, str(field.type), _texts(field.metadata)] for field in schema],
@@ -184,17 +184,17 @@ def _source(job: Job, opened: inputs.Input) -> Source:
     )
 
 
-def _programs(kernel: Kernel, programs: compiled.Programs) -> list[dict[str, Any]]:
+def _programs(programs: compiled.Programs) -> list[dict[str, Any]]:
     """What ``plan`` prints of the programs that a run may compile."""
     return [
         {
-            "rows_of": kernel.describe_bucket(program.bucket),
+            "rows_of": programs.kernel.describe_bucket(program.bucket),
             "sizes": dict(program.sizes),
             "batch_rows": programs.width(program),
             "batch_bytes": programs.width(program) * programs.traced(program).row_bytes,
         }
-        for program in representative(kernel)
-    ]
+        for program in representative(programs.kernel)
+    ] + (_programs(programs.then) if programs.then else [])
 
 
 def _compilations(kernel: Kernel) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from jaxbatch.outcome import Outcome
 from jaxbatch.planner import Plan
-from jaxbatch.worker import Outcome
 
 
 class Engine(Protocol):

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.shards import Shard
-from jaxbatch.worker import Failure, Outcome
 
 
 class Attempts:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 import jax
 
 from jaxbatch.engines.budget import Attempts
+from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.planner import Plan
 from jaxbatch.shards import Shard
-from jaxbatch.worker import Failure, Outcome, Worker
+from jaxbatch.worker import Worker
 
 _POLL_S = 0.5
 

@@ -15,9 +15,10 @@ from jaxbatch.engines.budget import Attempts
 from jaxbatch.engines.connection import Connection, last_line
 from jaxbatch.errors import ClusterError
 from jaxbatch.job import Job
+from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.planner import Plan
 from jaxbatch.shards import Shard
-from jaxbatch.worker import Failure, Outcome, Worker
+from jaxbatch.worker import Worker
 
 SLOTS = 2
 """Shards in flight in each worker: one is read and written while the other computes."""

@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxbatch import least_squares
-from jaxbatch.columns import Column, Status
+from jaxbatch import fitting, least_squares
+from jaxbatch.columns import Column
 from jaxbatch.errors import JobError
 from jaxbatch.kernel import Kernel, Source
-
-METHODS = ("cholesky", "qr", "svd", "gradient_descent")
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,9 @@ class Regression(Kernel):
     ridge: float = 0.0
     """λ of Σr² + λΣb²."""
     method: Literal["auto", "cholesky", "qr", "svd", "gradient_descent"] = "auto"
-    """How to fit: auto is QR, with the SVD of its factor where the rank is deficient."""
+    """How to fit: auto is by the Gram matrix in twice the precision, cholesky by the plain one."""
+    weights: str | None = None
+    """The column with the weights of the observations; by default each counts once. Those of weight 0 are left out."""
     nulls: Literal["fail", "drop"] = "fail"
     """Whether a null makes the dataset null_input, or its observation is left out."""
     learning_rate: float | Literal["auto"] = "auto"
@@ -70,107 +69,41 @@ class Regression(Kernel):
             inputs = (*(Column(name, shape=("n",)) for name in self.features), Column("y", shape=("n",)))
         else:
             inputs = (Column("X", shape=("n", "p")), Column("y", shape=("n",)))
+        if self.weights is not None:
+            inputs = (*inputs, Column(self.weights, shape=("n",)))
         for column in inputs:
             source.require_input(column)
         stored = [source.types[column.name].eps for column in inputs if column.name in source.types]
         eps = max(float(np.finfo(source.precision).eps), *stored)
-        return _BoundRegression(
-            inputs=inputs,
-            outputs=_outputs(self.features, intercept=self.intercept),
-            drop_nulls="n" if self.nulls == "drop" else None,
-            params=self,
+        options = fitting.Options(
+            intercept=self.intercept,
+            ridge=self.ridge,
+            direct=_direct(self.method),
             eps=eps,
             precision=source.precision,
+            descent=self._stop() if self.method == "gradient_descent" else None,
+            learning_rate=self.learning_rate,
+            initial=tuple(self.initial) if self.initial is not None else None,
         )
-
-
-def _outputs(features: list[str] | None, *, intercept: bool) -> tuple[Column, ...]:
-    metadata = {"terms": ",".join([*(["intercept"] if intercept else []), *features])} if features else {}
-
-    def per_term(name: str, *, tested: bool = False) -> Column:
-        return Column(name, shape=("terms",), tested=tested, metadata=metadata)
-
-    return (
-        per_term("coefficients", tested=True),
-        per_term("standard_errors"),
-        per_term("t_values"),
-        per_term("p_values"),
-        Column("n", "int64"),
-        Column("rank", "int64"),
-        Column("condition", tested=False),
-        Column("loss"),
-        Column("r_squared", tested=False),
-        Column("residual_sd", tested=False),
-        Column("method", "string", choices=METHODS),
-        Column("steps", "int64"),
-        Column("converged", "bool"),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _BoundRegression(Kernel):
-    inputs: tuple[Column, ...]
-    outputs: tuple[Column, ...]
-    drop_nulls: str | None
-    params: Regression
-    eps: float
-    precision: str
-    wide = True
-
-    def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
-        """Powers of two for observations; for features every size to 8, then four to the octave."""
-        if dimension == "n":
-            return super().size(dimension, lengths)
-        step = 1 << np.maximum(np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64) - 2, 0)
-        return np.maximum(1, -(-lengths // step) * step)
-
-    def row(self, *, y: Any, n: Any, p: Any = None, X: Any = None, **features: Any) -> dict[str, Any]:
-        params = self.params
-        if params.features is not None:
-            X = jnp.stack([features[name] for name in params.features], axis=1)
-            p = jnp.asarray(len(params.features))
-        problem = least_squares.design(X.astype("float64"), y.astype("float64"), n, p, intercept=params.intercept)
-        method = params.method if params.method in ("cholesky", "svd") else "qr"
-        fit = least_squares.solve(problem, method=method, ridge=params.ridge, eps=self.eps)
-        deficient = fit.rank < problem.p
-        status = jnp.where(deficient & (params.ridge == 0), Status.rank_deficient, Status.ok)
-        valid = n > 0
-        coefficients, steps, converged = fit.coefficients, 0, True
-        if params.method == "gradient_descent":
-            terms = problem.terms.shape[0]
-            initial = np.zeros(terms)
-            initial[: len(params.initial or [])] = (params.initial or [])[:terms]
-            valid &= (problem.p == len(params.initial)) if params.initial is not None else True
-            coefficients, steps, converged = least_squares.descend(
-                problem,
-                jnp.asarray(initial, "float64"),
-                learning_rate=params.learning_rate,
-                ridge=params.ridge,
-                stop=least_squares.Stop(params.tolerance, params.reset, params.patience, params.max_steps),
-                dtype=jnp.dtype(self.precision),
-            )
-            status = jnp.maximum(status, jnp.where(converged, Status.ok, Status.not_converged))
-            used = METHODS.index("gradient_descent")
-        else:
-            least = METHODS.index("svd")
-            used = jnp.where(deficient & (params.ridge == 0), least, METHODS.index(method))
-        inference = least_squares.infer(
-            problem,
-            coefficients,
-            fit.rank,
-            fit.root,
-            intercept=params.intercept,
-            sampled=jnp.logical_and(converged, params.ridge == 0),
-        )
-        return {
-            "coefficients": coefficients,
-            **inference._asdict(),
-            "n": n,
-            "rank": fit.rank,
-            "condition": fit.condition,
-            "method": used,
-            "steps": steps,
-            "converged": converged,
-            "terms": problem.p,
-            "status": jnp.where(valid, status, Status.invalid_input),
+        named = (*(["intercept"] if self.intercept else []), *self.features) if self.features else None
+        results = fitting.outputs(named)
+        given: dict[str, Any] = {
+            "inputs": inputs,
+            "options": options,
+            "features": tuple(self.features) if self.features else None,
+            "weights": self.weights,
+            "drop_nulls": "n" if self.nulls == "drop" else None,
         }
+        if options.direct in ("qr", "svd"):
+            return fitting.DatasetFit(**given, outputs=results)
+        return fitting.DatasetStatistic(**given, then=fitting.Fit(outputs=results, options=options))
+
+    def _stop(self) -> least_squares.Stop:
+        return least_squares.Stop(self.tolerance, self.reset, self.patience, self.max_steps)
+
+
+def _direct(method: str) -> Literal["auto", "cholesky", "qr", "svd"]:
+    """The direct method: where rounding errors cannot be caught on this device, QR is the best there is."""
+    if method == "cholesky" or method == "qr" or method == "svd":
+        return method
+    return "auto" if least_squares.survive() else "qr"

@@ -1,19 +1,32 @@
 """Linear least squares of one padded dataset: every function here is for ``jit`` and ``vmap``."""
 
 from jaxbatch.least_squares.descent import Descent, Stop, descend
-from jaxbatch.least_squares.design import Design, design
-from jaxbatch.least_squares.inference import Inference, infer
-from jaxbatch.least_squares.solve import Solution, rank_tolerance, solve
+from jaxbatch.least_squares.design import Design, columns, design, terms
+from jaxbatch.least_squares.double_double import survive
+from jaxbatch.least_squares.gram import Statistic, statistic
+from jaxbatch.least_squares.inference import Inference, Spread, infer, spread, spread_of_data
+from jaxbatch.least_squares.orthogonal import solve_orthogonally
+from jaxbatch.least_squares.solve import Solution, rank_tolerance, solve, squared_residual_of
 
 __all__ = [
     "Descent",
     "Design",
     "Inference",
     "Solution",
+    "Spread",
+    "Statistic",
     "Stop",
+    "columns",
     "descend",
     "design",
     "infer",
     "rank_tolerance",
     "solve",
+    "solve_orthogonally",
+    "spread",
+    "spread_of_data",
+    "squared_residual_of",
+    "statistic",
+    "survive",
+    "terms",
 ]

@@ -1,12 +1,16 @@
-"""Gradient descent on the mean squared residual, from the Gram matrix alone."""
+"""Gradient descent on the mean squared residual, from the statistic alone."""
 
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxbatch.least_squares.design import Design
+from jaxbatch.least_squares.batched import datasets_last
+from jaxbatch.least_squares.double_double import mapped, power_of_two, rounded
+from jaxbatch.least_squares.gram import Statistic
+from jaxbatch.least_squares.singular import singular_values
 
 
 class Stop(NamedTuple):
@@ -27,7 +31,9 @@ class Descent(NamedTuple):
 
 
 def descend(
-    problem: Design,
+    statistic: Statistic,
+    terms: Bool[Array, " p"],
+    penalised: Bool[Array, " p"],
     initial: Float[Array, " p"],
     *,
     learning_rate: float | Literal["auto"],
@@ -35,41 +41,63 @@ def descend(
     stop: Stop,
     dtype: Any,
 ) -> Descent:
-    """Descend from ``initial``, the iterates in ``dtype``, the Gram matrix and the gradient in the design's.
+    """Descend from ``initial``, the iterates in ``dtype``, the Gram matrix and the gradient in float64.
 
-    The gradient of (‖y − A b‖² + λ‖b‖²)/n is 2/n · ((A'A + λ)b − A'y), so a step never touches the data.
+    The gradient of (Σw(y − A b)² + λ‖b‖²)/Σw is 2/Σw · ((A'WA + λ)b − A'Wy), so a step never touches the data.
     ``"auto"`` is the reciprocal of the largest eigenvalue of the Hessian, the longest step that cannot
     overshoot.
 
-    A count goes up at each step that moves the coefficients by less than ``tolerance`` (2-norm) and back to 0
-    at one of more than ``reset``; at ``patience`` the descent has converged. It also ends at ``max_steps``,
-    and where an iterate is no longer finite.
+    A count goes up at each step that moves the coefficients by less than ``tolerance`` (2-norm) and, once it has
+    begun, back to 0 at one of more than ``reset``; at ``patience`` the descent has converged. It also ends at
+    ``max_steps``, and where an iterate is no longer finite. A dataset that has ended stands still.
     """
-    n = jnp.maximum(problem.n, 1)
-    penalty = jnp.diag(jnp.where(problem.penalised, ridge, 0.0).astype(problem.matrix.dtype))
-    hessian = (problem.matrix.T @ problem.matrix + penalty) * (2.0 / n)
-    moment = problem.matrix.T @ problem.target * (2.0 / n)
-    curvature = jnp.linalg.norm(hessian, ord=2)
-    flat = curvature == 0
-    rate = learning_rate if learning_rate != "auto" else jnp.where(flat, 0.0, 1.0 / jnp.where(flat, 1.0, curvature))
+    descent = partial(_descend, learning_rate=learning_rate, ridge=ridge, stop=stop, dtype=dtype)
+    return datasets_last(descent)(statistic, terms, penalised, initial)
 
-    class State(NamedTuple):
-        b: Array
-        still: Array
-        steps: Array
 
-    def running(state: State) -> Array:
+class _State(NamedTuple):
+    b: Array
+    still: Array
+    steps: Array
+
+
+def _descend(
+    statistic: Statistic,
+    terms: Array,
+    penalised: Array,
+    initial: Array,
+    *,
+    learning_rate: float | Literal["auto"],
+    ridge: float,
+    stop: Stop,
+    dtype: Any,
+) -> Descent:
+    p = terms.shape[0]
+    scale = power_of_two(statistic.exponents)
+    products = rounded(mapped(lambda part: part * scale[:, None] * scale[None, :], statistic.products))
+    factor = 2.0 / jnp.where(statistic.weight > 0, statistic.weight, 1.0)
+    unit = jnp.eye(p).reshape(p, p, *(1,) * (terms.ndim - 1))
+    hessian = (products[:p, :p] + unit * jnp.where(penalised, ridge, 0.0)) * factor
+    moment = products[:p, p] * factor
+    if learning_rate == "auto":
+        curvature = singular_values(hessian)[0]
+        rate: Any = jnp.where(curvature == 0, 0.0, 1.0 / jnp.where(curvature == 0, 1.0, curvature))
+    else:
+        rate = learning_rate
+
+    def running(state: _State) -> Array:
         unfinished = (state.still < stop.patience) & (state.steps < stop.max_steps)
-        return unfinished & jnp.all(jnp.isfinite(state.b))
+        return unfinished & jnp.all(jnp.isfinite(state.b), axis=0)
 
-    def step(state: State) -> State:
-        gradient = hessian @ state.b.astype(hessian.dtype) - moment
-        b = (state.b - rate * gradient).astype(dtype)
-        moved = jnp.linalg.norm(b - state.b)
+    def step(state: _State) -> _State:
+        moving = running(state)
+        gradient = jnp.sum(hessian * state.b.astype(hessian.dtype)[None], axis=1) - moment
+        b = jnp.where(moving, (state.b - rate * gradient).astype(dtype), state.b)
+        moved = jnp.sqrt(jnp.sum((b - state.b) ** 2, axis=0))
         still = jnp.where(moved < stop.tolerance, state.still + 1, jnp.where(moved > stop.reset, 0, state.still))
-        return State(b, still, state.steps + 1)
+        return _State(b, jnp.where(moving, still, state.still), state.steps + moving)
 
-    zero = jnp.zeros((), jnp.int32)
-    start = State(jnp.where(problem.terms, initial, 0.0).astype(dtype), zero, zero)
-    final = jax.lax.while_loop(running, step, start)
-    return Descent(final.b.astype(problem.matrix.dtype), final.steps, final.still >= stop.patience)
+    zero = jnp.zeros(terms.shape[1:], jnp.int32)
+    start = _State(jnp.where(terms, initial, 0.0).astype(dtype), zero, zero)
+    final = jax.lax.while_loop(lambda state: jnp.any(running(state)), step, start)
+    return Descent(final.b.astype(products.dtype), final.steps, final.still >= stop.patience)

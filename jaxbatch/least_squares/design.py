@@ -1,4 +1,4 @@
-"""The design matrix of one dataset: masked, with its intercept, its columns scaled to unit norm."""
+"""The design matrix of one dataset: masked, weighted, with its intercept, its columns scaled to unit norm."""
 
 from typing import NamedTuple
 
@@ -16,15 +16,8 @@ class Design(NamedTuple):
     scaled: Float[Array, "n p"]
     scale: Float[Array, " p"]
     target: Float[Array, " n"]
-    observed: Bool[Array, " n"]
     terms: Bool[Array, " p"]
     penalised: Bool[Array, " p"]
-    """The terms that ridge shrinks: all but the intercept."""
-
-    @property
-    def n(self) -> Int[Array, ""]:
-        """The number of observations."""
-        return self.observed.sum()
 
     @property
     def p(self) -> Int[Array, ""]:
@@ -32,25 +25,32 @@ class Design(NamedTuple):
         return self.terms.sum()
 
 
+def columns(
+    X: Float[Array, "n p"], y: Float[Array, " n"], observed: Bool[Array, " n"], *, intercept: bool
+) -> Float[Array, "n k"]:
+    """The matrix [1 X y], zero where nothing was observed."""
+    ones = [jnp.ones((len(y), 1), X.dtype)] if intercept else []
+    return jnp.where(observed[:, None], jnp.concatenate([*ones, X, y[:, None]], axis=1), 0.0)
+
+
+def terms(features: Bool[Array, " k"], intercept: bool) -> tuple[Bool[Array, " p"], Bool[Array, " p"]]:
+    """Which terms there are, and which of them ridge shrinks: all but the intercept."""
+    if not intercept:
+        return features, features
+    return jnp.concatenate([jnp.ones(1, bool), features]), jnp.concatenate([jnp.zeros(1, bool), features])
+
+
 def design(
-    X: Float[Array, "n k"],
-    y: Float[Array, " n"],
-    rows: Int[Array, ""],
-    columns: Int[Array, ""],
-    *,
-    intercept: bool,
+    Z: Float[Array, "n k"],
+    terms: Bool[Array, " p"],
+    penalised: Bool[Array, " p"],
+    weights: Float[Array, " n"] | None = None,
 ) -> Design:
-    """The design of ``rows`` observations in ``columns`` features, of which ``X`` and ``y`` are padded copies."""
-    observed = jnp.arange(X.shape[0]) < rows
-    features = jnp.arange(X.shape[1]) < columns
-    matrix = jnp.where(observed[:, None] & features, X, 0.0)
-    terms = penalised = features
-    if intercept:
-        matrix = jnp.concatenate([observed[:, None].astype(X.dtype), matrix], axis=1)
-        terms = jnp.concatenate([jnp.ones(1, bool), features])
-        penalised = jnp.concatenate([jnp.zeros(1, bool), features])
+    """The design of [1 X y] (see :func:`columns`): with weights every row is multiplied by the root of its own."""
+    Z = Z if weights is None else jnp.sqrt(weights)[:, None] * Z
+    matrix = Z[:, :-1]
     largest = jnp.max(jnp.abs(matrix), axis=0)
     unit = jnp.where(largest > 0, largest, 1.0)
     norm = unit * jnp.sqrt(jnp.sum((matrix / unit) ** 2, axis=0))
     scale = jnp.where(norm > 0, norm, 1.0)
-    return Design(matrix, matrix / scale, scale, jnp.where(observed, y, 0.0), observed, terms, penalised)
+    return Design(matrix, matrix / scale, scale, Z[:, -1], terms, penalised)

@@ -1,13 +1,32 @@
 """What a fit says beyond its coefficients: loss, r², standard errors, t and p values."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.scipy.special import betainc
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxbatch.columns import Maybe
-from jaxbatch.least_squares.design import Design
+from jaxbatch.least_squares.batched import datasets_last
+from jaxbatch.least_squares.double_double import full_like, power_of_two, rounded, where
+from jaxbatch.least_squares.gram import Statistic
+from jaxbatch.least_squares.solve import Solution, normalised
+from jaxbatch.least_squares.student import two_sided
+
+
+class Spread(NamedTuple):
+    """What there is to explain."""
+
+    n: Int[Array, ""]
+    """Observations."""
+    weight: Float[Array, ""]
+    """Their weights' sum; n without weights."""
+    total: Float[Array, ""]
+    """Σw(y − mean)², or Σwy² without an intercept."""
+    square: Float[Array, ""]
+    """Σwy²."""
+    varies: Bool[Array, ""]
+    """Whether y is not one number everywhere (not 0, without an intercept)."""
 
 
 class Inference(NamedTuple):
@@ -21,49 +40,65 @@ class Inference(NamedTuple):
     p_values: Maybe
 
 
+def spread(statistic: Statistic, *, intercept: bool) -> Spread:
+    """The spread of y, from the statistic alone."""
+
+    total, square = datasets_last(partial(_squares, intercept=intercept))(statistic)
+    same = statistic.least == statistic.most if intercept else (statistic.least == 0) & (statistic.most == 0)
+    return Spread(statistic.n, statistic.weight, total, square, ~same)
+
+
+def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
+    G, exponents = normalised(statistic)
+    square = total = G[-1, -1]
+    if intercept:
+        observations = G[0, 0]
+        any_there = rounded(observations) > 0
+        total = total - G[0, -1] * G[0, -1] / where(any_there, observations, full_like(observations, 1.0))
+    power = power_of_two(2 * exponents[-1])
+    return jnp.maximum(rounded(total), 0.0) * power, rounded(square) * power
+
+
+def spread_of_data(
+    Z: Float[Array, "n k"], observed: Bool[Array, " n"], weights: Float[Array, " n"] | None, *, intercept: bool
+) -> Spread:
+    """The spread of y, from [1 X y] itself."""
+    used = observed.astype(Z.dtype) if weights is None else jnp.where(observed, weights, 0.0)
+    y, n, weight = Z[:, -1], observed.sum(), used.sum()
+    mean = used @ y / jnp.where(weight > 0, weight, 1.0) if intercept else 0.0
+    first = y[jnp.argmax(observed)] if intercept else 0.0
+    return Spread(n, weight, used @ (y - mean) ** 2, used @ y**2, jnp.any(observed & (y != first)))
+
+
 def infer(
-    problem: Design,
-    coefficients: Float[Array, " p"],
-    rank: Int[Array, ""],
-    root: Float[Array, "p p"],
+    solution: Solution,
+    spread: Spread,
+    p: Int[Array, ""],
     *,
-    intercept: bool,
     sampled: Bool[Array, ""] | bool = True,
 ) -> Inference:
     """Classical inference with n − rank degrees of freedom; undefined where n ≤ p, t and p also where the residual
     is nothing but rounding.
 
     Args:
-        problem: the design.
-        coefficients: of the fit, in the data's own coordinates.
-        rank: of the design.
-        root: M with M M' = (A'A)⁺.
-        intercept: whether r² is about the mean (else about zero).
+        solution: of the fit; its ``squares`` are those of its coefficients.
+        spread: of y.
+        p: the number of terms.
         sampled: whether the coefficients follow Student's t at all; those of a ridge fit do not.
-
-    The two-sided p value is I_{ν/(ν+t²)}(ν/2, ½), the regularised incomplete beta function
-    (Abramowitz and Stegun 26.7.1).
     """
-    residual = jnp.where(problem.observed, problem.target - problem.matrix @ coefficients, 0.0)
-    squares = residual @ residual
-    n = problem.n
-    mean = jnp.sum(problem.target) / jnp.maximum(n, 1) if intercept else 0.0
-    deviation = jnp.where(problem.observed, problem.target - mean, 0.0)
-    first = problem.target[0] if intercept else 0.0
-    varies = jnp.any(problem.observed & (problem.target != first))
-    total = deviation @ deviation
-    freedom = jnp.maximum(n - rank, 1)
-    enough = n > problem.p
+    n, squares = spread.n, solution.squares
+    freedom: Any = jnp.maximum(n - solution.rank, 1)
+    enough = n > p
     residual_sd = jnp.sqrt(squares / freedom)
-    errors = residual_sd * jnp.sqrt(jnp.sum(root**2, axis=1))
-    rounding = 8 * problem.p * jnp.finfo(residual.dtype).eps * jnp.linalg.norm(problem.target)
-    testable = enough & sampled & varies & (squares > rounding**2)
-    t = coefficients / jnp.where(errors > 0, errors, 1.0)
+    errors = residual_sd * jnp.sqrt(jnp.sum(solution.root**2, axis=1))
+    rounding = 8 * p * jnp.finfo(squares.dtype).eps * jnp.sqrt(spread.square)
+    testable = enough & sampled & spread.varies & (squares > rounding**2)
+    t = solution.coefficients / jnp.where(errors > 0, errors, 1.0)
     return Inference(
-        loss=squares / n,
-        r_squared=Maybe(1.0 - squares / jnp.where(varies, total, 1.0), varies),
+        loss=squares / spread.weight,
+        r_squared=Maybe(1.0 - squares / jnp.where(spread.varies, spread.total, 1.0), spread.varies),
         residual_sd=Maybe(residual_sd, enough),
         standard_errors=Maybe(errors, enough & sampled),
         t_values=Maybe(t, testable),
-        p_values=Maybe(betainc(freedom / 2.0, 0.5, freedom / (freedom + t**2)), testable),
+        p_values=Maybe(two_sided(t, freedom.astype(t.dtype)), testable),
     )

@@ -1,126 +1,168 @@
-"""Direct solutions of min ‖y − A b‖² + λ‖b‖²: by QR, by the normal equations, by SVD.
+"""A fit from the statistic alone: Cholesky's factor in the statistic's own precision, and what follows from it.
 
-Each method reduces the column-scaled design S to a p×p factor R and z with R'R = S'S and R'z = S'y; rank,
-condition and the minimum-norm solution come from the SVD of R (Björck, *Numerical Methods for Least Squares
-Problems*, §1.3, §2.7).
+Every function is for arrays with their datasets last (``batched.py``), but for :func:`solve`, which is for one
+dataset and for ``vmap``.
 """
 
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jax import Array, lax
+from jaxtyping import Bool, Float, Int
 
-from jaxbatch.least_squares.design import Design
+from jaxbatch.least_squares.batched import datasets_last, rows_of
+from jaxbatch.least_squares.cholesky import Factor, back_substitute, factor
+from jaxbatch.least_squares.double_double import (
+    DoubleDouble,
+    full_like,
+    mapped,
+    power_of_two,
+    rounded,
+    times_power,
+    where,
+)
+from jaxbatch.least_squares.gram import Statistic, exponent_of
+from jaxbatch.least_squares.minimum_norm import minimum_norm
+from jaxbatch.least_squares.quadratic import squared_residual
+from jaxbatch.least_squares.singular import singular_values
 
-Method = Literal["cholesky", "qr", "svd"]
+_HARDEST = 1e300
+"""Of the penalties: such a term is 0, and its pivot still a number."""
 
 
 class Solution(NamedTuple):
-    """The coefficients of a fit, and what its inference needs.
-
-    ``root`` is a matrix M with M M' = (A'A)⁺, the unscaled covariance of the coefficients.
-    """
+    """The coefficients of a fit, and what its inference needs."""
 
     coefficients: Float[Array, " p"]
     rank: Int[Array, ""]
     condition: Float[Array, ""]
+    """Of the design with columns of unit norm: largest singular value over smallest."""
     root: Float[Array, "p p"]
+    """M with M M' = (A'A)⁺, the unscaled covariance of the coefficients."""
+    squares: Float[Array, ""]
+    """The squared residual."""
 
 
-def rank_tolerance(method: str, terms: Int[Array, ""], eps: float) -> Float[Array, ""]:
+def rank_tolerance(terms: Int[Array, "..."], eps: float, *, plain: bool) -> Float[Array, "..."]:
     """Singular values at or below this fraction of the largest count as zero.
 
-    8·p·eps: exactly dependent columns, scaled to unit norm, were seen to leave at most 2.6·p·eps. The normal
-    equations square the singular values, so below its root nothing can be told.
+    8·p·eps: exactly dependent columns, scaled to unit norm, were seen to leave at most 2.6·p·eps. A plain Gram matrix
+    has squared the singular values, so below its root nothing can be told.
     """
     fraction = 8.0 * terms * eps
-    return jnp.sqrt(fraction) if method == "cholesky" else fraction
+    return jnp.sqrt(fraction) if plain else fraction
 
 
-def solve(problem: Design, *, method: Method, ridge: float, eps: float) -> Solution:
-    """Solve one dataset; below full rank the minimum-norm solution of the unscaled problem.
+def solve(
+    statistic: Statistic,
+    terms: Bool[Array, " p"],
+    penalised: Bool[Array, " p"],
+    *,
+    ridge: float,
+    eps: float,
+) -> Solution:
+    """The least-squares fit of one dataset; below full rank that of least norm in the data's own coordinates.
 
-    ``eps`` is the unit roundoff of the coarsest of the stored columns and the precision of the run.
+    Args:
+        statistic: in twice the precision, or plain.
+        terms: which columns of the padded design are there.
+        penalised: the terms that ``ridge`` shrinks: all but the intercept.
+        ridge: λ of Σr² + λΣb².
+        eps: the unit roundoff of the coarsest of the stored columns and the run.
     """
-    R, z = _reduce(problem, method)
-    U, singular, Vt = jnp.linalg.svd(R)
-    tolerance = rank_tolerance(method, problem.p, eps)
-    kept = singular > tolerance * singular[0]
-    rank = kept.sum()
-    smallest = jnp.take(singular, problem.p - 1)
-    condition = jnp.where(smallest > 0, singular[0] / jnp.where(smallest > 0, smallest, 1.0), jnp.inf)
-    condition = jnp.where(jnp.isfinite(singular[0]), condition, jnp.nan)
+    return datasets_last(partial(_solve, ridge=ridge, eps=eps))(statistic, terms, penalised)
 
-    padding = jnp.diag(jnp.where(problem.terms, 0.0, 1.0).astype(R.dtype))
-    full = rank == problem.p
-    if method == "svd":
-        inverse = Vt.T * jnp.where(kept, 1.0 / jnp.where(kept, singular, 1.0), 0.0)
-        full_solution, full_root = inverse @ (U.T @ z), inverse
-    else:
-        full_solution = jax.scipy.linalg.solve_triangular(R + padding, z)
-        full_root = jax.scipy.linalg.solve_triangular(R + padding, jnp.eye(R.shape[0], dtype=R.dtype) - padding)
-    full_solution = full_solution / problem.scale
-    full_root = full_root / problem.scale[:, None]
 
-    least_root = _minimum_norm(problem.scale, singular, Vt, kept)
-    least_solution = least_root @ (U.T @ z)
-    solution = jnp.where(full, full_solution, least_solution)
+def _solve(statistic: Statistic, terms: Array, penalised: Array, *, ridge: float, eps: float) -> Solution:
+    p = terms.shape[0]
+    G, exponents = normalised(statistic)
+    plain = not isinstance(G, DoubleDouble)
+    factored = factor(G, terms)
+    index = jnp.arange(p)
+    norms = jnp.sqrt(rounded(mapped(lambda part: part[index, index], G)))
+    singular = singular_values(rounded(factored.rows)[:, :p] / jnp.where(norms > 0, norms, 1.0))
+    count = jnp.sum(terms, axis=0)
+    rank = jnp.sum(singular > rank_tolerance(count, eps, plain=plain) * singular[0], axis=0)
+    rank = jnp.where(jnp.isnan(singular[0]), count, rank)
+
+    fitted, root = _basic(factored, rank)
     if ridge > 0:
-        solution = _ridge(problem, R, z, ridge)
+        penalty = jnp.where(penalised, jnp.minimum(ridge * power_of_two(-2 * exponents[:p]), _HARDEST), 0.0)
+        diagonal = jnp.eye(p + 1).reshape(p + 1, p + 1, *(1,) * (terms.ndim - 1))
+        shrunk, more = _unit_diagonal(G + diagonal * jnp.concatenate([penalty, jnp.zeros_like(penalty[:1])]))
+        fitted, _ = _basic(factor(shrunk, terms), jnp.full_like(rank, p))
+        fitted = times_power(fitted, power_of_two(more[-1:] - more[:p]))
+    else:
+        fitted, root = _where_deficient(factored, rank, terms, exponents[:p], rank < count, fitted, root)
+    coefficients = times_power(fitted, power_of_two(exponents[-1:] - exponents[:p]))
     return Solution(
-        coefficients=jnp.where(problem.terms, solution, 0.0),
+        coefficients=jnp.where(terms, rounded(coefficients), 0.0),
         rank=rank,
-        condition=condition,
-        root=jnp.where(full, full_root, least_root),
+        condition=_condition(singular, count),
+        root=rounded(root) * power_of_two(-exponents[:p])[:, None],
+        squares=squared_residual(G, fitted) * power_of_two(2 * exponents[-1]),
     )
 
 
-def _reduce(problem: Design, method: Method) -> tuple[Array, Array]:
-    S, y = problem.scaled, problem.target
-    p = S.shape[1]
-    if method == "qr":
-        augmented = jnp.concatenate([S, y[:, None]], axis=1)
-        missing = max(p + 1 - S.shape[0], 0)
-        augmented = jnp.pad(augmented, ((0, missing), (0, 0)))
-        R = jnp.linalg.qr(augmented, mode="r")
-        return R[:p, :p], R[:p, p]
-    if method == "svd":
-        U, singular, Vt = jnp.linalg.svd(jnp.pad(S, ((0, max(p - S.shape[0], 0)), (0, 0))), full_matrices=False)
-        return singular[:, None] * Vt, U.T @ jnp.pad(y, (0, max(p - S.shape[0], 0)))
-    gram, moment = S.T @ S, S.T @ y
-    padding = jnp.diag(jnp.where(problem.terms, 0.0, 1.0).astype(S.dtype))
-    lower = jnp.linalg.cholesky(gram + padding)
-    values, vectors = jnp.linalg.eigh(gram)  # where rounding has left no positive pivot
-    root = jnp.sqrt(jnp.maximum(values, 0.0))
-    inverse = jnp.where(root > 0, 1.0 / jnp.where(root > 0, root, 1.0), 0.0)
-    usable = jnp.all(jnp.isfinite(lower))
-    R = jnp.where(usable, lower.T - padding, root[:, None] * vectors.T)
-    z = jnp.where(
-        usable,
-        jax.scipy.linalg.solve_triangular(jnp.where(usable, lower, padding + jnp.eye(p)), moment, lower=True),
-        inverse * (vectors.T @ moment),
-    )
-    return R, z
+def squared_residual_of(statistic: Statistic, coefficients: Float[Array, " p"]) -> Float[Array, ""]:
+    """Σw(y − A b)² for any coefficients b of one dataset."""
+
+    def squares(statistic: Statistic, coefficients: Array) -> Array:
+        G, exponents = normalised(statistic)
+        scaled = coefficients * power_of_two(exponents[:-1] - exponents[-1:])
+        if isinstance(G, DoubleDouble):
+            scaled = DoubleDouble(scaled, jnp.zeros_like(scaled))
+        return squared_residual(G, scaled) * power_of_two(2 * exponents[-1])
+
+    return datasets_last(squares)(statistic, coefficients)
 
 
-def _minimum_norm(scale: Array, singular: Array, Vt: Array, kept: Array) -> Array:
-    """M with b = M U'z of least norm in the *unscaled* coefficients.
-
-    The design truncated to its rank is U Σ V'D with D the scales, so M = (V'D)⁺ Σ⁻¹.
-    """
-    W = jnp.where(kept, scale[:, None] * Vt.T, 0.0)
-    P, sizes, Qt = jnp.linalg.svd(W)
-    counted = jnp.arange(sizes.shape[0]) < kept.sum()
-    inverse = jnp.where(counted, 1.0 / jnp.where(counted, sizes, 1.0), 0.0)
-    return (P * inverse) @ Qt * jnp.where(kept, 1.0 / jnp.where(kept, singular, 1.0), 0.0)
+def normalised(statistic: Statistic) -> tuple[Any, Int[Array, "k ..."]]:
+    """The Gram matrix with a diagonal between 1/4 and 4, and the exponents by which its columns are divided now."""
+    G, more = _unit_diagonal(statistic.products)
+    return G, statistic.exponents + more
 
 
-def _ridge(problem: Design, R: Array, z: Array, ridge: float) -> Array:
-    """The penalised solution: R over √λ/scale for each penalised term, by QR of that small matrix."""
-    p = R.shape[0]
-    penalty = jnp.where(problem.penalised, jnp.sqrt(ridge) / problem.scale, 0.0)
-    stacked = jnp.block([[R, z[:, None]], [jnp.diag(penalty), jnp.zeros((p, 1), R.dtype)]])
-    triangle = jnp.linalg.qr(stacked, mode="r")
-    padding = jnp.diag(jnp.where(problem.terms, 0.0, 1.0).astype(R.dtype))
-    return jax.scipy.linalg.solve_triangular(triangle[:p, :p] + padding, triangle[:p, p]) / problem.scale
+def _unit_diagonal(G: Any) -> tuple[Any, Array]:
+    index = jnp.arange(G.shape[0])
+    squares = rounded(mapped(lambda part: part[index, index], G))
+    exponents = (exponent_of(squares) + 1) // 2
+    power = power_of_two(-exponents)
+    return times_power(G, power[:, None] * power[None, :]), exponents
+
+
+def _basic(factored: Factor, rank: Array) -> tuple[Any, Any]:
+    """Coefficients [p, …] of the first ``rank`` pivots' columns, and R⁻¹ [p, p, …] of them; others are 0."""
+    p = factored.taken.shape[0]
+    used = factored.taken & (rows_of(p, factored.taken) < rank)
+    unit = jnp.eye(p).reshape(p, p, *(1,) * (factored.taken.ndim - 1))
+    identity = full_like(factored.rows[:, :p], 0.0) + unit
+    right = mapped(lambda *parts: jnp.concatenate(parts, axis=1), identity, factored.rows[:, p:])
+    solved = back_substitute(factored, right, used)
+    return solved[:, p], solved[:, :p]
+
+
+def _where_deficient(
+    factored: Factor,
+    rank: Array,
+    terms: Array,
+    exponents: Array,
+    deficient: Bool[Array, "..."],
+    fitted: Any,
+    root: Any,
+) -> tuple[Any, Any]:
+    """The results with those of deficient datasets replaced; where there are none, nothing is computed."""
+
+    def replace(state: tuple[Array, Any, Any]) -> tuple[Array, Any, Any]:
+        deficient, fitted, root = state
+        least, least_root = minimum_norm(factored, rank, terms, exponents, fitted, root)
+        return jnp.zeros_like(deficient), where(deficient, least, fitted), where(deficient, least_root, root)
+
+    return lax.while_loop(lambda state: jnp.any(state[0]), replace, (deficient, fitted, root))[1:]
+
+
+def _condition(singular: Array, count: Array) -> Array:
+    smallest = jnp.take_along_axis(singular, jnp.maximum(count - 1, 0)[None], axis=0)[0]
+    condition = jnp.where(smallest > 0, singular[0] / jnp.where(smallest > 0, smallest, 1.0), jnp.inf)
+    return jnp.where(jnp.isfinite(singular[0]), condition, jnp.nan)

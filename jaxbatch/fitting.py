@@ -1,0 +1,276 @@
+"""The two kernels of which a regression is made: a dataset's statistic, and the fit that follows from it.
+
+They are apart because the first has a program for every rung of observations and is small, and the second is large and
+knows nothing of them; and because statistics of parts of a dataset add up to that of the whole.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxbatch import least_squares
+from jaxbatch.columns import Column, Status
+from jaxbatch.kernel import Kernel
+from jaxbatch.least_squares.double_double import DoubleDouble
+
+METHODS = ("cholesky", "qr", "svd", "gradient_descent")
+"""What the column ``method`` may say. By default a fit is Cholesky's, of the Gram matrix in twice the precision."""
+
+STATISTIC = (
+    Column("high", "float64", shape=("k", "k"), tested=False),
+    Column("low", "float64", shape=("k", "k"), tested=False),
+    Column("exponents", "int64", shape=("k",)),
+    Column("n", "int64"),
+    Column("weight", "float64", tested=False),
+    Column("least", "float64", tested=False),
+    Column("most", "float64", tested=False),
+)
+"""A :class:`least_squares.Statistic` as columns; k counts the terms and y."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a fit depends on besides its data."""
+
+    intercept: bool
+    ridge: float
+    direct: Literal["auto", "cholesky", "qr", "svd"]
+    """The way to rank and coefficients."""
+    eps: float
+    """The unit roundoff by which rank is judged."""
+    precision: str
+    descent: least_squares.Stop | None = None
+    """When the coefficients of a gradient descent are wanted instead."""
+    learning_rate: float | Literal["auto"] = "auto"
+    initial: tuple[float, ...] | None = None
+
+    @property
+    def method(self) -> str:
+        """What the column ``method`` says."""
+        return "gradient_descent" if self.descent else "cholesky" if self.direct == "auto" else self.direct
+
+
+def padded_size(dimension: str, lengths: np.ndarray) -> np.ndarray:
+    """Powers of two from 8 for observations; for features every size to 8, then four to the octave."""
+    if dimension == "n":
+        return np.maximum(8, 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64))
+    step = 1 << np.maximum(np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64) - 2, 0)
+    return np.maximum(1, -(-lengths // step) * step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Datasets(Kernel):
+    """What the two ways to fit a whole dataset share: its columns."""
+
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    options: Options
+    features: tuple[str, ...] | None
+    weights: str | None
+    drop_nulls: str | None = None
+    then: Kernel | None = None
+    wide = True
+
+    def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
+        """See :func:`padded_size`."""
+        return padded_size(dimension, lengths)
+
+    def describe_bucket(self, bucket: int) -> str:
+        """See :meth:`Kernel.describe_bucket`."""
+        del bucket
+        return "datasets"
+
+    def _data(self, n: Any, p: Any, columns: dict[str, Any]) -> tuple[Any, ...]:
+        """[1 X y], which rows of it count, their weights, the features that are there, and whether a weight is bad."""
+        y = columns["y"].astype("float64")
+        if self.features is not None:
+            X = jnp.stack([columns[name] for name in self.features], axis=1)
+            p = jnp.asarray(len(self.features))
+        else:
+            X = columns["X"]
+        X = X.astype("float64")
+        observed, bad, weights = jnp.arange(len(y)) < n, jnp.asarray(False), None
+        if self.weights is not None:
+            weights = columns[self.weights].astype("float64")
+            bad = jnp.any(observed & (weights < 0))
+            observed &= weights != 0
+        Z = least_squares.columns(X, y, observed, intercept=self.options.intercept)
+        return Z, observed, weights, p, bad
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetStatistic(Datasets):
+    """A dataset's statistic, from which :class:`Fit` goes on."""
+
+    outputs: tuple[Column, ...] = STATISTIC
+
+    def row(self, *, n: Any, p: Any = None, **columns: Any) -> dict[str, Any]:
+        """See :meth:`Kernel.row`."""
+        Z, observed, weights, p, bad = self._data(n, p, columns)
+        found = least_squares.statistic(Z, observed, weights, plain=self.options.direct == "cholesky")
+        return {
+            **as_columns(found),
+            "k": p + self.options.intercept + 1,
+            "status": jnp.where(bad, Status.invalid_input, Status.ok),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFit(Datasets):
+    """A fit that needs the data themselves: QR and the singular value decomposition."""
+
+    def row(self, *, n: Any, p: Any = None, **columns: Any) -> dict[str, Any]:
+        """See :meth:`Kernel.row`."""
+        options = self.options
+        Z, observed, weights, p, bad = self._data(n, p, columns)
+        terms, penalised = least_squares.terms(jnp.arange(Z.shape[1] - 1 - options.intercept) < p, options.intercept)
+        problem = least_squares.design(Z, terms, penalised, weights)
+        assert options.direct == "qr" or options.direct == "svd"
+        solution = least_squares.solve_orthogonally(
+            problem, method=options.direct, ridge=options.ridge, eps=options.eps
+        )
+        spread = least_squares.spread_of_data(Z, observed, weights, intercept=options.intercept)
+        if options.descent:
+            statistic = least_squares.statistic(Z, observed, weights, plain=True)
+            results = _descended(options, statistic, solution, spread, terms, penalised)
+        else:
+            results = _results(options, solution, spread, terms)
+        results["status"] = jnp.where(bad, Status.invalid_input, results["status"])
+        return results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(Kernel):
+    """The fit that follows from a statistic."""
+
+    outputs: tuple[Column, ...]
+    options: Options
+    inputs: tuple[Column, ...] = STATISTIC
+    wide = True
+
+    def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
+        """See :func:`padded_size`: the features' and those of the intercept and y."""
+        more = 1 + self.options.intercept
+        return padded_size(dimension, np.maximum(lengths - more, 1)) + more
+
+    def describe_bucket(self, bucket: int) -> str:
+        """See :meth:`Kernel.describe_bucket`."""
+        del bucket
+        return "fits"
+
+    def row(
+        self, *, high: Any, low: Any, exponents: Any, n: Any, weight: Any, least: Any, most: Any, k: Any
+    ) -> dict[str, Any]:
+        """See :meth:`Kernel.row`."""
+        options = self.options
+        products = high if options.direct == "cholesky" else DoubleDouble(high, low)
+        statistic = least_squares.Statistic(products, exponents.astype("int32"), n, weight, least, most)
+        features = jnp.arange(len(exponents) - 1 - options.intercept) < k - 1 - options.intercept
+        terms, penalised = least_squares.terms(features, options.intercept)
+        solution = least_squares.solve(statistic, terms, penalised, ridge=options.ridge, eps=options.eps)
+        spread = least_squares.spread(statistic, intercept=options.intercept)
+        if options.descent:
+            return _descended(options, statistic, solution, spread, terms, penalised)
+        return _results(options, solution, spread, terms)
+
+
+def as_columns(statistic: least_squares.Statistic) -> dict[str, Any]:
+    """A statistic as the columns of :data:`STATISTIC`."""
+    products = statistic.products
+    high, low = (products.high, products.low) if isinstance(products, DoubleDouble) else (products, 0.0 * products)
+    return {
+        "high": high,
+        "low": low,
+        "exponents": statistic.exponents.astype("int64"),
+        "n": statistic.n,
+        "weight": statistic.weight,
+        "least": statistic.least,
+        "most": statistic.most,
+    }
+
+
+def outputs(terms: tuple[str, ...] | None) -> tuple[Column, ...]:
+    """The columns of a fit; ``terms`` names them where all datasets have the same."""
+    metadata = {"terms": ",".join(terms)} if terms is not None else {}
+
+    def per_term(name: str, *, tested: bool = False) -> Column:
+        return Column(name, shape=("terms",), tested=tested, metadata=metadata)
+
+    return (
+        per_term("coefficients", tested=True),
+        per_term("standard_errors"),
+        per_term("t_values"),
+        per_term("p_values"),
+        Column("n", "int64"),
+        Column("rank", "int64"),
+        Column("condition", tested=False),
+        Column("loss"),
+        Column("r_squared", tested=False),
+        Column("residual_sd", tested=False),
+        Column("method", "string", choices=METHODS),
+        Column("steps", "int64"),
+        Column("converged", "bool"),
+    )
+
+
+def _descended(
+    options: Options,
+    statistic: least_squares.Statistic,
+    solution: least_squares.Solution,
+    spread: least_squares.Spread,
+    terms: Any,
+    penalised: Any,
+) -> dict[str, Any]:
+    assert options.descent is not None
+    initial = np.zeros(len(terms))
+    given = options.initial or ()
+    initial[: len(given)] = given[: len(terms)]
+    coefficients, steps, converged = least_squares.descend(
+        statistic,
+        terms,
+        penalised,
+        jnp.asarray(initial, "float64"),
+        learning_rate=options.learning_rate,
+        ridge=options.ridge,
+        stop=options.descent,
+        dtype=jnp.dtype(options.precision),
+    )
+    squares = least_squares.squared_residual_of(statistic, coefficients)
+    solution = solution._replace(coefficients=coefficients, squares=squares)
+    results = _results(options, solution, spread, terms, steps, converged)
+    if options.initial is not None:
+        fitting = terms.sum() == len(options.initial)
+        results["status"] = jnp.where(fitting, results["status"], Status.invalid_input)
+    return results
+
+
+def _results(
+    options: Options,
+    solution: least_squares.Solution,
+    spread: least_squares.Spread,
+    terms: Any,
+    steps: Any = 0,
+    converged: Any = True,
+) -> dict[str, Any]:
+    p = terms.sum()
+    deficient = (solution.rank < p) & (options.ridge == 0)
+    status = jnp.where(deficient, Status.rank_deficient, Status.ok)
+    status = jnp.maximum(status, jnp.where(converged, Status.ok, Status.not_converged))
+    sampled = jnp.logical_and(converged, options.ridge == 0)
+    used: Any = METHODS.index(options.method)
+    if options.method == "qr":
+        used = jnp.where(deficient, METHODS.index("svd"), used)
+    return {
+        "coefficients": solution.coefficients,
+        **least_squares.infer(solution, spread, p, sampled=sampled)._asdict(),
+        "n": spread.n,
+        "rank": solution.rank,
+        "condition": solution.condition,
+        "method": used,
+        "steps": steps,
+        "converged": converged,
+        "terms": p,
+        "status": jnp.where(spread.n == 0, Status.invalid_input, status),
+    }

@@ -1,0 +1,47 @@
+"""Small matrices of many datasets at once: the datasets on the last axis, so that every operation runs along them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+
+def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` as it is for one dataset; under ``vmap`` it is called once, every array with the datasets last.
+
+    So it must be written for arrays whose first axes are those of one dataset, and treat what follows element by
+    element. Its arguments and results are pytrees of arrays.
+    """
+
+    structures: list[Any] = []
+
+    def flat(structure: Any, *leaves: Any) -> list[Any]:
+        found, results = jax.tree.flatten(function(*structure.unflatten(leaves)))
+        structures[:] = [results]
+        return found
+
+    def called(*operands: Any) -> Any:
+        leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, operands))
+        single = custom_vmap(partial(flat, structure))
+
+        @single.def_vmap
+        def _(datasets: int, in_batched: Any, *leaves: Any) -> tuple[list[Any], list[bool]]:
+            last = [
+                jnp.moveaxis(x, 0, -1) if batched else jnp.broadcast_to(x[..., None], (*x.shape, datasets))
+                for x, batched in zip(leaves, in_batched, strict=True)
+            ]
+            found = [jnp.moveaxis(x, -1, 0) for x in flat(structure, *last)]
+            return found, [True] * len(found)
+
+        found = single(*leaves)
+        return structures[0].unflatten(found)
+
+    return called
+
+
+def rows_of(length: int, like: Any) -> Any:
+    """0 … length − 1 along the first axis, to be compared with an array [length, …datasets] of ``like``'s datasets."""
+    return jnp.arange(length).reshape(length, *(1,) * (like.ndim - 1))

@@ -1,0 +1,177 @@
+"""Numbers of twice the precision: unevaluated sums of two floats, about 106 bits in float64.
+
+The error-free transformations are those of Dekker, *A floating-point technique for extending the available
+precision* (Numer. Math. 18, 1971), and Knuth (TAOCP 2, §4.2.2); the arithmetic on them is that of Hida, Li and
+Bailey, *Library for double-double and quad-double arithmetic* (2007). They use +, −, × only, so they work on JAX and
+NumPy arrays alike; ``survive`` asks whether the compiler of this device leaves them as they are written.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+_LOWER_BITS = 27
+"""Of the fraction of a float64, which has 52 that are stored."""
+
+
+def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """a + b, rounded, and the error of it, exactly."""
+    total = a + b
+    rest = total - a
+    return total, (a - (total - rest)) + (b - rest)
+
+
+def fast_two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """The same where |a| ≥ |b| or a = 0."""
+    total = a + b
+    return total, b - (total - a)
+
+
+def split(a: Array) -> tuple[Array, Array]:
+    """a = upper + lower, of 26 bits each: by its bits, so that no contraction of operations can change it."""
+    bits = lax.bitcast_convert_type(a, jnp.uint64) + jnp.uint64(1 << (_LOWER_BITS - 1))
+    upper = lax.bitcast_convert_type((bits >> _LOWER_BITS) << _LOWER_BITS, a.dtype)
+    return upper, a - upper
+
+
+def two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """a·b, rounded up or down, and the error of it, exactly.
+
+    Made of products of halves, which are exact: a compiler that contracts a product and a sum to one fused operation,
+    as XLA does, changes nothing then. Dekker's own formula would be wrong by an ulp of a·b.
+    """
+    (a_upper, a_lower), (b_upper, b_lower) = split(a), split(b)
+    middle, lost = two_sum(a_upper * b_lower, a_lower * b_upper)
+    product, error = fast_two_sum(a_upper * b_upper, middle)
+    return fast_two_sum(product, error + (lost + a_lower * b_lower))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class DoubleDouble:
+    """``high + low`` with |low| ≤ ulp(high)/2, element by element; operands may be plain arrays too."""
+
+    high: Array
+    low: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of both arrays."""
+        return self.high.shape
+
+    def __getitem__(self, index: Any) -> "DoubleDouble":
+        return DoubleDouble(self.high[index], self.low[index])
+
+    def __neg__(self) -> "DoubleDouble":
+        return DoubleDouble(-self.high, -self.low)
+
+    def __add__(self, other: "DoubleDouble | Array") -> "DoubleDouble":
+        if not isinstance(other, DoubleDouble):
+            total, error = two_sum(self.high, other)
+            return DoubleDouble(*fast_two_sum(total, error + self.low))
+        total, error = two_sum(self.high, other.high)
+        low, rest = two_sum(self.low, other.low)
+        total, error = fast_two_sum(total, error + low)
+        return DoubleDouble(*fast_two_sum(total, error + rest))
+
+    def __sub__(self, other: "DoubleDouble | Array") -> "DoubleDouble":
+        return self + (-other)
+
+    def __mul__(self, other: "DoubleDouble | Array") -> "DoubleDouble":
+        if not isinstance(other, DoubleDouble):
+            product, error = two_product(self.high, other)
+            return DoubleDouble(*fast_two_sum(product, error + self.low * other))
+        product, error = two_product(self.high, other.high)
+        return DoubleDouble(*fast_two_sum(product, error + (self.high * other.low + self.low * other.high)))
+
+    def __truediv__(self, other: "DoubleDouble") -> "DoubleDouble":
+        first = self.high / other.high
+        rest = self - other * first
+        second = rest.high / other.high
+        rest = rest - other * second
+        total, error = fast_two_sum(first, second)
+        return DoubleDouble(*fast_two_sum(total, error + rest.high / other.high))
+
+
+def times_power(x: "DoubleDouble | Array", power: Array) -> Any:
+    """``x`` times a power of two, which changes no digit."""
+    return jax.tree.map(lambda part: part * power, x)
+
+
+def power_of_two(exponents: Array) -> Array:
+    """2^exponents in float64."""
+    return jnp.ldexp(jnp.ones(exponents.shape), exponents)
+
+
+def rounded(x: "DoubleDouble | Array") -> Array:
+    """The nearest float."""
+    return x.high + x.low if isinstance(x, DoubleDouble) else x
+
+
+def root(x: "DoubleDouble | Array") -> Any:
+    """√x (Karp and Markstein, *High-precision division and square root*, ACM TOMS 23, 1997); 0 for 0."""
+    if not isinstance(x, DoubleDouble):
+        return jnp.sqrt(x)
+    first = jnp.sqrt(x.high)
+    square = DoubleDouble(*two_product(first, first))
+    correction = (x - square).high / jnp.where(first == 0, 1.0, 2.0 * first)
+    return DoubleDouble(*fast_two_sum(first, jnp.where(first == 0, 0.0, correction)))
+
+
+def where(condition: Array, x: Any, y: Any) -> Any:
+    """:func:`jax.numpy.where` for numbers of either precision; ``x`` and ``y`` are of one kind."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), x, y)
+
+
+def full_like(x: Any, value: float) -> Any:
+    """A number for every element, in the precision of ``x``."""
+    if isinstance(x, DoubleDouble):
+        return DoubleDouble(jnp.full_like(x.high, value), jnp.zeros_like(x.low))
+    return jnp.full_like(x, value)
+
+
+def mapped(function: Callable[..., Array], *xs: Any) -> Any:
+    """A function that moves elements about, applied to both parts."""
+    return jax.tree.map(function, *xs)
+
+
+def summed(x: Any) -> Any:
+    """The sum over the leading axis, by halves."""
+    while (length := x.shape[0]) > 1:
+        half = (length + 1) // 2
+        upper = mapped(lambda part, half=half, length=length: _padded(part[half:], 2 * half - length), x)
+        x = x[:half] + upper
+    return x[0]
+
+
+def _padded(x: Array, missing: int) -> Array:
+    return jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) if missing else x
+
+
+@functools.cache
+def survive() -> bool:
+    """Whether the error-free transformations stay what they are under this device's compiler, tried on some numbers."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 1024)) * 2.0 ** rng.integers(-40, 40, (2, 1024))
+
+    def multiply_add(a: Array, b: Array) -> tuple[Array, Array]:
+        product, error = two_product(a, b)
+        total, rest = two_sum(product, a)
+        return total, rest + error
+
+    with jax.enable_x64(True):
+        high, low = jax.device_get(jax.jit(multiply_add)(a, b))
+    return all(map(_is_multiply_add, a.tolist(), b.tolist(), high.tolist(), low.tolist()))
+
+
+def _is_multiply_add(a: float, b: float, high: float, low: float) -> bool:
+    product = Fraction(a) * Fraction(b)
+    wrong = product + Fraction(a) - Fraction(high) - Fraction(low)
+    return abs(wrong) <= (abs(product) + abs(Fraction(a))) / 2**104

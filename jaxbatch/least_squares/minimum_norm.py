@@ -1,0 +1,69 @@
+"""The fit of least norm where columns depend on each other."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxbatch.least_squares.batched import rows_of
+from jaxbatch.least_squares.cholesky import Factor, back_substitute
+from jaxbatch.least_squares.double_double import (
+    full_like,
+    mapped,
+    power_of_two,
+    rounded,
+    summed,
+    times_power,
+    where,
+)
+from jaxbatch.least_squares.gram import exponent_of
+
+
+def minimum_norm(
+    factored: Factor, rank: Array, terms: Array, exponents: Array, fitted: Any, root: Any
+) -> tuple[Any, Any]:
+    """Of all coefficients that fit as well, those of least norm.
+
+    Args:
+        factored: R of the scaled design S, A = S D with D = 2^exponents.
+        rank: how many of its pivots count.
+        terms: the columns that are there.
+        exponents: [p, …].
+        fitted: coefficients of the basic solution, [p, …]: 0 for every column that was not a pivot.
+        root: M with M M' the unscaled covariance of the basic solution, [p, p, …].
+
+    Returns:
+        The same two for the solution of least norm. All of them are of the scaled columns, β = D b.
+
+    The null space of S is spanned by N = (−R₁₁⁻¹R₁₂, I) (Golub and Van Loan, *Matrix Computations*, 4th ed., §5.5.6),
+    so D⁻¹N spans that of A. What is orthogonal to it of the basic solution is the solution of least norm; it is found
+    by modified Gram–Schmidt (§5.2.8).
+    """
+    p = terms.shape[0]
+    used = factored.taken & (rows_of(p, factored.taken) < rank)
+    basic = jnp.any(factored.pivots & used[:, None], axis=0)
+    other = terms & ~basic
+    zero = full_like(factored.rows[:, :p], 0.0)
+    unit = jnp.eye(p).reshape(p, p, *(1,) * (terms.ndim - 1))
+    combined = back_substitute(factored, factored.rows[:, :p], used)
+    null = where(jnp.broadcast_to(other, zero.shape), (zero + unit) - combined, zero)
+
+    relative = exponents - jnp.min(jnp.where(terms, exponents, jnp.iinfo(jnp.int32).max), axis=0)
+    down = power_of_two(-relative)[:, None]
+    null = times_power(null, down)
+    null = times_power(null, power_of_two(-exponent_of(jnp.max(jnp.abs(rounded(null)), axis=0)))[None])
+    known = times_power(mapped(lambda *parts: jnp.concatenate(parts, axis=1), root, fitted[:, None]), down)
+    W = mapped(lambda *parts: jnp.concatenate(parts, axis=1), null, known)
+    later = jnp.arange(2 * p + 1).reshape(-1, *(1,) * (terms.ndim - 1))
+
+    def orthogonalise(j: Array, W: Any) -> Any:
+        direction = mapped(lambda part: lax.dynamic_index_in_dim(part, j, 1, keepdims=False), W)
+        inner = summed(direction[:, None] * W)  # [2p + 1, …]
+        square = mapped(lambda part: lax.dynamic_index_in_dim(part, j, 0, keepdims=False), inner)
+        there = lax.dynamic_index_in_dim(other, j, 0, keepdims=False) & (rounded(square) > 0)
+        one = full_like(square, 1.0)
+        share = inner * (one / where(there, square, one))[None]
+        return where(there & (later > j), W - direction[:, None] * share[None], W)
+
+    W = times_power(lax.fori_loop(0, p, orthogonalise, W), power_of_two(relative)[:, None])
+    return W[:, 2 * p], W[:, p : 2 * p]

@@ -1,0 +1,42 @@
+"""What became of a shard: receipts, failures, and where the time went."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from jaxbatch.parts import Receipt
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A part that could not be written, and why."""
+
+    part: int
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What became of a shard: receipts of the parts published, failures, and seconds by stage."""
+
+    shard: int
+    receipts: list[Receipt] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=dict)
+    compilations: int = 0
+    """How many programs its worker has compiled so far."""
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds towards a stage."""
+        if seconds:
+            self.stages[name] = self.stages.get(name, 0.0) + seconds
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of a block towards a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)
