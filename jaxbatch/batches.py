@@ -29,32 +29,48 @@ class Lists:
     regular: np.ndarray
     """Per row: whether all inner lists are equally long, nulls aside. A row where they are not has no values."""
 
-    @property
-    def starts(self) -> np.ndarray:
-        """Where each row's values begin."""
-        sizes = np.prod(np.stack(self.lengths), axis=0)
-        return np.cumsum(sizes) - sizes
-
     def padded(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The values of some rows as an array ``[len(rows), *shape]``, zero beyond each row's own lengths."""
-        if len(self.values) == 0:
-            return np.zeros((len(rows), *shape), self.values.dtype)
-        if len(rows) == len(self.regular) and all(
-            (length == size).all() for size, length in zip(shape, self.lengths, strict=True)
-        ):
-            return self.values.reshape(len(rows), *shape)
         lengths = [length[rows] for length in self.lengths]
-        position = self.starts[rows].reshape(-1, *[1] * len(shape))
-        inside = np.ones((len(rows), *[1] * len(shape)), bool)
+        result = np.zeros((len(rows), *shape), self.values.dtype)
+        fitting = np.all([length <= size for length, size in zip(lengths, shape, strict=True)], axis=0)
+        if not fitting.all():  # rows of invalid input, which stay empty
+            result[fitting] = self.padded(rows[fitting], shape)
+            return result
+        values = self._of(rows)
+        if not len(values):
+            return result
+        inner = [int(length.max(initial=0, where=lengths[0] > 0)) for length in lengths[1:]]
+        if all((length[lengths[0] > 0] == size).all() for length, size in zip(lengths[1:], inner, strict=True)):
+            # Every row is a list of equally large entries: whole entries are copied.
+            inside = (slice(None), slice(None), *(slice(size) for size in inner))
+            first, entries = lengths[0], values.reshape(-1, *inner)
+            if (first == first[0]).all():
+                if result.shape[1:] == (first[0], *inner):
+                    return entries.reshape(result.shape)
+                result[:, : first[0]][inside] = entries.reshape(len(rows), first[0], *inner)
+            else:
+                result[inside][np.arange(shape[0]) < first[:, None]] = entries
+            return result
+        within = np.ones((len(rows), *[1] * len(shape)), bool)
         for level, (size, length) in enumerate(zip(shape, lengths, strict=True)):
             axis = [1] * (len(shape) + 1)
             axis[level + 1] = size
-            index = np.arange(size).reshape(axis)
-            stride = np.prod(np.stack([*lengths[level + 1 :], np.ones_like(length)]), axis=0)
-            position = position + index * stride.reshape(-1, *[1] * len(shape))
-            inside = inside & (index < length.reshape(-1, *[1] * len(shape)))
-        taken = self.values[np.minimum(position, len(self.values) - 1)]
-        return np.where(inside, taken, np.zeros((), self.values.dtype))
+            within = within & (np.arange(size).reshape(axis) < length.reshape(-1, *[1] * len(shape)))
+        result[within] = values
+        return result
+
+    def _of(self, rows: np.ndarray) -> np.ndarray:
+        """The values of some rows, which are in ascending order, end to end."""
+        if len(rows) == len(self.regular):
+            return self.values
+        sizes = np.prod(np.stack(self.lengths), axis=0)
+        starts = np.cumsum(sizes) - sizes
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+            return self.values[starts[rows[0]] : starts[rows[-1]] + sizes[rows[-1]]]
+        chosen = np.zeros(len(sizes), bool)
+        chosen[rows] = True
+        return self.values[np.repeat(chosen, sizes)]
 
 
 @dataclass
@@ -95,8 +111,7 @@ def decode(
         if column.name in constants:
             decoded[column.name] = _constant(constants[column.name], column, dtype, rows)
             continue
-        array = table.column(names[column.name]).combine_chunks()
-        array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+        array = _one_chunk(table.column(names[column.name]))
         null |= np.asarray(array.is_null())
         if column.dtype == "string":
             decoded[column.name] = choice = _choices(array, column.choices)
@@ -110,6 +125,13 @@ def decode(
     dimensions = _agree(decoded, columns, null, invalid)
     status = np.where(null, Status.null_input, np.where(invalid, Status.invalid_input, Status.ok)).astype(np.int8)
     return Batch(rows, decoded, dimensions, status)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def _constant(value: Any, column: Column, dtype: str, rows: int) -> np.ndarray:
@@ -169,6 +191,8 @@ def _first(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.nda
 
 def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Sums of consecutive stretches of ``values``."""
+    if not values.any():
+        return np.zeros(len(lengths), np.int64)
     total = np.concatenate([[0], np.cumsum(values)])
     ends = np.cumsum(lengths)
     return total[ends] - total[ends - lengths]

@@ -147,7 +147,7 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
         written=written,
         schema=schema,
         width_limit=width_limit,
-        chunk_rows=_chunk_rows(opened, max(program["batch_rows"] for program in programs)),
+        chunk_rows=_chunk_rows(opened, _whole_batch(kernel, programs)),
         identity=identity,
         fingerprint=fingerprint(identity),
         programs=tuple(programs),
@@ -203,6 +203,12 @@ def _compilations(kernel: Kernel) -> str:
         return f"at most {kernel.buckets}"
     each = f" for each of {kernel.buckets} buckets" if kernel.buckets > 1 else ""
     return f"one{each} for each rung of {' and '.join(ragged)} that the data reach"
+
+
+def _whole_batch(kernel: Kernel, programs: list[dict[str, Any]]) -> int:
+    """The rows that a chunk should hold a multiple of; a ragged kernel's batches are of many widths."""
+    first = kernel.buckets if dimensions(kernel.inputs) else 0
+    return max((program["batch_rows"] for program in programs[first:]), default=1)
 
 
 def _chunk_rows(opened: inputs.Input, batch_rows: int) -> int:

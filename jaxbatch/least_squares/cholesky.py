@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool
 
-from jaxbatch.least_squares.double_double import DoubleDouble, full_like, mapped, root, rounded, summed, where
+from jaxbatch.least_squares.double_double import DoubleDouble, full_like, mapped, root, rounded, where
 
 _NOTHING = 2.0**-98
 """A pivot below this fraction of its column's square is rounding of the double-double statistic …"""
@@ -80,13 +80,16 @@ def back_substitute(factor: Factor, right: Any, used: Bool[Array, "p ..."]) -> A
     """X [p, m, …] with R X = ``right`` [p, m, …], of the rows ``used``: zero in every column they do not eliminate."""
     p = factor.taken.shape[0]
 
-    def step(i: Array, X: Any) -> Any:
+    def step(i: Array, state: tuple[Any, Any]) -> tuple[Any, Any]:
+        X, right = state
         j = p - 1 - i
-        known = summed(_row(factor.rows, j)[:p, None] * X)
-        value = (_row(right, j) - known) * _row(factor.inverses, j)[None]
-        return where((_row(factor.pivots, j) & _row(used, j))[:, None], value[None], X)
+        pivot, counts = _row(factor.pivots, j), _row(used, j)
+        found = _row(right, j) * _row(factor.inverses, j)[None]
+        found = where(counts, found, full_like(found, 0.0))
+        column = _select(pivot[:, None], mapped(lambda part: jnp.swapaxes(part[:, :p], 0, 1), factor.rows))
+        return where((pivot & counts)[:, None], found[None], X), right - column[:, None] * found[None]
 
-    return lax.fori_loop(0, p, step, full_like(right, 0.0))
+    return lax.fori_loop(0, p, step, (full_like(right, 0.0), right))[0]
 
 
 def _select(chosen: Array, x: Any) -> Any:
