@@ -111,7 +111,7 @@ def decode(
         if column.name in constants:
             decoded[column.name] = _constant(constants[column.name], column, dtype, rows)
             continue
-        array = _one_chunk(table.column(names[column.name]))
+        array = one_chunk(table.column(names[column.name]))
         null |= np.asarray(array.is_null())
         if column.dtype == "string":
             decoded[column.name] = choice = _choices(array, column.choices)
@@ -127,7 +127,8 @@ def decode(
     return Batch(rows, decoded, dimensions, status)
 
 
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array, copied only where it is in several."""
     if column.num_chunks == 1:
         return column.chunk(0)
     combined = column.combine_chunks()

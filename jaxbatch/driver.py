@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from jaxbatch.outcome import Outcome
 from jaxbatch.outputs import Output, open_store
 from jaxbatch.parts import Receipt
 from jaxbatch.planner import Plan, plan
+from jaxbatch.published import Published
 
 EngineName = Literal["local", "ray"]
 
@@ -90,7 +91,7 @@ def run(
     backend = _open_engine(chosen, job, address, workers)
     try:
         planned = plan(job, device=backend.device, limit=limit)
-        output = Output(open_store(planned.output), planned.fingerprint, planned.expected)
+        output = Output(open_store(planned.output), planned.fingerprint, planned.stages()[-1].expected)
         if restart:
             output.restart()
         output.check(planned.identity)
@@ -114,9 +115,9 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
     import jax
 
     planned = plan(job, device=jax.local_devices()[0].device_kind, limit=limit)
-    output = Output(open_store(planned.output), planned.fingerprint, planned.expected)
+    output = Output(open_store(planned.output), planned.fingerprint, planned.stages()[-1].expected)
     output.check(planned.identity)
-    there = output.published()
+    there = output.data.published()
     return {
         **planned.describe(),
         "compilations": planned.compilations,
@@ -146,16 +147,20 @@ def _finish(
     planned: Plan, output: Output, backend: Engine, progress: Callable[[Progress], None], started: float
 ) -> Summary:
     output.claim({**planned.describe(), "layout": planned.layout()})
-    there = output.recover()
-    todo = outstanding(planned, there)
+    *earlier, final = planned.stages()
+    there = output.data.recover()
+    todo = outstanding(final, there)
     tally = _Tally(planned, there)
     progress(tally.progress())
     if todo:
         output.unseal()
-        for outcome in backend.run(planned, todo):
-            tally.add(outcome)
-            output.note(outcome.receipts)
-            progress(tally.progress())
+        for stage in earlier:
+            partials = Published(output.store, stage.folder, stage.fingerprint, stage.expected)
+            left = partials.recover()
+            tally.skip(left)
+            _run_stage(stage, outstanding(stage, left), backend, partials, tally, progress)
+        if not tally.failed:
+            _run_stage(final, todo, backend, output.data, tally, progress)
     skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
     output.record_errors(
         [{"part": part, "reason": reason} for part, reason in sorted(tally.failed.items())]
@@ -169,21 +174,51 @@ def _finish(
     return summary
 
 
+def _run_stage(
+    stage: Plan,
+    todo: Mapping[int, list[int]],
+    backend: Engine,
+    published: Published,
+    tally: "_Tally",
+    progress: Callable[[Progress], None],
+) -> None:
+    if not todo:
+        return
+    for outcome in backend.run(stage, todo):
+        tally.add(stage, outcome)
+        published.note(outcome.receipts)
+        progress(tally.progress())
+
+
 class _Tally:
     """What has come of a run so far."""
 
     def __init__(self, planned: Plan, there: Mapping[int, Receipt]):
         self._plan = planned
+        self._final = planned.stages()[-1]
         self._skipped = len(there)
-        self._rows_skipped = sum(receipt.rows for receipt in there.values())
         self._receipts = dict(there)
+        self._rows_of = {part.index: part.rows for shard in planned.shards for part in shard.parts}
+        self._rows_skipped = self._rows_done = 0
         self.failed: dict[int, str] = {}
         self._stages: Counter[str] = Counter()
         self._compilations = 0
+        if self._final is planned:
+            self.skip(there)
+        elif self._skipped == self._final.parts:
+            self._rows_skipped = self._rows_done = planned.rows
 
-    def add(self, outcome: Outcome) -> None:
+    def skip(self, there: Iterable[int]) -> None:
+        """Count input that earlier attempts have dealt with."""
+        self._rows_skipped = sum(self._rows_of[part] for part in there)
+        self._rows_done = self._rows_skipped
+
+    def add(self, stage: Plan, outcome: Outcome) -> None:
         """Count one shard's outcome."""
-        self._receipts |= {receipt.part: receipt for receipt in outcome.receipts}
+        if stage is self._plan:
+            self._rows_done += sum(self._rows_of[receipt.part] for receipt in outcome.receipts)
+        if stage.folder == self._final.folder:
+            self._receipts |= {receipt.part: receipt for receipt in outcome.receipts}
         self.failed |= {failure.part: failure.reason for failure in outcome.failures}
         self._stages.update(outcome.stages)
         self._compilations = max(self._compilations, outcome.compilations)
@@ -193,10 +228,10 @@ class _Tally:
         statuses = self._statuses()
         return Progress(
             rows=self._plan.rows,
-            rows_done=sum(receipt.rows for receipt in self._receipts.values()),
+            rows_done=self._rows_done,
             rows_skipped=self._rows_skipped,
             failed_rows=sum(count for name, count in statuses.items() if Status[name].failed),
-            parts=self._plan.parts,
+            parts=self._final.parts,
             parts_done=len(self._receipts),
         )
 
@@ -219,12 +254,12 @@ class _Tally:
             failed_rows=failed_rows,
             flagged_rows=sum(count for name, count in statuses.items() if Status[name].flagged),
             statuses=statuses,
-            parts=self._plan.parts,
+            parts=self._final.parts,
             parts_done=len(self._receipts) - self._skipped,
             parts_failed=len(self.failed),
             parts_skipped=self._skipped,
             seconds=round(seconds, 3),
-            rows_per_second=round((rows - self._rows_skipped) / max(seconds, 1e-9), 1),
+            rows_per_second=round((self._rows_done - self._rows_skipped) / max(seconds, 1e-9), 1),
             stages={name: round(spent, 3) for name, spent in sorted(self._stages.items())},
             compilations=self._compilations,
             failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),

@@ -4,6 +4,7 @@ They are apart because the first has a program for every rung of observations an
 knows nothing of them; and because statistics of parts of a dataset add up to that of the whole.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,22 +13,22 @@ import numpy as np
 
 from jaxbatch import least_squares
 from jaxbatch.columns import Column, Status
-from jaxbatch.kernel import Kernel
+from jaxbatch.kernel import Grouping, Kernel
 from jaxbatch.least_squares.double_double import DoubleDouble
 
 METHODS = ("cholesky", "qr", "svd", "gradient_descent")
 """What the column ``method`` may say. By default a fit is Cholesky's, of the Gram matrix in twice the precision."""
 
 STATISTIC = (
-    Column("high", "float64", shape=("k", "k"), tested=False),
-    Column("low", "float64", shape=("k", "k"), tested=False),
+    Column("high", "float64", shape=("t",), tested=False),
+    Column("low", "float64", shape=("t",), tested=False),
     Column("exponents", "int64", shape=("k",)),
     Column("n", "int64"),
     Column("weight", "float64", tested=False),
     Column("least", "float64", tested=False),
     Column("most", "float64", tested=False),
 )
-"""A :class:`least_squares.Statistic` as columns; k counts the terms and y."""
+"""A :class:`least_squares.Statistic` as columns: k counts the terms and y, t the elements of a triangle of k×k."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Datasets(Kernel):
     weights: str | None
     drop_nulls: str | None = None
     then: Kernel | None = None
+    grouping: Grouping | None = None
     wide = True
 
     def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
@@ -90,6 +92,7 @@ class Datasets(Kernel):
             p = jnp.asarray(len(self.features))
         else:
             X = columns["X"]
+            p = jnp.asarray(X.shape[1]) if p is None else p
         X = X.astype("float64")
         observed, bad, weights = jnp.arange(len(y)) < n, jnp.asarray(False), None
         if self.weights is not None:
@@ -112,9 +115,61 @@ class DatasetStatistic(Datasets):
         found = least_squares.statistic(Z, observed, weights, plain=self.options.direct == "cholesky")
         return {
             **as_columns(found),
-            "k": p + self.options.intercept + 1,
+            "k": (k := p + self.options.intercept + 1),
+            "t": k * (k + 1) // 2,
             "status": jnp.where(bad, Status.invalid_input, Status.ok),
         }
+
+    def observations(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See :meth:`Kernel.observations`."""
+        assert self.grouping is not None
+        *features, target = [c.name for c in self.grouping.columns if c.name != self.weights]
+        found = {"X": np.stack([columns[name] for name in features], axis=1), "y": columns[target]}
+        return found | ({self.weights: columns[self.weights]} if self.weights else {})
+
+    def merge(self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See :meth:`Kernel.merge`."""
+        i, j = np.triu_indices(left["exponents"].shape[1])
+        exponents = np.maximum(left["exponents"], right["exponents"])
+        total = _scaled(left, exponents, i, j) + _scaled(right, exponents, i, j)
+        return {
+            "high": total.high,
+            "low": total.low,
+            "exponents": exponents,
+            "n": left["n"] + right["n"],
+            "weight": left["weight"] + right["weight"],
+            "least": np.minimum(left["least"], right["least"]),
+            "most": np.maximum(left["most"], right["most"]),
+            "status": np.maximum(left["status"], right["status"]),
+        }
+
+    def nothing(self) -> dict[str, np.ndarray]:
+        """See :meth:`Kernel.nothing`."""
+        k = self._terms + 1
+        return {
+            "high": np.zeros(k * (k + 1) // 2),
+            "low": np.zeros(k * (k + 1) // 2),
+            "exponents": np.full(k, -least_squares.LARGEST_EXPONENT),
+            "n": np.zeros((), np.int64),
+            "weight": np.zeros(()),
+            "least": np.full((), np.inf),
+            "most": np.full((), -np.inf),
+            "status": np.zeros((), np.int8),
+        }
+
+    @property
+    def _terms(self) -> int:
+        assert self.grouping is not None
+        return len(self.grouping.columns) - 1 - (self.weights is not None) + self.options.intercept
+
+
+def _scaled(statistic: Mapping[str, np.ndarray], exponents: np.ndarray, i: np.ndarray, j: np.ndarray) -> DoubleDouble:
+    """The products of a statistic for columns divided by the powers of two of other ``exponents``."""
+    down = statistic["exponents"] - exponents
+    if not down.any():
+        return DoubleDouble(statistic["high"], statistic["low"])
+    shift = down[:, i] + down[:, j]
+    return DoubleDouble(np.ldexp(statistic["high"], shift), np.ldexp(statistic["low"], shift))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +208,9 @@ class Fit(Kernel):
     def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
         """See :func:`padded_size`: the features' and those of the intercept and y."""
         more = 1 + self.options.intercept
-        return padded_size(dimension, np.maximum(lengths - more, 1)) + more
+        k = lengths if dimension == "k" else np.round(np.sqrt(2 * lengths + 0.25) - 0.5).astype(np.int64)
+        k = padded_size("p", np.maximum(k - more, 1)) + more
+        return k if dimension == "k" else k * (k + 1) // 2
 
     def describe_bucket(self, bucket: int) -> str:
         """See :meth:`Kernel.describe_bucket`."""
@@ -161,13 +218,18 @@ class Fit(Kernel):
         return "fits"
 
     def row(
-        self, *, high: Any, low: Any, exponents: Any, n: Any, weight: Any, least: Any, most: Any, k: Any
+        self, *, high: Any, low: Any, exponents: Any, n: Any, weight: Any, least: Any, most: Any, k: Any, t: Any
     ) -> dict[str, Any]:
         """See :meth:`Kernel.row`."""
         options = self.options
-        products = high if options.direct == "cholesky" else DoubleDouble(high, low)
+        del t
+        size = len(exponents)
+        i, j = np.indices((size, size))
+        first, second = np.minimum(i, j), np.maximum(i, j)
+        place = first * size - first * (first - 1) // 2 + second - first
+        products: Any = high[place] if options.direct == "cholesky" else DoubleDouble(high[place], low[place])
         statistic = least_squares.Statistic(products, exponents.astype("int32"), n, weight, least, most)
-        features = jnp.arange(len(exponents) - 1 - options.intercept) < k - 1 - options.intercept
+        features = jnp.arange(size - 1 - options.intercept) < k - 1 - options.intercept
         terms, penalised = least_squares.terms(features, options.intercept)
         solution = least_squares.solve(statistic, terms, penalised, ridge=options.ridge, eps=options.eps)
         spread = least_squares.spread(statistic, intercept=options.intercept)
@@ -180,9 +242,10 @@ def as_columns(statistic: least_squares.Statistic) -> dict[str, Any]:
     """A statistic as the columns of :data:`STATISTIC`."""
     products = statistic.products
     high, low = (products.high, products.low) if isinstance(products, DoubleDouble) else (products, 0.0 * products)
+    upper = np.triu_indices(high.shape[0])
     return {
-        "high": high,
-        "low": low,
+        "high": high[upper],
+        "low": low[upper],
         "exponents": statistic.exponents.astype("int64"),
         "n": statistic.n,
         "weight": statistic.weight,

@@ -47,6 +47,22 @@ class Peek(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Grouping:
+    """How a kernel whose rows are datasets is fed from rows that are observations.
+
+    The engine groups the rows, computes the kernel for blocks of each group's, merges the blocks' results with
+    :meth:`Kernel.merge` in the order of the plan, and gives what comes of it to :attr:`Kernel.then`.
+    """
+
+    by: tuple[str, ...]
+    """The columns whose values name a group; without any, all rows are one."""
+    columns: tuple[Column, ...]
+    """One observation: columns of numbers, which :meth:`Kernel.observations` turns into the kernel's inputs."""
+    drop_nulls: bool
+    """Whether an observation with a null is left out, instead of failing its group."""
+
+
 @dataclass
 class Source:
     """What is known of the input when a kernel is bound: types by the kernel's names, constants, precision.
@@ -167,6 +183,14 @@ class Kernel:
     """A kernel that goes on with this one's outputs, row by row; the results are its outputs. Its programs do not
     multiply with this one's buckets and rungs."""
 
+    grouping: Grouping | None = None
+    """Where rows are observations and not datasets; the kernel has ``then``, and no buckets."""
+
+    @property
+    def read(self) -> tuple[Column, ...]:
+        """The columns that are read: the inputs, or those of one observation."""
+        return self.grouping.columns if self.grouping else self.inputs
+
     @property
     def results(self) -> tuple[Column, ...]:
         """The columns that are written: the outputs of the last kernel."""
@@ -200,6 +224,22 @@ class Kernel:
     def describe_bucket(self, bucket: int) -> str:
         """What sets this bucket apart, for ``plan`` to print."""
         return f"bucket {bucket}" if self.buckets > 1 else "all rows"
+
+    def observations(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The inputs of a dataset, of as many observations as ``columns`` of single numbers have."""
+        return columns
+
+    def merge(self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The outputs for the union of two sets of observations, from those for each; many rows at once.
+
+        Associative to rounding. Needed where there is a ``grouping``, as is :meth:`nothing`.
+        """
+        del left, right
+        raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define merge().")
+
+    def nothing(self) -> Mapping[str, np.ndarray]:
+        """The outputs for no observations at all: what merging leaves as it is."""
+        raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define nothing().")
 
     def row(self, *args: Any, **columns: Any) -> Mapping[str, Any]:
         """One row's outputs, the columns given as keywords. Every kernel has either this or :meth:`program`."""

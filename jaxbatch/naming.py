@@ -1,6 +1,6 @@
 """Which columns are read, kept and written, and under which names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,27 @@ from jaxbatch.encoding import arrow_type
 from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source
+from jaxbatch.types import is_key
 
 
 def input_names(job: Job, kernel: Kernel, source: Source) -> dict[str, str]:
     """The files' column for each of the kernel's, after a check that nothing in the job is left unused."""
-    known = [column.name for column in kernel.inputs]
+    read = [column.name for column in kernel.read]
+    groups = kernel.grouping.by if kernel.grouping else ()
+    known = [*read, *groups]
     for own in job.input.columns:
         if own not in known:
             raise job.error(("input", "columns", own), f"the kernel has no input '{own}'.", nearest(own, known))
     for own, value in job.input.constants.items():
         if own not in known and own not in source.used:
             raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, known))
-        if own in known:
-            _check_constant(job, next(c for c in kernel.inputs if c.name == own), value)
+        if own in groups:
+            raise job.error(("input", "constants", own), f"'{own}' names the groups, which a constant cannot.")
+        if own in read:
+            _check_constant(job, next(c for c in kernel.read if c.name == own), value)
+    for name in groups:
+        if name not in source.types:
+            raise InputError(f"The input has no column '{name}' to group by.", nearest(name, list(source.types)))
     return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
 
 
@@ -44,12 +52,22 @@ def _check_constant(job: Job, column: Column, value: Any) -> None:
         raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
 
 
-def kept(job: Job, schema: pa.Schema) -> tuple[str, ...]:
-    """The columns carried through: those the job names, or every one that is not nested.
+def kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns carried through: those the job names, or every one that is not nested; of groups their keys.
 
     Raises:
-        InputError: the input has no such column.
+        InputError: the input has no such column, or a group's key has a type that cannot be one.
     """
+    if kernel.grouping:
+        if job.input.keep is not None:
+            raise job.error(("input", "keep"), "where rows are grouped, just the groups' keys are kept.", "Remove it.")
+        for name in kernel.grouping.by:
+            if not is_key(schema.field(names[name]).type):
+                raise InputError(
+                    f"Column '{names[name]}' is {schema.field(names[name]).type}, which cannot name groups.",
+                    "Group by integers, texts, dates or times; cast others.",
+                )
+        return kernel.grouping.by
     if job.input.keep is None:
         return tuple(field.name for field in schema if not pa.types.is_nested(field.type))
     for name in job.input.keep:
@@ -84,10 +102,16 @@ def output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, s
 
 
 def written_schema(
-    job: Job, kernel: Kernel, stored: pa.Schema, keep: tuple[str, ...], written: Mapping[str, str]
+    job: Job,
+    kernel: Kernel,
+    stored: pa.Schema,
+    keep: tuple[str, ...],
+    names: Mapping[str, str],
+    written: Mapping[str, str],
 ) -> pa.Schema:
     """The schema of every part: kept columns, results in the kernel's order, the status last."""
-    kept = [pa.field(name, stored.field(name).type) for name in keep]
+    grouped = names if kernel.grouping else {}
+    kept = [pa.field(name, stored.field(grouped.get(name, name)).type) for name in keep]
     results = [
         pa.field(
             written[column.name],
@@ -97,3 +121,12 @@ def written_schema(
         for column in kernel.results
     ]
     return pa.schema([*kept, *results, pa.field(written[STATUS], pa.string())])
+
+
+def partial_schema(kernel: Kernel, keys: Sequence[pa.DataType]) -> pa.Schema:
+    """The schema of what a first stage leaves to the second: the keys, and the kernel's outputs for each group."""
+    fields = [pa.field(f"key{number}", kind) for number, kind in enumerate(keys)]
+    for name, value in kernel.nothing().items():
+        kind = pa.from_numpy_dtype(value.dtype)
+        fields.append(pa.field(name, pa.list_(kind, value.shape[0]) if value.ndim else kind))
+    return pa.schema(fields)

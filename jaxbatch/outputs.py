@@ -1,15 +1,15 @@
 """The output folder: who owns it, what is there already, and how it is sealed and verified."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jaxbatch.differences import differences
 from jaxbatch.errors import InputError, OutputError
-from jaxbatch.parts import NotAPart, Receipt, is_part_name, part_name, read_receipt
+from jaxbatch.parts import DATA, PARTIALS, Receipt, is_part_name, is_part_of, part_name
+from jaxbatch.published import Expected, Published
 from jaxbatch.storage import LocalStore, Store
 
 PLAN = "_jaxbatch/plan.json"
@@ -17,16 +17,6 @@ ERRORS = "_jaxbatch/errors.jsonl"
 REPORT = "_jaxbatch/report.json"
 MANIFEST = "_jaxbatch/manifest.json"
 SUCCESS = "_SUCCESS"
-
-_THREADS = 8
-
-
-@dataclass(frozen=True)
-class Expected:
-    """One part that a plan will have written."""
-
-    part: int
-    rows: int
 
 
 def open_store(url: str) -> Store:
@@ -52,8 +42,8 @@ class Output:
     def __init__(self, store: Store, fingerprint: str, expected: Sequence[Expected]):
         self.store = store
         self.fingerprint = fingerprint
-        self.expected = {part.part: part for part in expected}
-        self._noted: dict[str, Receipt] = {}
+        self.data = Published(store, DATA, fingerprint, expected)
+        """The parts of the results."""
 
     def check(self, identity: Mapping[str, Any]) -> None:
         """Refuse a folder that belongs to another run or holds something else; changes nothing.
@@ -72,7 +62,7 @@ class Output:
             fingerprint, before = owner["fingerprint"], owner["identity"]
         except FileNotFoundError:
             orphans = [name for name, _ in self.store.list("data")]
-            if any(name != part_name(_index(name), self.fingerprint) for name in orphans):
+            if any(not is_part_of(name, self.fingerprint, DATA) for name in orphans):
                 raise OutputError(
                     f"{self.store.url} holds parts of another run: {orphans[0]}.",
                     "Choose another, or --restart.",
@@ -118,51 +108,12 @@ class Output:
             listed = {part["name"] for part in json.loads(self.store.read(MANIFEST))["parts"]}
         except (ValueError, KeyError, TypeError):
             return False
-        wanted = {part_name(part, self.fingerprint) for part in self.expected}
-        return listed == wanted == {name for name in names if is_part_name(name)}
+        wanted = {part_name(part, self.fingerprint) for part in self.data.expected}
+        return listed == wanted == {name for name, _ in self.store.list(DATA) if is_part_name(name)}
 
     def unseal(self) -> None:
         """Take the mark of success away, because parts are to be written."""
         self.store.delete(SUCCESS)
-
-    def published(self) -> dict[int, Receipt]:
-        """The receipts of this run's parts that are there whole, by part; from one listing and their footers."""
-        return {receipt.part: receipt for receipt, _ in self._inspect() if receipt is not None}
-
-    def recover(self) -> dict[int, Receipt]:
-        """The same; objects under this run's names that are not whole parts of it are removed, to be made again."""
-        found = self._inspect()
-        for receipt, name in found:
-            if receipt is None:
-                self.store.delete(name)
-        receipts = {receipt.part: receipt for receipt, _ in found if receipt is not None}
-        self.note(receipts.values())
-        return receipts
-
-    def note(self, receipts: Iterable[Receipt]) -> None:
-        """Remember receipts, so that sealing need not read those footers again."""
-        self._noted |= {receipt.name: receipt for receipt in receipts}
-
-    def _inspect(self) -> list[tuple[Receipt | None, str]]:
-        ours = [
-            (name, size)
-            for name, size in self.store.list("data")
-            if is_part_name(name) and name == part_name(_index(name), self.fingerprint)
-        ]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(lambda entry: (self._receipt(*entry), entry[0]), ours))
-
-    def _receipt(self, name: str, size: int) -> Receipt | None:
-        noted = self._noted.get(name)
-        if noted is not None and noted.bytes == size:
-            return noted
-        try:
-            receipt = read_receipt(self.store, name, size)
-        except (NotAPart, FileNotFoundError):
-            return None
-        expected = self.expected.get(receipt.part)
-        fits = expected is not None and receipt.rows == expected.rows and receipt.fingerprint == self.fingerprint
-        return receipt if fits and name == part_name(receipt.part, self.fingerprint) else None
 
     def record_errors(self, errors: Sequence[Mapping[str, Any]]) -> None:
         """Write the failed parts and files of the latest attempt, or remove the record where there are none."""
@@ -182,17 +133,18 @@ class Output:
             OutputError: a part has vanished since it was published, or another run has taken the folder.
         """
         self._check_owner()
-        receipts = self.published()
-        missing = sorted(set(self.expected) - set(receipts))
+        receipts = self.data.published()
+        missing = sorted(set(self.data.expected) - set(receipts))
         if missing:
             raise OutputError(
                 f"{self.store.url}: {len(missing)} parts have vanished, the first is part {missing[0]}.",
                 "Something else changes this folder; run again to write them anew.",
             )
         wanted = {receipt.name for receipt in receipts.values()}
-        for name, _ in list(self.store.list("data")):
-            if is_part_name(name) and name not in wanted:
-                self.store.delete(name)
+        for folder in (DATA, PARTIALS):
+            for name, _ in list(self.store.list(folder)):
+                if is_part_name(name) and name not in wanted:
+                    self.store.delete(name)
         self.store.sweep()
         parts = [
             {key: value for key, value in asdict(receipts[part]).items() if key != "fingerprint"}
@@ -238,11 +190,6 @@ def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
 def _is_ours(name: str) -> bool:
     known = (SUCCESS, PLAN, ERRORS, REPORT, MANIFEST)
     return name in known or name.startswith("_jaxbatch/tmp/") or is_part_name(name)
-
-
-def _index(name: str) -> int:
-    digits = name.removeprefix("data/part-").partition("-")[0]
-    return int(digits) if digits.isdigit() else -1
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

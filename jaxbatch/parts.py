@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,15 @@ from jaxbatch.storage import Store
 from jaxbatch.types import is_text
 
 _KEY = b"jaxbatch"
+_BUCKETS = b"buckets"
 _TAIL = 64 * 1024
-_NAME = re.compile(r"^data/part-(?P<index>\d{7,})-(?P<run>[0-9a-f]{8})\.parquet$")
+_NAME = re.compile(r"^(data|_jaxbatch/partials)/part-(?P<index>\d{7,})-(?P<run>[0-9a-f]{8})\.parquet$")
+
+DATA = "data"
+"""The folder of a run's results …"""
+
+PARTIALS = "_jaxbatch/partials"
+"""… and, until it is sealed, of what its first stage leaves to its second."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,9 @@ class NotAPart(Exception):
     """An object that is not a whole part of ours."""
 
 
-def part_name(index: int, fingerprint: str) -> str:
+def part_name(index: int, fingerprint: str, folder: str = DATA) -> str:
     """The object name of a part: it ends in the run's first 8 digits."""
-    return f"data/part-{index:07d}-{fingerprint[:8]}.parquet"
+    return f"{folder}/part-{index:07d}-{fingerprint[:8]}.parquet"
 
 
 def is_part_name(name: str) -> bool:
@@ -47,12 +54,26 @@ def is_part_name(name: str) -> bool:
     return _NAME.match(name) is not None
 
 
+def is_part_of(name: str, fingerprint: str, folder: str) -> bool:
+    """Whether a name is that of a part of this run."""
+    found = _NAME.match(name)
+    return found is not None and name == part_name(int(found["index"]), fingerprint, folder)
+
+
 def encode(
-    table: pa.Table, *, part: int, fingerprint: str, compression: str, statuses: Mapping[str, int]
+    table: pa.Table,
+    *,
+    part: int,
+    fingerprint: str,
+    compression: str,
+    statuses: Mapping[str, int],
+    folder: str = DATA,
+    row_groups: Sequence[int] = (),
 ) -> tuple[memoryview, Receipt]:
     """The bytes of a part and its receipt; equal tables give equal bytes.
 
-    The table is made one chunk a column first, so that nothing can follow from how its rows were read.
+    The table is made one chunk a column first, so that nothing can follow from how its rows were read. It is written
+    as one row group, or as ``row_groups`` of so many rows.
     """
     sink = io.BytesIO()
     texts = [field.name for field in table.schema if is_text(field.type)]
@@ -63,7 +84,10 @@ def encode(
         use_dictionary=texts or False,  # pyright: ignore[reportArgumentType]
         write_page_checksum=True,
     ) as writer:
-        writer.write_table(table.combine_chunks(), row_group_size=max(table.num_rows, 1))
+        table, start = table.combine_chunks(), 0
+        for rows in row_groups or [table.num_rows]:
+            writer.write_table(table.slice(start, rows), row_group_size=max(rows, 1))
+            start += rows
         with sink.getbuffer() as pages:
             data_bytes, digest = len(pages), hashlib.sha256(pages).hexdigest()
         stamp = {
@@ -77,7 +101,7 @@ def encode(
         writer.add_key_value_metadata({_KEY.decode(): json.dumps(stamp)})
     data = sink.getbuffer()
     footer = hashlib.sha256(data[data_bytes:]).hexdigest()
-    return data, _receipt(part_name(part, fingerprint), stamp, len(data), footer)
+    return data, _receipt(part_name(part, fingerprint, folder), stamp, len(data), footer)
 
 
 def read_receipt(store: Store, name: str, size: int) -> Receipt:
@@ -119,3 +143,21 @@ def _receipt(name: str, stamp: Mapping[str, Any], size: int, footer: str) -> Rec
         fingerprint=str(stamp["fingerprint"]),
         statuses=dict(stamp["statuses"]),
     )
+
+
+def in_row_groups(table: pa.Table, rows: Sequence[int]) -> tuple[pa.Table, list[int]]:
+    """A table that says how its rows fall into buckets, and the row groups to write it in: none for an empty one."""
+    return table.replace_schema_metadata({_BUCKETS: json.dumps(list(rows))}), [count for count in rows if count]
+
+
+def read_bucket(store: Store, name: str, bucket: int, schema: pa.Schema) -> pa.Table:
+    """One bucket of a part that was written with :func:`in_row_groups`.
+
+    Raises:
+        pyarrow.ArrowException, OSError: it cannot be read.
+    """
+    with store.open(name) as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        rows = json.loads((parquet.schema_arrow.metadata or {})[_BUCKETS])
+        if not rows[bucket]:
+            return schema.empty_table()
+        return parquet.read_row_group(sum(map(bool, rows[:bucket]))).cast(schema)

@@ -1,9 +1,9 @@
 """Job + footers + traced kernel → Plan. Reads no data pages beyond what a kernel asks for, and runs nothing."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -13,9 +13,10 @@ from jaxbatch.fingerprint import code_identity, fingerprint
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
 from jaxbatch.listing import check_apart
-from jaxbatch.outputs import Expected
-from jaxbatch.reading import Peek
-from jaxbatch.shards import RowGroup, Shard, cut, limited
+from jaxbatch.parts import DATA, PARTIALS
+from jaxbatch.published import Expected
+from jaxbatch.reading import Peek, are_apart
+from jaxbatch.shards import Part, RowGroup, Shard, cut, limited
 from jaxbatch.traced import precision, representative
 from jaxbatch.types import column_type
 
@@ -24,6 +25,11 @@ CHUNK_ROWS = 131_072
 
 CHUNK_BYTES = 32 * 2**20
 """Rows of at most so many bytes, as the footers count them, are read at once."""
+
+
+Stage = Literal["rows", "groups", "partials", "merge"]
+"""What a plan's parts hold: a row for every row; a row for every group of rows, each whole in its shard; or, in two
+stages, the groups' statistics as far as each shard knows them, and what comes of merging them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,12 @@ class Plan:
     programs: tuple[Mapping[str, Any], ...]
     compilations: str
     """How many programs the run compiles at most, in words."""
+    stage: Stage = "rows"
+    partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    buckets: int = 1
+    """The parts of the second stage, where there is one."""
+    partials: int = 0
+    """The parts that the first stage leaves to it."""
 
     @property
     def output(self) -> str:
@@ -63,13 +75,26 @@ class Plan:
 
     @property
     def parts(self) -> int:
-        """Parts of the output."""
+        """Parts of this stage."""
         return sum(len(shard.parts) for shard in self.shards)
 
     @property
     def expected(self) -> list[Expected]:
-        """Every part with its rows."""
-        return [Expected(part.index, part.rows) for shard in self.shards for part in shard.parts]
+        """Every part of this stage, with its rows where they are known."""
+        known = self.stage == "rows"
+        return [Expected(part.index, part.rows if known else None) for shard in self.shards for part in shard.parts]
+
+    @property
+    def folder(self) -> str:
+        """Where this stage's parts are put in the output."""
+        return PARTIALS if self.stage == "partials" else DATA
+
+    def stages(self) -> "tuple[Plan, ...]":
+        """This plan, and that of the second stage if there is one: a shard and a part for every bucket."""
+        if self.stage != "partials":
+            return (self,)
+        shards = tuple(Shard(bucket, (), (Part(bucket, 0, 0),)) for bucket in range(self.buckets))
+        return (self, replace(self, stage="merge", shards=shards))
 
     def layout(self) -> list[dict[str, Any]]:
         """Every shard as JSON values: its row groups by file, number and rows; its parts by number, start and rows."""
@@ -90,7 +115,8 @@ class Plan:
             "output": self.output,
             "rows": self.rows,
             "shards": len(self.shards),
-            "parts": self.parts,
+            "parts": self.stages()[-1].parts,
+            "partials": self.partials,
             "files": len(self.files),
             "skipped_files": [{"path": file.path, "reason": file.reason} for file in self.skipped],
             "columns": {column.name: str(column.type) for column in self.schema},
@@ -119,15 +145,15 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
         source = _source(job, opened)
         kernel = unbound.bind(source)
         names = naming.input_names(job, kernel, source)
-        keep = naming.kept(job, opened.schema)
-        used = tuple(dict.fromkeys([*names.values(), *keep]))
+        keep = naming.kept(job, kernel, opened.schema, names)
+        used = tuple(dict.fromkeys([*names.values(), *(names.get(name, name) for name in keep)]))
         opened = inputs.check_files(opened, used, job)
         written = naming.output_names(job, kernel, keep)
     groups = row_groups(opened)
     shards = cut(groups if limit is None else limited(groups, limit), job.output.rows_per_part)
     width_limit = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=width_limit)
-    schema = naming.written_schema(job, kernel, opened.schema, keep, written)
+    schema = naming.written_schema(job, kernel, opened.schema, keep, names, written)
     programs = _programs(made)
     identity = {
         **_identity(job, opened, names, keep, limit, programs),
@@ -152,6 +178,7 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
         fingerprint=fingerprint(identity),
         programs=tuple(programs),
         compilations=_compilations(kernel),
+        **_grouped(kernel, opened, shards, names, job.output.rows_per_part),
     )
 
 
@@ -162,6 +189,22 @@ def row_groups(opened: inputs.Input) -> list[RowGroup]:
         for number, file in enumerate(opened.files)
         for index, rows in enumerate(file.row_groups)
     ]
+
+
+def _grouped(
+    kernel: Kernel, opened: inputs.Input, shards: Sequence[Shard], names: Mapping[str, str], rows_per_part: int
+) -> dict[str, Any]:
+    """How groups are put together: in one stage where the footers show that each is whole in its shard."""
+    if kernel.grouping is None:
+        return {}
+    stored = [names[name] for name in kernel.grouping.by]
+    schema = naming.partial_schema(kernel, [opened.schema.field(name).type for name in stored])
+    parts = sum(len(shard.parts) for shard in shards)
+    if parts == 1 or (stored and are_apart(opened.files, shards, stored[0])):
+        return {"stage": "groups", "partial_schema": schema}
+    rows = sum(shard.rows for shard in shards)
+    buckets = max(1, -(-rows // rows_per_part)) if stored else 1
+    return {"stage": "partials", "partial_schema": schema, "buckets": buckets, "partials": parts}
 
 
 def _source(job: Job, opened: inputs.Input) -> Source:
@@ -202,7 +245,8 @@ def _compilations(kernel: Kernel) -> str:
     if not ragged:
         return f"at most {kernel.buckets}"
     each = f" for each of {kernel.buckets} buckets" if kernel.buckets > 1 else ""
-    return f"one{each} for each rung of {' and '.join(ragged)} that the data reach"
+    then = ", and one for each size of what they give" if kernel.then else ""
+    return f"one{each} for each rung of {' and '.join(ragged)} that the data reach{then}"
 
 
 def _whole_batch(kernel: Kernel, programs: list[dict[str, Any]]) -> int:

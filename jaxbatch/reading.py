@@ -3,7 +3,9 @@
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
 
+import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
 from jaxbatch.inputs import InputFile, is_unchanged
-from jaxbatch.shards import RowGroup
+from jaxbatch.shards import RowGroup, Shard
 
 
 class Rows:
@@ -140,3 +142,36 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
                 value = pc.max(parquet.read_row_group(group, columns=[name]).column(name)).as_py()
             if value is not None:
                 yield int(value)
+
+
+def are_apart(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
+    """Whether footers prove that no value of a column is in two parts: no nulls, and ranges that do not touch."""
+    if any(len(shard.parts) > 1 for shard in shards):
+        return False
+    ranges: list[tuple[Any, Any]] = []
+    wanted = {number: _ranges(files[number], column) for number in {g.file for s in shards for g in s.row_groups}}
+    for shard in shards:
+        found = [wanted[group.file][group.index] for group in shard.row_groups]
+        if not found or None in found:
+            return False
+        ranges.append((min(low for low, _ in found), max(high for _, high in found)))  # type: ignore[misc]
+    ranges.sort()
+    return all(before[1] < after[0] for before, after in itertools.pairwise(ranges))
+
+
+def _ranges(file: InputFile, name: str) -> list[tuple[Any, Any] | None]:
+    """The least and the largest value in each row group, None where the footer does not tell or there are nulls."""
+    keys = dict(file.keys)
+    if name in keys:
+        value = keys[name]
+        return [None if value is None else (value, value)] * len(file.row_groups)
+    found: list[tuple[Any, Any] | None] = []
+    with pq.ParquetFile(file.path) as parquet:
+        for number in range(parquet.metadata.num_row_groups):
+            group = parquet.metadata.row_group(number)
+            chunks = (group.column(i) for i in range(group.num_columns))
+            chunk = next((chunk for chunk in chunks if chunk.path_in_schema == name), None)
+            known = chunk.statistics if chunk is not None else None
+            usable = known is not None and known.has_min_max and known.has_null_count and known.null_count == 0
+            found.append((known.min, known.max) if usable else None)
+    return found

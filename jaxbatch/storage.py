@@ -1,6 +1,6 @@
 """Where outputs are kept: a store of whole objects that can be created only if absent.
 
-Everything above asks these six questions and no others, so an object store needs one more class here.
+Everything above asks these seven questions and no others, so an object store needs one more class here.
 """
 
 import errno
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What a file system answers that has no links."""
@@ -34,6 +34,10 @@ class Store(Protocol):
 
     def read(self, name: str, start: int = 0) -> bytes:
         """An object's bytes from ``start`` on (from the end where negative). FileNotFoundError if absent."""
+        ...
+
+    def open(self, name: str) -> BinaryIO:
+        """An object as a file to read anywhere in. FileNotFoundError if absent."""
         ...
 
     def list(self, folder: str = "") -> Iterator[tuple[str, int]]:
@@ -97,6 +101,10 @@ class LocalStore:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(size + start, 0) if start < 0 else start)
             return file.read()
+
+    def open(self, name: str) -> BinaryIO:
+        """See :class:`Store`."""
+        return (self.folder / name).open("rb")
 
     def list(self, folder: str = "") -> Iterator[tuple[str, int]]:
         """See :class:`Store`."""

@@ -39,3 +39,17 @@ def column_type(kind: pa.DataType) -> ColumnType:
 def is_text(kind: pa.DataType) -> bool:
     """Whether a type holds strings or bytes, which are worth a dictionary."""
     return any(test(kind) for test in (pat.is_string, pat.is_large_string, pat.is_binary, pat.is_large_binary))
+
+
+def is_key(kind: pa.DataType) -> bool:
+    """Whether values of a type can name a group: numbers that are exact, texts, dates and times."""
+    kind = normalised(kind)
+    return (
+        pat.is_integer(kind)
+        or pat.is_boolean(kind)
+        or (pat.is_temporal(kind) and not pat.is_interval(kind))
+        or pat.is_decimal(kind)
+        or is_text(kind)
+        or pat.is_string_view(kind)
+        or pat.is_fixed_size_binary(kind)
+    )

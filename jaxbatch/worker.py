@@ -1,13 +1,14 @@
 """A shard's whole way: read, decode, compute, encode, publish — to its receipts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import compiled, kernels, outputs, parts
+from jaxbatch import aggregation, compiled, kernels, outputs, parts
+from jaxbatch.aggregation import Aggregation
 from jaxbatch.columns import Status
 from jaxbatch.differences import differences
 from jaxbatch.errors import ClusterError, JaxbatchError, printable
@@ -19,6 +20,9 @@ from jaxbatch.planner import Plan
 from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard
 from jaxbatch.traced import precision
+
+GROUPED_ROWS = 1 << 20
+"""Where rows are grouped, so many are taken at once: the more, the fewer statistics to merge."""
 
 _STATUSES = pa.array([status.name for status in Status], pa.string())
 
@@ -36,6 +40,8 @@ class Worker:
         self._programs = compiled.Programs(
             self.kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit
         )
+        if self.kernel.grouping:
+            self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
         self._store = outputs.open_store(plan.output)
         self._devices = jax.local_devices()
@@ -56,9 +62,10 @@ class Worker:
             if part.index not in wanted:
                 continue
             try:
-                rows = rows or Rows(self.plan.files, shard.row_groups, self.plan.read, self.plan.chunk_rows)
-                with outcome.stage("read"):
-                    rows.move_to(part.start)
+                if self.plan.stage != "merge":
+                    rows = rows or Rows(self.plan.files, shard.row_groups, self.plan.read, self.plan.chunk_rows)
+                    with outcome.stage("read"):
+                        rows.move_to(part.start)
                 outcome.receipts.append(self._write(part, rows, device, outcome))
             except BaseException as error:  # a SystemExit of the user's must not end a thread unseen
                 outcome.failures.append(Failure(part.index, _reason(error)))
@@ -66,32 +73,78 @@ class Worker:
         outcome.compilations = self._programs.compilations
         return outcome
 
-    def _write(self, part: Part, rows: Rows, device: Any, outcome: Outcome) -> Receipt:
+    def _write(self, part: Part, rows: Rows | None, device: Any, outcome: Outcome) -> Receipt:
         plan = self.plan
-        tables = [plan.schema.empty_table()]
-        counts = np.zeros(len(Status), np.int64)
-        missing = part.rows
-        while missing > 0:
+        row_groups: list[int] = []
+        if plan.stage == "rows":
+            assert rows is not None
+            table, status = self._rows(part, rows, device, outcome)
+        elif plan.stage == "partials":
+            assert rows is not None
+            table, status = self._partials(part, rows, device, outcome), np.zeros(0, np.int8)
+            table, row_groups = parts.in_row_groups(*aggregation.in_buckets(table, len(plan.keep), plan.buckets))
+        elif plan.stage == "groups":
+            assert rows is not None
+            table, status = self._groups([self._partials(part, rows, device, outcome)], device, outcome)
+        else:
             with outcome.stage("read"):
-                table = rows.take(min(missing, plan.chunk_rows))
-            missing -= table.num_rows
-            results, status = self._evaluation.rows(table, device, outcome)
-            counts += np.bincount(status, minlength=len(Status))
-            kept = [table.column(name) for name in plan.keep]
-            with outcome.stage("encode"):
-                columns = [*kept, *results, _STATUSES.take(pa.array(status))]
-                tables.append(pa.Table.from_arrays(columns, schema=plan.schema))
+                names = (parts.part_name(index, plan.fingerprint, parts.PARTIALS) for index in range(plan.partials))
+                tables = [parts.read_bucket(self._store, name, part.index, plan.partial_schema) for name in names]
+            table, status = self._groups(tables, device, outcome)
+        counts = np.bincount(status, minlength=len(Status))
         with outcome.stage("encode"):
             data, receipt = parts.encode(
-                pa.concat_tables(tables),
+                table,
                 part=part.index,
                 fingerprint=plan.fingerprint,
                 compression=plan.job.output.compression,
                 statuses={status.name: int(counts[status]) for status in Status if counts[status]},
+                folder=plan.folder,
+                row_groups=row_groups,
             )
         with outcome.stage("publish"):
             outputs.publish(self._store, data, receipt)
         return receipt
+
+    def _rows(self, part: Part, rows: Rows, device: Any, outcome: Outcome) -> tuple[pa.Table, np.ndarray]:
+        """A row for every row."""
+        plan = self.plan
+        tables, statuses = [plan.schema.empty_table()], [np.zeros(0, np.int8)]
+        for table in _chunks(part, rows, plan.chunk_rows, outcome):
+            results, status = self._evaluation.rows(table, device, outcome)
+            kept = [table.column(name) for name in plan.keep]
+            with outcome.stage("encode"):
+                columns = [*kept, *results, _STATUSES.take(pa.array(status))]
+                tables.append(pa.Table.from_arrays(columns, schema=plan.schema))
+            statuses.append(status)
+        return pa.concat_tables(tables), np.concatenate(statuses)
+
+    def _partials(self, part: Part, rows: Rows, device: Any, outcome: Outcome) -> pa.Table:
+        """A statistic for every group that the part's rows meet."""
+        plan = self.plan
+        step = max(GROUPED_ROWS if plan.keep else 0, plan.chunk_rows)
+        found = [
+            self._aggregation.partials(table, device, outcome) for table in _chunks(part, rows, step, outcome)
+        ] or [plan.partial_schema.empty_table()]
+        with outcome.stage("merge"):
+            return found[0] if len(found) == 1 else self._aggregation.combined(found)
+
+    def _groups(self, tables: list[pa.Table], device: Any, outcome: Outcome) -> tuple[pa.Table, np.ndarray]:
+        """A fit for every group of some tables of statistics."""
+        with outcome.stage("merge"):
+            keys, statistics = self._aggregation.merged(tables)
+        results, status = self._aggregation.fits(statistics, device, outcome)
+        columns = [*keys.columns, *results, _STATUSES.take(pa.array(status))]
+        return pa.Table.from_arrays(columns, schema=self.plan.schema), status
+
+
+def _chunks(part: Part, rows: Rows, step: int, outcome: Outcome) -> Iterator[pa.Table]:
+    missing = part.rows
+    while missing > 0:
+        with outcome.stage("read"):
+            table = rows.take(min(missing, step))
+        missing -= table.num_rows
+        yield table
 
 
 def _reason(error: BaseException) -> str:

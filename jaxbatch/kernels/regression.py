@@ -1,4 +1,4 @@
-"""Least squares, one fit per dataset, one dataset per row."""
+"""Least squares, one fit per dataset: a dataset is a row, or a group of rows."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,15 +8,18 @@ import numpy as np
 from jaxbatch import fitting, least_squares
 from jaxbatch.columns import Column
 from jaxbatch.errors import JobError
-from jaxbatch.kernel import Kernel, Source
+from jaxbatch.kernel import Grouping, Kernel, Source
 
 
 @dataclass(frozen=True)
 class Regression(Kernel):
-    """Least squares, one fit per dataset, one dataset per row.
+    """Least squares, one fit per dataset.
 
-    Inputs: ``X``, a list of rows, whose number of columns may differ from dataset to dataset, or instead one
-    list column per name in ``features``; and ``y``, a list as long.
+    Nested layout, one dataset a row. Inputs: ``X``, a list of rows, whose number of columns may differ from dataset to
+    dataset, or instead one list column per name in ``features``; and ``y``, a list as long.
+
+    Long layout, one observation a row. Inputs: number columns, those in ``features`` and ``target``; and the columns in
+    ``group_by``, integers, texts, dates or times, which come back with one row a group, sorted within each part.
 
     Outputs: the lists ``coefficients``, ``standard_errors``, ``t_values`` and ``p_values``, intercept first; ``n``,
     ``rank``, ``condition``, ``loss`` (mean squared residual), ``r_squared``, ``residual_sd``, ``method`` (the one
@@ -26,7 +29,11 @@ class Regression(Kernel):
     wide = True
 
     features: list[str] | None = None
-    """List columns that are the features, instead of the one column X."""
+    """The columns that are the features: of lists, instead of the one column X; in the long layout of numbers."""
+    target: str | None = None
+    """Long layout, one observation a row: the column of y."""
+    group_by: list[str] | None = None
+    """Long layout: the columns whose values name a dataset; without them all rows are one."""
     intercept: bool = True
     """Whether a constant term is fitted; it is not penalised."""
     ridge: float = 0.0
@@ -63,14 +70,8 @@ class Regression(Kernel):
                 raise JobError(f"[params] {name} is {getattr(self, name)}.", f"Give at least {low}.")
         if self.learning_rate != "auto" and not self.learning_rate > 0:
             raise JobError(f"[params] learning_rate is {self.learning_rate}.", 'Give a positive number or "auto".')
-        if self.features is not None:
-            if not self.features or len(set(self.features)) < len(self.features):
-                raise JobError("[params] features is empty or names a column twice.", "Name each list column once.")
-            inputs = (*(Column(name, shape=("n",)) for name in self.features), Column("y", shape=("n",)))
-        else:
-            inputs = (Column("X", shape=("n", "p")), Column("y", shape=("n",)))
-        if self.weights is not None:
-            inputs = (*inputs, Column(self.weights, shape=("n",)))
+        grouping = self._grouping() if self._is_long else None
+        inputs = self._datasets() if grouping is None else grouping.columns
         for column in inputs:
             source.require_input(column)
         stored = [source.types[column.name].eps for column in inputs if column.name in source.types]
@@ -87,6 +88,26 @@ class Regression(Kernel):
         )
         named = (*(["intercept"] if self.intercept else []), *self.features) if self.features else None
         results = fitting.outputs(named)
+        then = fitting.Fit(outputs=results, options=options)
+        if grouping is not None:
+            if options.direct in ("qr", "svd"):
+                raise JobError(
+                    f'[params] method: "{options.direct}" needs whole datasets, which the long layout does not have.',
+                    'Take "auto", which is as exact, or "cholesky"; or nest each group\'s rows in one list.',
+                )
+            X, y = (
+                Column("X", shape=("n", len(grouping.columns) - 1 - (self.weights is not None))),
+                Column("y", shape=("n",)),
+            )
+            weights = [] if self.weights is None else [Column(self.weights, shape=("n",))]
+            return fitting.DatasetStatistic(
+                inputs=(X, y, *weights),
+                options=options,
+                features=None,
+                weights=self.weights,
+                then=then,
+                grouping=grouping,
+            )
         given: dict[str, Any] = {
             "inputs": inputs,
             "options": options,
@@ -96,7 +117,37 @@ class Regression(Kernel):
         }
         if options.direct in ("qr", "svd"):
             return fitting.DatasetFit(**given, outputs=results)
-        return fitting.DatasetStatistic(**given, then=fitting.Fit(outputs=results, options=options))
+        return fitting.DatasetStatistic(**given, then=then)
+
+    @property
+    def _is_long(self) -> bool:
+        return self.target is not None or self.group_by is not None
+
+    def _datasets(self) -> tuple[Column, ...]:
+        """The columns of the nested layout: one dataset a row."""
+        if self.features is not None:
+            self._check_features()
+            inputs = (*(Column(name, shape=("n",)) for name in self.features), Column("y", shape=("n",)))
+        else:
+            inputs = (Column("X", shape=("n", "p")), Column("y", shape=("n",)))
+        return inputs if self.weights is None else (*inputs, Column(self.weights, shape=("n",)))
+
+    def _grouping(self) -> Grouping:
+        """The columns of the long layout: one observation a row."""
+        if self.target is None:
+            raise JobError("[params] group_by needs a target.", 'Name the column of y: target = "…".')
+        self._check_features()
+        by = self.group_by or []
+        if len(set(by)) < len(by):
+            raise JobError("[params] group_by names a column twice.", "Name each column once.")
+        columns = [*(self.features or []), self.target, *([self.weights] if self.weights else [])]
+        if len(set(columns)) < len(columns):
+            raise JobError("[params] features, target and weights name a column twice.", "Name each column once.")
+        return Grouping(tuple(by), tuple(Column(name) for name in columns), self.nulls == "drop")
+
+    def _check_features(self) -> None:
+        if not self.features or len(set(self.features)) < len(self.features):
+            raise JobError("[params] features is empty or names a column twice.", "Name each column once.")
 
     def _stop(self) -> least_squares.Stop:
         return least_squares.Stop(self.tolerance, self.reset, self.patience, self.max_steps)

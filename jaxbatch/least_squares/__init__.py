@@ -3,12 +3,13 @@
 from jaxbatch.least_squares.descent import Descent, Stop, descend
 from jaxbatch.least_squares.design import Design, columns, design, terms
 from jaxbatch.least_squares.double_double import survive
-from jaxbatch.least_squares.gram import Statistic, statistic
+from jaxbatch.least_squares.gram import LARGEST_EXPONENT, Statistic, statistic
 from jaxbatch.least_squares.inference import Inference, Spread, infer, spread, spread_of_data
 from jaxbatch.least_squares.orthogonal import solve_orthogonally
 from jaxbatch.least_squares.solve import Solution, rank_tolerance, solve, squared_residual_of
 
 __all__ = [
+    "LARGEST_EXPONENT",
     "Descent",
     "Design",
     "Inference",

@@ -25,6 +25,7 @@ PASSES = 4
 """The diagonals of the matrix are taken in at most so many groups, each one fused loop."""
 
 LARGEST_EXPONENT = 1000
+"""Of the powers of two by which columns are divided."""
 
 
 class Statistic(NamedTuple):

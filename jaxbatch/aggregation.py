@@ -1,0 +1,226 @@
+"""Rows that are observations: to one statistic per group, and statistics of groups to their fits."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxbatch import batches, compiled, encoding
+from jaxbatch.columns import Status
+from jaxbatch.evaluation import in_batches, run_batch, sizes_of
+from jaxbatch.grouping import Groups, buckets_of, groups_of, stable_order
+from jaxbatch.kernel import Grouping, Kernel
+from jaxbatch.outcome import Outcome
+from jaxbatch.planner import Plan
+from jaxbatch.traced import Program
+
+BLOCK_ROWS = 256
+"""A larger group is computed in blocks of so many rows, whose statistics are merged."""
+
+_STATUS = "status"
+
+Arrays = dict[str, np.ndarray]
+
+
+class Aggregation:
+    """How a plan's observations become one row per group."""
+
+    def __init__(self, plan: Plan, kernel: Kernel, programs: compiled.Programs):
+        assert kernel.grouping is not None
+        assert kernel.then is not None
+        assert programs.then is not None
+        self._plan = plan
+        self._kernel = kernel
+        self._grouping: Grouping = kernel.grouping
+        self._then = kernel.then
+        self._programs = programs
+        self._then_programs = programs.then
+
+    def partials(self, table: pa.Table, device: Any, outcome: Outcome) -> pa.Table:
+        """One row per group that a table's rows meet: its keys and its statistic."""
+        grouping, plan = self._grouping, self._plan
+        with outcome.stage("group"):
+            groups = groups_of(table.select([plan.names[name] for name in grouping.by]))
+        with outcome.stage("decode"):
+            batch = batches.decode(
+                table, grouping.columns, plan.names, plan.source.constants, plan.job.compute.precision
+            )
+        with outcome.stage("group"):
+            whole = batch.status == Status.ok
+            status = np.zeros(len(groups), np.int8)
+            if not whole.all():
+                if not grouping.drop_nulls:
+                    np.maximum.at(status, groups.of_row[~whole], batch.status[~whole])
+                kept = np.flatnonzero(whole)
+                groups = Groups(groups.keys, groups.of_row[kept])
+                batch.columns = {name: values[kept] for name, values in batch.columns.items()}  # type: ignore[index]
+            order, counts = groups.order(), groups.counts()
+            columns = {
+                name: np.asarray(values)[order] if len(groups) > 1 else np.asarray(values)
+                for name, values in batch.columns.items()
+            }
+            lists = self._kernel.observations(columns)
+        blocks_of = -(-counts // BLOCK_ROWS)
+        lengths = _block_lengths(counts, blocks_of)
+        statistics = self._blocks(lists, lengths, device, outcome)
+        with outcome.stage("merge"):
+            owner = np.repeat(np.arange(len(groups)), blocks_of)
+            merged = self._placed(merge_runs(self._kernel, statistics, owner), np.unique(owner), len(groups))
+            merged[_STATUS] = np.maximum(merged[_STATUS], status)
+            return _with_statistics(groups.keys, merged, plan.partial_schema)
+
+    def combined(self, tables: Iterable[pa.Table]) -> pa.Table:
+        """One table of partials from several."""
+        return _with_statistics(*self.merged(tables), self._plan.partial_schema)
+
+    def merged(self, tables: Iterable[pa.Table]) -> tuple[pa.Table, Arrays]:
+        """The groups of some tables of partials, sorted, and their statistics, merged in the order of the tables."""
+        table = pa.concat_tables(list(tables)).combine_chunks()
+        names = table.column_names[: len(self._plan.keep)]
+        groups = groups_of(table.select(names))
+        order = groups.order()
+        found = merge_runs(self._kernel, _statistics(table, len(names), order), groups.of_row[order])
+        if not names:
+            return groups.keys, found
+        numbered = groups.keys.append_column("place", pa.array(np.arange(len(groups))))
+        ordered = numbered.sort_by([(name, "ascending") for name in names])
+        place = ordered.column("place").to_numpy()
+        return ordered.select(names), {name: values[place] for name, values in found.items()}
+
+    def fits(self, statistics: Arrays, device: Any, outcome: Outcome) -> tuple[list[pa.Array], np.ndarray]:
+        """The results of groups as Arrow arrays, and their statuses."""
+        arrays = {name: values for name, values in statistics.items() if name != _STATUS}
+        status = statistics[_STATUS].astype(np.int8)
+        program = Program(0, sizes_of(self._then.inputs, arrays))
+        arrays |= {name: np.full(len(status), size) for name, size in program.sizes}
+        encoded: list[list[pa.Array]] = []
+        for taken, part in in_batches(arrays, self._then_programs.width(program)):
+            rows = np.arange(taken.start, taken.stop)
+            results = run_batch(self._then_programs, program, part, device, outcome, status, rows)
+            has_results = status[rows] < Status.invalid_input
+            with outcome.stage("encode"):
+                encoded.append(
+                    [
+                        encoding.encode(
+                            column,
+                            results.values[column.name],
+                            results.present.get(column.name, True) & has_results,
+                            results.lengths,
+                            self._plan.job.compute.precision,
+                        )
+                        for column in self._then.outputs
+                    ]
+                )
+        if not encoded:
+            precision = self._plan.job.compute.precision
+            return [pa.array([], encoding.arrow_type(column, precision)) for column in self._then.outputs], status
+        return [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)], status
+
+    def _blocks(self, lists: Mapping[str, np.ndarray], lengths: np.ndarray, device: Any, outcome: Outcome) -> Arrays:
+        """The statistic of every block, in the order of the blocks."""
+        kernel, programs = self._kernel, self._programs
+        status = np.zeros(len(lengths), np.int8)
+        found: Arrays = {}
+        ragged = {
+            column.name: batches.Lists(
+                lists[column.name].reshape(-1),
+                (lengths, *(np.full(len(lengths), size) for size in lists[column.name].shape[1:])),
+                np.zeros(0, bool),
+                np.ones(len(lengths), bool),
+            )
+            for column in kernel.inputs
+        }
+        sizes = kernel.size("n", lengths)
+        for size in np.unique(sizes):
+            blocks = np.flatnonzero(sizes == size)
+            program = Program(0, (("n", int(size)),))
+            width = programs.width(program)
+            for start in range(0, len(blocks), width):
+                taken = blocks[start : start + width]
+                with outcome.stage("decode"):
+                    arrays = {
+                        column.name: ragged[column.name].padded(taken, column.sized({"n": int(size)}))
+                        for column in kernel.inputs
+                    }
+                    arrays["n"] = lengths[taken]
+                results = run_batch(programs, program, arrays, device, outcome, status, taken)
+                for name, values in results.values.items():
+                    if name not in found:
+                        found[name] = np.empty((len(lengths), *values.shape[1:]), values.dtype)
+                    found[name][taken] = values
+        if not found:
+            found = self._placed({}, np.zeros(0, np.int64), len(lengths))
+        return {**found, _STATUS: status}
+
+    def _placed(self, statistics: Arrays, places: np.ndarray, count: int) -> Arrays:
+        """Statistics at their places among ``count``; the others are those of no observations."""
+        nothing = self._kernel.nothing()
+        placed = {name: np.repeat(value[None], count, axis=0) for name, value in nothing.items()}
+        for name, values in statistics.items():
+            placed[name][places] = values
+        return placed
+
+
+def merge_runs(kernel: Kernel, statistics: Arrays, owners: np.ndarray) -> Arrays:
+    """Merge the statistics of each run of equal ``owners``: neighbours in pairs, then the pairs, and so on.
+
+    So the order of merging follows from the order of the statistics alone.
+    """
+    while len(owners) and (owners[1:] == owners[:-1]).any():
+        first = np.r_[True, owners[1:] != owners[:-1]]
+        starts = np.maximum.accumulate(np.where(first, np.arange(len(owners)), 0))
+        even = (np.arange(len(owners)) - starts) % 2 == 0
+        left = np.flatnonzero(even[:-1] & ~even[1:])
+        pairs = kernel.merge(
+            {name: values[left] for name, values in statistics.items()},
+            {name: values[left + 1] for name, values in statistics.items()},
+        )
+        kept = np.flatnonzero(even)
+        places = np.searchsorted(kept, left)
+        statistics = {name: values[kept] for name, values in statistics.items()}
+        for name, values in pairs.items():
+            statistics[name][places] = values
+        owners = owners[kept]
+    return statistics
+
+
+def in_buckets(table: pa.Table, keys: int, buckets: int) -> tuple[pa.Table, list[int]]:
+    """A table of partials bucket by bucket, and the rows of each; its first ``keys`` columns are keys."""
+    bucket = buckets_of(table.select(table.column_names[:keys]), buckets)
+    order = stable_order(bucket, buckets)
+    return table.take(pa.array(order)), np.bincount(bucket, minlength=buckets).tolist()
+
+
+def _block_lengths(counts: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """The rows of every block: as many as fit, and what is left in the last of each group."""
+    lengths = np.full(int(blocks.sum()), BLOCK_ROWS)
+    last = np.cumsum(blocks)[blocks > 0] - 1
+    lengths[last] = (counts - (blocks - 1) * BLOCK_ROWS)[blocks > 0]
+    return lengths
+
+
+def _with_statistics(keys: pa.Table, statistics: Arrays, schema: pa.Schema) -> pa.Table:
+    """A table of ``schema``: the keys first, then the statistics by their names."""
+    arrays = [column.combine_chunks() for column in keys.columns]
+    for field in list(schema)[len(arrays) :]:
+        values = np.ascontiguousarray(statistics[field.name])
+        if pa.types.is_fixed_size_list(field.type):
+            flat = pa.array(values.reshape(-1), field.type.value_type)
+            arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
+        else:
+            arrays.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _statistics(table: pa.Table, keys: int, order: np.ndarray) -> Arrays:
+    """The statistics of a table whose first ``keys`` columns are keys, in another order."""
+    found: Arrays = {}
+    for field, column in list(zip(table.schema, table.columns, strict=True))[keys:]:
+        values = batches.one_chunk(column)
+        if pa.types.is_fixed_size_list(field.type):
+            array = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, field.type.list_size)
+        else:
+            array = values.to_numpy(zero_copy_only=False)
+        found[field.name] = array[order]
+    return found

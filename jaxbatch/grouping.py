@@ -1,0 +1,106 @@
+"""Rows by group: which group each row belongs to, and in which bucket a group is put together."""
+
+# pyarrow.compute makes its functions at import, where no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types as pat
+
+_MULTIPLIER = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a table's rows: ``keys`` has a row per group, in the order of first appearance."""
+
+    keys: pa.Table
+    of_row: np.ndarray
+    """[rows]: each row's group."""
+
+    def __len__(self) -> int:
+        return self.keys.num_rows
+
+    def order(self) -> np.ndarray:
+        """The rows group by group, in their own order within each."""
+        return stable_order(self.of_row, len(self))
+
+    def counts(self) -> np.ndarray:
+        """[groups]: how many rows each has."""
+        return np.bincount(self.of_row, minlength=len(self))
+
+
+def groups_of(keys: pa.Table) -> Groups:
+    """The groups that equal rows of ``keys`` form; nulls are equal. Without columns all rows are one group."""
+    if keys.num_columns == 0:
+        return Groups(pa.table({}) if keys.num_rows == 0 else _one_row(), np.zeros(keys.num_rows, np.int64))
+    codes, count = _codes(keys.column(0))
+    for column in keys.columns[1:]:
+        further, further_count = _codes(column)
+        codes, count = _codes(pa.chunked_array([pa.array(codes * further_count + further)]))
+    first = np.full(count, keys.num_rows)
+    np.minimum.at(first, codes, np.arange(keys.num_rows))
+    return Groups(keys.take(pa.array(first)), codes)
+
+
+def _one_row() -> pa.Table:
+    return pa.table({"": pa.nulls(1)}).select([])
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
+    """A number from 0 on per row, equal for equal values, in the order of first appearance; and how many there are."""
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), len(encoded.dictionary)
+
+
+def stable_order(codes: np.ndarray, count: int) -> np.ndarray:
+    """``argsort`` of numbers below ``count``, equal ones in their order: by radix, 16 bits at a time."""
+    order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
+    for shift in range(16, max(count - 1, 0).bit_length(), 16):
+        digit = ((codes >> shift) & 0xFFFF).astype(np.uint16)
+        order = order[np.argsort(digit[order], kind="stable")]
+    return order
+
+
+def buckets_of(keys: pa.Table, buckets: int) -> np.ndarray:
+    """[rows]: a bucket for each key, by a hash of its values that is the same on every machine."""
+    mixed = np.zeros(keys.num_rows, np.uint64)
+    for column in keys.columns:
+        mixed = _mix(mixed * np.uint64(_MULTIPLIER) + _hash(column.combine_chunks()))
+    return (mixed >> np.uint64(11)).astype(np.int64) % buckets
+
+
+def _hash(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    kind = array.type
+    if pat.is_integer(kind) or pat.is_boolean(kind):
+        numbers = pc.cast(array, pa.int64(), safe=False)
+    elif pat.is_temporal(kind):
+        numbers = array.view(pa.int32() if kind.bit_width == 32 else pa.int64()).cast(pa.int64())
+    else:
+        return _hash_texts(array)
+    return _mix(numbers.fill_null(-1).to_numpy(zero_copy_only=False).view(np.uint64) + np.asarray(array.is_null()))
+
+
+def _hash_texts(array: pa.Array) -> np.ndarray:
+    """Σ (byte + 1)·M^position over each text's bytes, modulo 2⁶⁴."""
+    texts = pc.cast(array, pa.large_string() if not pat.is_binary(array.type) else pa.large_binary())
+    texts = texts.fill_null("" if pat.is_large_string(texts.type) else b"").cast(pa.large_binary())
+    lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
+    data = np.frombuffer(b"".join(texts.to_pylist()), np.uint8).astype(np.uint64) + np.uint64(1)
+    starts = np.cumsum(lengths) - lengths
+    position = np.arange(len(data)) - np.repeat(starts, lengths)
+    powers = np.cumprod(np.full(int(lengths.max(initial=0)) + 1, _MULTIPLIER, np.uint64))
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(data * powers[position])])
+    return _mix(total[starts + lengths] - total[starts] + np.asarray(array.is_null()) + lengths.astype(np.uint64))
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
