@@ -14,7 +14,7 @@ import numpy as np
 from jaxbatch import least_squares
 from jaxbatch.columns import Column, Status
 from jaxbatch.kernel import Grouping, Kernel
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.double_double import DoubleDouble, fast_two_sum, two_sum
 
 METHODS = ("cholesky", "qr", "svd", "gradient_descent")
 """What the column ``method`` may say. By default a fit is Cholesky's, of the Gram matrix in twice the precision."""
@@ -131,10 +131,12 @@ class DatasetStatistic(Datasets):
         """See :meth:`Kernel.merge`."""
         i, j = np.triu_indices(left["exponents"].shape[1])
         exponents = np.maximum(left["exponents"], right["exponents"])
-        total = _scaled(left, exponents, i, j) + _scaled(right, exponents, i, j)
+        (left_high, left_low), (right_high, right_low) = (_scaled(each, exponents, i, j) for each in (left, right))
+        total, lost = two_sum(left_high, right_high)
+        high, low = fast_two_sum(total, lost + (left_low + right_low))
         return {
-            "high": total.high,
-            "low": total.low,
+            "high": high,
+            "low": low,
             "exponents": exponents,
             "n": left["n"] + right["n"],
             "weight": left["weight"] + right["weight"],
@@ -163,13 +165,15 @@ class DatasetStatistic(Datasets):
         return len(self.grouping.columns) - 1 - (self.weights is not None) + self.options.intercept
 
 
-def _scaled(statistic: Mapping[str, np.ndarray], exponents: np.ndarray, i: np.ndarray, j: np.ndarray) -> DoubleDouble:
-    """The products of a statistic for columns divided by the powers of two of other ``exponents``."""
+def _scaled(
+    statistic: Mapping[str, np.ndarray], exponents: np.ndarray, i: np.ndarray, j: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The products of a statistic, high and low parts, for columns divided by other powers of two."""
     down = statistic["exponents"] - exponents
     if not down.any():
-        return DoubleDouble(statistic["high"], statistic["low"])
+        return statistic["high"], statistic["low"]
     shift = down[:, i] + down[:, j]
-    return DoubleDouble(np.ldexp(statistic["high"], shift), np.ldexp(statistic["low"], shift))
+    return np.ldexp(statistic["high"], shift), np.ldexp(statistic["low"], shift)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from jaxbatch.least_squares.descent import Descent, Stop, descend
 from jaxbatch.least_squares.design import Design, columns, design, terms
-from jaxbatch.least_squares.double_double import survive
-from jaxbatch.least_squares.gram import LARGEST_EXPONENT, Statistic, statistic
+from jaxbatch.least_squares.double_double import LARGEST_EXPONENT, survive
+from jaxbatch.least_squares.gram import Statistic, statistic
 from jaxbatch.least_squares.inference import Inference, Spread, infer, spread, spread_of_data
 from jaxbatch.least_squares.orthogonal import solve_orthogonally
 from jaxbatch.least_squares.solve import Solution, rank_tolerance, solve, squared_residual_of

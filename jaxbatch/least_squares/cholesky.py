@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool
 
-from jaxbatch.least_squares.double_double import DoubleDouble, full_like, mapped, root, rounded, where
+from jaxbatch.least_squares.double_double import DoubleDouble, full_like, inverse_root, mapped, rounded, where
 
 _NOTHING = 2.0**-98
 """A pivot below this fraction of its column's square is rounding of the double-double statistic …"""
@@ -50,8 +50,7 @@ def factor(G: Any, terms: Bool[Array, "p ..."]) -> Factor:
         chosen = (index == jnp.argmax(size, axis=0)) & left
         pivot = _select(chosen, diagonal)
         found = jnp.any(chosen, axis=0) & ~(rounded(pivot) <= nothing)  # a NaN goes on, to be seen at the end
-        one = full_like(pivot, 1.0)
-        inverse = one / root(where(found, pivot, one))
+        inverse = inverse_root(where(found, pivot, full_like(pivot, 1.0)))
         row = _select(chosen[:, None], A[:p]) * inverse[None]
         row = where(jnp.concatenate([left, further]) & found, row, full_like(row, 0.0))
         A = A - row[:, None] * row[None, :]

@@ -17,8 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+LARGEST_EXPONENT = 1000
+"""Of the powers of two by which columns are divided."""
+
+_FRACTION_BITS = 52
+"""Stored of a float64 …"""
+
 _LOWER_BITS = 27
-"""Of the fraction of a float64, which has 52 that are stored."""
+"""… and how many of them the lower half has."""
 
 
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
@@ -81,6 +87,9 @@ class DoubleDouble:
         total, error = fast_two_sum(total, error + low)
         return DoubleDouble(*fast_two_sum(total, error + rest))
 
+    def __rsub__(self, other: Any) -> "DoubleDouble":
+        return (-self) + other
+
     def __sub__(self, other: "DoubleDouble | Array") -> "DoubleDouble":
         return self + (-other)
 
@@ -91,14 +100,6 @@ class DoubleDouble:
         product, error = two_product(self.high, other.high)
         return DoubleDouble(*fast_two_sum(product, error + (self.high * other.low + self.low * other.high)))
 
-    def __truediv__(self, other: "DoubleDouble") -> "DoubleDouble":
-        first = self.high / other.high
-        rest = self - other * first
-        second = rest.high / other.high
-        rest = rest - other * second
-        total, error = fast_two_sum(first, second)
-        return DoubleDouble(*fast_two_sum(total, error + rest.high / other.high))
-
 
 def times_power(x: "DoubleDouble | Array", power: Array) -> Any:
     """``x`` times a power of two, which changes no digit."""
@@ -106,8 +107,21 @@ def times_power(x: "DoubleDouble | Array", power: Array) -> Any:
 
 
 def power_of_two(exponents: Array) -> Array:
-    """2^exponents in float64."""
-    return jnp.ldexp(jnp.ones(exponents.shape), exponents)
+    """2^exponents in float64, for exponents within ±2000: infinity above its range, 0 below its normal numbers."""
+    half = exponents >> 1
+    return _from_exponent(half) * _from_exponent(exponents - half)
+
+
+def _from_exponent(exponents: Array) -> Array:
+    biased = jnp.clip(exponents, -1022, 1023).astype(jnp.int64) + 1023
+    return lax.bitcast_convert_type(biased << _FRACTION_BITS, jnp.float64)
+
+
+def exponent_of(x: Array) -> Array:
+    """The least e with |x| < 2^e, within ±1000; −1000 for 0, and 0 for infinity and NaN."""
+    bits = lax.bitcast_convert_type(x, jnp.int64)
+    exponents = ((bits >> _FRACTION_BITS) & 0x7FF) - 1022
+    return jnp.where(jnp.isfinite(x), jnp.clip(exponents, -LARGEST_EXPONENT, LARGEST_EXPONENT), 0).astype(jnp.int32)
 
 
 def rounded(x: "DoubleDouble | Array") -> Array:
@@ -115,14 +129,20 @@ def rounded(x: "DoubleDouble | Array") -> Array:
     return x.high + x.low if isinstance(x, DoubleDouble) else x
 
 
-def root(x: "DoubleDouble | Array") -> Any:
-    """√x (Karp and Markstein, *High-precision division and square root*, ACM TOMS 23, 1997); 0 for 0."""
+def inverse(x: "DoubleDouble | Array") -> Any:
+    """1/x, by one of Newton's steps from the float's."""
     if not isinstance(x, DoubleDouble):
-        return jnp.sqrt(x)
-    first = jnp.sqrt(x.high)
-    square = DoubleDouble(*two_product(first, first))
-    correction = (x - square).high / jnp.where(first == 0, 1.0, 2.0 * first)
-    return DoubleDouble(*fast_two_sum(first, jnp.where(first == 0, 0.0, correction)))
+        return 1.0 / x
+    first = 1.0 / x.high
+    return DoubleDouble(*fast_two_sum(first, first * (1.0 - (x * first)).high))
+
+
+def inverse_root(x: "DoubleDouble | Array") -> Any:
+    """1/√x, by one of Newton's steps from the float's."""
+    if not isinstance(x, DoubleDouble):
+        return 1.0 / jnp.sqrt(x)
+    first = 1.0 / jnp.sqrt(x.high)
+    return DoubleDouble(*fast_two_sum(first, 0.5 * first * (1.0 - (x * first) * first).high))
 
 
 def where(condition: Array, x: Any, y: Any) -> Any:

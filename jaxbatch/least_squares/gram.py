@@ -12,7 +12,14 @@ from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jaxtyping import Bool, Float, Int
 
-from jaxbatch.least_squares.double_double import DoubleDouble, fast_two_sum, power_of_two, two_product, two_sum
+from jaxbatch.least_squares.double_double import (
+    DoubleDouble,
+    exponent_of,
+    fast_two_sum,
+    power_of_two,
+    two_product,
+    two_sum,
+)
 
 BLOCK_ROWS = 256
 """So many rows are added up one after the other; longer datasets are cut, and their blocks added by halves."""
@@ -23,9 +30,6 @@ processor, and XLA does not divide a pass among threads, whose meeting would tak
 
 PASSES = 4
 """The diagonals of the matrix are taken in at most so many groups, each one fused loop."""
-
-LARGEST_EXPONENT = 1000
-"""Of the powers of two by which columns are divided."""
 
 
 class Statistic(NamedTuple):
@@ -79,13 +83,6 @@ def statistic(
         least=jnp.min(jnp.where(observed, y, jnp.inf)),
         most=jnp.max(jnp.where(observed, y, -jnp.inf)),
     )
-
-
-def exponent_of(largest: Float[Array, "..."]) -> Int[Array, "..."]:
-    """The least e with ``largest`` < 2^e, within ±1000; 0 for 0, infinity and NaN."""
-    usable = jnp.isfinite(largest) & (largest > 0)
-    _, exponents = jnp.frexp(jnp.where(usable, largest, 0.5))
-    return jnp.clip(exponents, -LARGEST_EXPONENT, LARGEST_EXPONENT)
 
 
 @custom_vmap

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxbatch.columns import Maybe
 from jaxbatch.least_squares.batched import datasets_last
-from jaxbatch.least_squares.double_double import full_like, power_of_two, rounded, where
+from jaxbatch.least_squares.double_double import full_like, inverse, power_of_two, rounded, where
 from jaxbatch.least_squares.gram import Statistic
 from jaxbatch.least_squares.solve import Solution, normalised
 from jaxbatch.least_squares.student import two_sided
@@ -54,7 +54,7 @@ def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
     if intercept:
         observations = G[0, 0]
         any_there = rounded(observations) > 0
-        total = total - G[0, -1] * G[0, -1] / where(any_there, observations, full_like(observations, 1.0))
+        total = total - G[0, -1] * G[0, -1] * inverse(where(any_there, observations, full_like(observations, 1.0)))
     power = power_of_two(2 * exponents[-1])
     return jnp.maximum(rounded(total), 0.0) * power, rounded(square) * power
 

@@ -8,7 +8,9 @@ from jax import Array, lax
 from jaxbatch.least_squares.batched import rows_of
 from jaxbatch.least_squares.cholesky import Factor, back_substitute
 from jaxbatch.least_squares.double_double import (
+    exponent_of,
     full_like,
+    inverse,
     mapped,
     power_of_two,
     rounded,
@@ -16,7 +18,6 @@ from jaxbatch.least_squares.double_double import (
     times_power,
     where,
 )
-from jaxbatch.least_squares.gram import exponent_of
 
 
 def minimum_norm(
@@ -61,8 +62,7 @@ def minimum_norm(
         inner = summed(direction[:, None] * W)  # [2p + 1, …]
         square = mapped(lambda part: lax.dynamic_index_in_dim(part, j, 0, keepdims=False), inner)
         there = lax.dynamic_index_in_dim(other, j, 0, keepdims=False) & (rounded(square) > 0)
-        one = full_like(square, 1.0)
-        share = inner * (one / where(there, square, one))[None]
+        share = inner * inverse(where(there, square, full_like(square, 1.0)))[None]
         return where(there & (later > j), W - direction[:, None] * share[None], W)
 
     W = times_power(lax.fori_loop(0, p, orthogonalise, W), power_of_two(relative)[:, None])

@@ -14,7 +14,9 @@ from jaxtyping import Bool, Float, Int
 from jaxbatch.least_squares.batched import datasets_last, rows_of
 from jaxbatch.least_squares.cholesky import Factor, back_substitute, factor
 from jaxbatch.least_squares.double_double import (
+    LARGEST_EXPONENT,
     DoubleDouble,
+    exponent_of,
     full_like,
     mapped,
     power_of_two,
@@ -22,7 +24,7 @@ from jaxbatch.least_squares.double_double import (
     times_power,
     where,
 )
-from jaxbatch.least_squares.gram import Statistic, exponent_of
+from jaxbatch.least_squares.gram import Statistic
 from jaxbatch.least_squares.minimum_norm import minimum_norm
 from jaxbatch.least_squares.quadratic import squared_residual
 from jaxbatch.least_squares.singular import singular_values
@@ -119,9 +121,16 @@ def squared_residual_of(statistic: Statistic, coefficients: Float[Array, " p"]) 
 
 
 def normalised(statistic: Statistic) -> tuple[Any, Int[Array, "k ..."]]:
-    """The Gram matrix with a diagonal between 1/4 and 4, and the exponents by which its columns are divided now."""
+    """The Gram matrix with a diagonal between 1/4 and 4, and the exponents by which its columns are divided now.
+
+    A column of zeros is taken to be divided like the largest of the others.
+    """
     G, more = _unit_diagonal(statistic.products)
-    return G, statistic.exponents + more
+    index = jnp.arange(G.shape[0])
+    empty = rounded(mapped(lambda part: part[index, index], G)) == 0
+    exponents = statistic.exponents + more
+    largest = jnp.max(jnp.where(empty, -2 * LARGEST_EXPONENT, exponents), axis=0)
+    return G, jnp.where(empty, largest, exponents)
 
 
 def _unit_diagonal(G: Any) -> tuple[Any, Array]:

@@ -1,0 +1,293 @@
+"""The long layout: groups of rows spread over files, against numpy and NIST's certified values, under both engines."""
+
+import datetime
+import hashlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxbatch import driver, planner
+from jaxbatch.errors import InputError, JobError
+
+from . import test_regression as nested
+
+FEATURES = ["a", "b"]
+
+
+def job(**params: Any) -> str:
+    return nested.job(**{"features": FEATURES, "target": "y", **params})
+
+
+def observations(groups: int = 7, rows: int = 400, seed: int = 0) -> pa.Table:
+    """Shuffled observations of some groups, which are named by a text and a date."""
+    rng = np.random.default_rng(seed)
+    of_row = rng.integers(0, groups, rows)
+    a, b = rng.normal(size=(2, rows))
+    y = 1.0 + 2.0 * a - 3.0 * b + of_row + 0.1 * rng.normal(size=rows)
+    day = [None if g == 1 else datetime.date(2026, 1, 1 + int(g) % 3) for g in of_row]
+    return pa.table({"site": [f"s{g}" for g in of_row], "day": day, "a": a, "b": b, "y": y})
+
+
+def groups_of(table: pa.Table, by: list[str]) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:
+    """X and y of each group, by its key."""
+    rows = table.to_pylist()
+    keys = dict.fromkeys(tuple(row[name] for name in by) for row in rows)
+    found = {}
+    for key in keys:
+        own = [row for row in rows if tuple(row[name] for name in by) == key]
+        found[key] = np.array([[row[name] for name in FEATURES] for row in own]), np.array([row["y"] for row in own])
+    return found
+
+
+def spread(bench: Any, table: pa.Table, files: int = 3, row_group_size: int = 40) -> None:
+    """Write a table to several files under tasks/."""
+    for number in range(files):
+        start, stop = (table.num_rows * place // files for place in (number, number + 1))
+        bench.tasks(table.slice(start, stop - start), f"tasks/{number}.parquet", row_group_size=row_group_size)
+
+
+INPUT = '[input]\npath = "tasks/*.parquet"\n'
+
+
+@pytest.mark.parametrize("by", [["site"], ["site", "day"], ["day"], []], ids=str)
+@pytest.mark.parametrize("rows_per_part", [1_000_000, 60])
+def test_groups_spread_over_files(bench, by, rows_per_part):
+    table = observations()
+    spread(bench, table)
+    summary = bench.run(job(group_by=by) + INPUT, f"output.rows_per_part={rows_per_part}")
+    assert (summary.exit_code, summary.failures) == (0, ())
+    expected = groups_of(table, by)
+    rows = bench.output(summary).to_pylist()
+    assert len(rows) == summary.rows == len(expected)
+    assert list(rows[0]) == [*by, *nested.RESULTS, "status"]
+    for row in rows:
+        nested.check(row, *expected[tuple(row[name] for name in by)])
+    for file in (Path(summary.output) / "data").iterdir():
+        keys = [[(row[name] is None, row[name]) for name in by] for row in pq.read_table(file).to_pylist()]
+        assert keys == sorted(
+            keys,
+            key=lambda key: [
+                (missing, value or datetime.date.min) if missing else (missing, value) for missing, value in key
+            ],
+        )
+    assert not list((Path(summary.output) / "_jaxbatch" / "partials").glob("*"))
+
+
+def test_terms_are_named_and_partials_not_left(bench):
+    spread(bench, observations())
+    table = bench.output(bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=60"))
+    assert table.schema.field("coefficients").metadata == {b"terms": b"intercept,a,b"}
+    assert table.schema.field("site").type == pa.string()
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_nist(bench, engine, jaxbatch_json):
+    digits = {"Norris": 13.5, "Pontius": 13, "Longley": 14, "Filip": 7.5, "Wampler1": 15, "Wampler2": 13}
+    digits |= {"Wampler3": 15, "Wampler4": 15, "Wampler5": 15, "NoInt1": 14.5, "NoInt2": 14.5}
+    for name, wanted in digits.items():
+        X, y, certified = nested.nist(name)
+        order = np.random.default_rng(len(y)).permutation(len(y))
+        names = [f"x{i}" for i in range(X.shape[1])]
+        table = pa.table({**dict(zip(names, X[order].T, strict=True)), "y": y[order]})
+        spread(bench, table, files=2, row_group_size=4)
+        bench.job(nested.job(features=names, target="y", intercept=not name.startswith("NoInt")) + INPUT)
+        if engine == "ray" and name not in ("Filip", "NoInt1"):
+            continue  # a Ray of its own for each run takes long; the bytes of both engines are compared elsewhere
+        options = ("--restart", "--set", "output.rows_per_part=8", "--engine", engine)
+        summary = jaxbatch_json("run", "job.toml", *options)
+        (row,) = pq.read_table(next((Path(summary["output"]) / "data").iterdir())).to_pylist()
+        assert row["status"] == "ok"
+        assert nested.log_relative_error(row["coefficients"], certified["coefficients"]) >= wanted, name
+        errors = [*row["standard_errors"], row["residual_sd"]]
+        exact = [*certified["standard_errors"], certified["residual_standard_deviation"]]
+        assert nested.log_relative_error(errors, exact) >= wanted - 1, name
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_any_split_gives_the_same_coefficients(data, tmp_path_factory):
+    from conftest import Bench
+
+    table = observations(groups=3, rows=60, seed=5)
+    expected = groups_of(table, ["site"])
+    bench = Bench(tmp_path_factory.mktemp("split"))
+    order = data.draw(st.permutations(range(60)))
+    cuts = sorted({0, 60, *data.draw(st.lists(st.integers(1, 59), max_size=4))})
+    for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        size = data.draw(st.integers(1, 30))
+        bench.tasks(table.take(order[start:stop]), f"tasks/{number}.parquet", row_group_size=size)
+    per_part = data.draw(st.integers(5, 70))
+    text = job(group_by=["site"]) + INPUT
+    first = bench.run(text, f"output.rows_per_part={per_part}", "output.path='one'", workers=1)
+    second = bench.run(text, f"output.rows_per_part={per_part}", "output.path='two'", workers=3)
+    for row in bench.output(first).to_pylist():
+        X, y = expected[(row["site"],)]
+        A = nested.with_ones(X)
+        exact = exact_fit(A, y)
+        np.testing.assert_allclose(row["coefficients"], exact, rtol=1e-13 * np.linalg.cond(A))
+    assert digests(first.output) == digests(second.output)
+
+
+def exact_fit(A: np.ndarray, y: np.ndarray) -> np.ndarray:
+    import mpmath
+
+    with mpmath.workdps(50):
+        M, v = mpmath.matrix(A.tolist()), mpmath.matrix(y.tolist())
+        return np.array([float(x) for x in mpmath.lu_solve(M.T * M, M.T * v)])
+
+
+def digests(output: Any) -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted((Path(output) / "data").iterdir())
+    }
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_a_killed_run_keeps_its_statistics(bench, engine, jaxbatch_json):
+    table = observations(groups=50, rows=20_000)
+    spread(bench, table, files=40, row_group_size=500)
+    bench.job(job(group_by=["site"]) + INPUT)
+    options = ("--set", "output.rows_per_part=500", "--engine", engine, "--workers", "1")
+    undisturbed = jaxbatch_json("run", "job.toml", *options[:2], "--set", "output.path='undisturbed'")
+    partials = bench.folder / "results" / "_jaxbatch" / "partials"
+    command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--quiet", *options]
+    process = subprocess.Popen(command, cwd=bench.folder, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (partials.is_dir() and len(list(partials.iterdir())) >= 3):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(3 if engine == "ray" else 0)  # a dead driver's workers may write for a while yet
+
+    left = len(list(partials.iterdir()))
+    assert 0 < left < 40, "killed too late"
+    seen: list[driver.Progress] = []
+    summary = bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=500", progress=seen.append)
+    assert summary.exit_code == 0
+    skipped = [progress.rows_skipped for progress in seen if progress.rows_skipped]
+    assert skipped[0] == left * 500
+    assert digests(summary.output) == digests(undisturbed["output"])
+
+
+def test_groups_that_lie_apart_need_one_stage(bench):
+    table = observations().sort_by("site")
+    values = np.array(table["site"].to_pylist())
+    for number, site in enumerate(np.unique(values)):
+        bench.tasks(table.filter(pa.array(values == site)), f"tasks/{number}.parquet")
+    text = job(group_by=["site"]) + INPUT
+    planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=100"))
+    assert planned.stage == "groups"
+    assert planned.parts > 1
+    summary = bench.run(text, "output.rows_per_part=100")
+    expected = groups_of(table, ["site"])
+    for row in bench.output(summary).to_pylist():
+        nested.check(row, *expected[(row["site"],)])
+    spread(bench, observations())
+    assert planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60")).stage == "partials"
+
+
+def test_nulls_bad_weights_and_small_groups(bench):
+    rows = {
+        "g": [1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 4, 4, 5, 5, 5, 5, 6],
+        "a": [0.0, 1, 2, 3, 4, 0, 1, 2, None, 1, 1, 2, 1, 2, 3, 4, np.nan],
+        "y": [1.0, 3, 5, 7, 9.5, 1, 3, 5, 1, 1, 1, 2, 1, 2, 2, 4, 1],
+        "w": [1.0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, -1, 1, 1],
+    }
+    spread(bench, pa.table(rows), files=3, row_group_size=2)
+    for per_part in (3, 1000):
+        text = nested.job(features=["a"], target="y", group_by=["g"], weights="w") + INPUT
+        found = {row["g"]: row for row in bench.rows(text, f"output.rows_per_part={per_part}")}
+        statuses = {key: row["status"] for key, row in found.items()}
+        assert statuses == {
+            1: "ok", 2: "null_input", 3: "rank_deficient", 4: "invalid_input", 5: "invalid_input", 6: "nonfinite"
+        }  # fmt: skip
+        np.testing.assert_allclose(found[1]["coefficients"], [1.0, 2.0], atol=1e-15)
+        assert found[1]["n"] == 4  # the observation of weight 0 is none
+        dropped = nested.job(features=["a"], target="y", group_by=["g"], weights="w", nulls="drop") + INPUT
+        kept = {row["g"]: row for row in bench.rows(dropped, f"output.rows_per_part={per_part}")}
+        assert (kept[2]["status"], kept[2]["n"]) == ("ok", 3)
+
+
+def test_weights(bench):
+    table = observations(groups=3)
+    weights = np.random.default_rng(9).uniform(0.1, 3.0, table.num_rows)
+    spread(bench, table.append_column("w", pa.array(weights)))
+    found = bench.rows(job(group_by=["site"], weights="w") + INPUT, "output.rows_per_part=60")
+    expected = groups_of(table, ["site"])
+    site = np.array(table["site"].to_pylist())
+    for row in found:
+        X, y = expected[(row["site"],)]
+        w = weights[site == row["site"]]
+        A = nested.with_ones(X)
+        cov = np.linalg.inv(A.T @ (w[:, None] * A))
+        b = cov @ (A.T @ (w * y))
+        residual = y - A @ b
+        sd = np.sqrt(w @ residual**2 / (len(y) - 3))
+        np.testing.assert_allclose(row["coefficients"], b, rtol=1e-11)
+        np.testing.assert_allclose(row["standard_errors"], sd * np.sqrt(np.diag(cov)), rtol=1e-10)
+        mean = w @ y / w.sum()
+        assert row["r_squared"] == pytest.approx(1 - w @ residual**2 / (w @ (y - mean) ** 2), rel=1e-10)
+        assert row["loss"] == pytest.approx(w @ residual**2 / w.sum(), rel=1e-10)
+
+
+def test_no_rows(bench):
+    bench.tasks(observations().slice(0, 0), "tasks/0.parquet")
+    summary = bench.run(job(group_by=["site"]) + INPUT)
+    assert (summary.exit_code, summary.rows, summary.parts) == (0, 0, 1)
+    assert bench.output(summary).column_names == ["site", *nested.RESULTS, "status"]
+
+
+@pytest.mark.parametrize("method", ["cholesky", "gradient_descent"])
+def test_other_methods(bench, method):
+    table = observations(groups=2)
+    spread(bench, table)
+    settings = {"method": method, "tolerance": 1e-13} if method == "gradient_descent" else {"method": method}
+    for row in bench.rows(job(group_by=["site"], **settings) + INPUT, "output.rows_per_part=60"):
+        X, y = groups_of(table, ["site"])[(row["site"],)]
+        np.testing.assert_allclose(row["coefficients"], np.linalg.lstsq(nested.with_ones(X), y)[0], rtol=1e-8)
+        assert row["method"] == method
+
+
+@pytest.mark.parametrize(
+    ("params", "more", "message"),
+    [
+        ({"target": None, "group_by": ["site"]}, "", "target"),
+        ({"group_by": ["site", "site"]}, "", "twice"),
+        ({"group_by": ["a"]}, "", "cannot name groups"),
+        ({"group_by": ["nowhere"]}, "", "nowhere"),
+        ({"group_by": ["site"], "features": ["a", "y"]}, "", "twice"),
+        ({"group_by": ["site"], "method": "qr"}, "", "whole datasets"),
+        ({"group_by": ["site"]}, 'keep = ["a"]\n', "keep"),
+    ],
+)
+def test_refusals(bench, params, more, message):
+    spread(bench, observations())
+    given_params = {name: value for name, value in {"features": FEATURES, "target": "y", **params}.items() if value}
+    with pytest.raises((JobError, InputError), match=message):
+        bench.run(nested.job(**given_params) + INPUT + more)
+
+
+def test_plan_and_manifest_know_both_stages(bench, jaxbatch_json):
+    spread(bench, observations())
+    bench.job(job(group_by=["site"]) + INPUT)
+    planned = jaxbatch_json("plan", "job.toml", "--set", "output.rows_per_part=60")
+    assert (planned["partials"], planned["parts"]) == (9, 7)
+    summary = bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=60")
+    manifest = json.loads((Path(summary.output) / "_jaxbatch" / "manifest.json").read_text())
+    assert manifest["rows"] == 7
+    assert jaxbatch_json("verify", "results").get("problems", []) == []
