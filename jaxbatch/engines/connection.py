@@ -1,5 +1,6 @@
 """The connection to a Ray cluster: one that is there already, or a private one on this machine."""
 
+import functools
 import os
 import secrets
 import shutil
@@ -60,7 +61,7 @@ class Connection:
         self._folder = tempfile.mkdtemp(prefix="jaxbatch-")  # a short path, because sockets lie in it
         # Ray turns token auth on for a new local cluster where the mode is unset.
         os.environ.pop("RAY_AUTH_MODE", None)
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_AUTH_TOKEN"] = _token()
         return {"include_dashboard": False, "_temp_dir": self._folder}
 
     def close(self) -> None:
@@ -71,6 +72,12 @@ class Connection:
         for name in [name for name in os.environ if name.startswith("RAY_")]:
             del os.environ[name]
         os.environ.update({name: value for name, value in self._before.items() if name.startswith("RAY_")})
+
+
+@functools.cache
+def _token() -> str:
+    """The token of this process's private Rays: one for all, because Ray keeps the first it has read."""
+    return secrets.token_hex(32)
 
 
 def _init(address: str, options: dict[str, Any]) -> None:

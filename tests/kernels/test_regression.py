@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 
@@ -106,14 +107,15 @@ def check_nist(rows: dict[str, dict], digits: dict[str, float], spread_digits: d
 
 
 @pytest.mark.parametrize("engine", ["local", "ray"])
-def test_nist_to_the_ceiling_of_float64_data(bench, engine):
+def test_nist_to_the_ceiling_of_float64_data(bench, engine, jaxbatch_json):
     rows = {}
     for intercept in (True, False):
         names = [name for name in CEILING if intercept != name.startswith("NoInt")]
         bench.tasks({"name": names, **datasets(*(nist(name)[:2] for name in names))}, row_group_size=4)
-        options = ("output.rows_per_part=4",)
-        found = bench.rows(job(intercept=intercept), *options, engine=engine)
-        rows |= {row["name"]: row for row in found}
+        bench.job(job(intercept=intercept) + "[output]\npath = 'results'\nrows_per_part = 4\n")
+        summary = jaxbatch_json("run", "job.toml", "--restart", "--engine", engine)
+        files = sorted((Path(summary["output"]) / "data").iterdir())
+        rows |= {row["name"]: row for file in files for row in pq.read_table(file).to_pylist()}
     check_nist(rows, CEILING, {name: digits - 1 for name, digits in CEILING.items()})
 
 
