@@ -26,8 +26,7 @@ demo: .venv/installed
 	$(BIN)/python jobs/demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 tests/series
-	$(BIN)/python -m pytest --ignore tests/series
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
@@ -36,6 +35,7 @@ lint: .venv/installed
 	$(BIN)/pyright --warnings
 
 bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from jaxbatch import batches, compiled, encoding
 from jaxbatch.columns import Status
-from jaxbatch.evaluation import in_batches, run_batch, sizes_of
+from jaxbatch.evaluation import count_padding, in_batches, run_batch, sizes_of
 from jaxbatch.grouping import Groups, buckets_of, groups_of, stable_order
 from jaxbatch.kernel import Grouping, Kernel
 from jaxbatch.outcome import Outcome
@@ -144,6 +144,7 @@ class Aggregation:
                         for column in kernel.inputs
                     }
                     arrays["n"] = lengths[taken]
+                count_padding(program, arrays, width, outcome)
                 results = run_batch(programs, program, arrays, device, outcome, status, taken)
                 for name, values in results.values.items():
                     if name not in found:

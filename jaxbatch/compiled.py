@@ -1,5 +1,6 @@
 """``jit(vmap(row))`` at one width, one program per bucket and ladder rung, shared by threads."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,12 @@ batch over the same pool and blocks until that is done: as many calls at once as
 Programs that make them therefore take turns; each still uses every core."""
 
 _ONE_AT_A_TIME = threading.Lock()
+
+KEPT = 64
+"""So many compiled programs, those used last, are kept for further runs of the same process."""
+
+_KEPT: dict[tuple[str, Any], tuple[Any, AbstractContextManager[Any]]] = {}
+_KEPT_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -124,5 +131,19 @@ class Programs:
                 for name, struct in row_structs(self.kernel, program, self.dtype).items()
             }
             lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket, self.dtype))).lower(batch)
-            turn = _ONE_AT_A_TIME if _LAPACK in lowered.as_text() else nullcontext()
-            return lowered.compile(), turn
+            return _executable(lowered, device)
+
+
+def _executable(lowered: Any, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
+    """A lowered program compiled, or what an earlier run of this process has compiled of the same text."""
+    text = lowered.as_text()
+    key = (hashlib.sha256(text.encode()).hexdigest(), device)
+    with _KEPT_LOCK:
+        found = _KEPT.get(key)
+    if found is None:
+        found = lowered.compile(), _ONE_AT_A_TIME if _LAPACK in text else nullcontext()
+    with _KEPT_LOCK:
+        _KEPT[key] = _KEPT.pop(key, found)
+        while len(_KEPT) > KEPT:
+            del _KEPT[next(iter(_KEPT))]
+    return found

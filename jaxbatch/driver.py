@@ -52,6 +52,8 @@ class Summary:
     rows_per_second: float
     stages: Mapping[str, float]
     compilations: int
+    padding: float | None
+    """How much longer padded batches of lists were than the lists, as a fraction; None without lists."""
     failures: tuple[str, ...]
 
 
@@ -203,6 +205,7 @@ class _Tally:
         self.failed: dict[int, str] = {}
         self._stages: Counter[str] = Counter()
         self._compilations = 0
+        self._padding: Counter[str] = Counter()
         if self._final is planned:
             self.skip(there)
         elif self._skipped == self._final.parts:
@@ -221,6 +224,7 @@ class _Tally:
             self._receipts |= {receipt.part: receipt for receipt in outcome.receipts}
         self.failed |= {failure.part: failure.reason for failure in outcome.failures}
         self._stages.update(outcome.stages)
+        self._padding.update(outcome.padding)
         self._compilations = max(self._compilations, outcome.compilations)
 
     def progress(self) -> Progress:
@@ -262,6 +266,7 @@ class _Tally:
             rows_per_second=round((self._rows_done - self._rows_skipped) / max(seconds, 1e-9), 1),
             stages={name: round(spent, 3) for name, spent in sorted(self._stages.items())},
             compilations=self._compilations,
+            padding=round(self._padding["computed"] / given - 1, 3) if (given := self._padding["given"]) else None,
             failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),
         )
 

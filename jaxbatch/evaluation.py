@@ -1,5 +1,6 @@
 """A table of rows → the outputs of a kernel for them, and their statuses."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,7 @@ class Evaluation:
                 taken = rows[start : start + width]
                 with outcome.stage("decode"):
                     arrays = batches.gather(batch, self._kernel.inputs, taken, dict(program.sizes))
+                count_padding(program, arrays, width, outcome)
                 yield taken, run_batch(self._programs, program, arrays, device, outcome, status, taken)
 
     def _second_stage(
@@ -138,6 +140,13 @@ def run_batch(
         results = programs.run(program, wide, len(rows), device)
     status[rows] = np.maximum(status[rows], results.status)
     return results
+
+
+def count_padding(program: Program, arrays: Mapping[str, np.ndarray], width: int, outcome: Outcome) -> None:
+    """Count the elements of a batch's lists, and those of the padded batch."""
+    if program.sizes:
+        outcome.given += int(np.prod(np.stack([arrays[name] for name, _ in program.sizes]), axis=0).sum())
+        outcome.computed += width * math.prod(size for _, size in program.sizes)
 
 
 def in_batches(arrays: Mapping[str, np.ndarray], width: int) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:

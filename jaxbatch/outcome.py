@@ -1,6 +1,7 @@
 """What became of a shard: receipts, failures, and where the time went."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,8 +25,17 @@ class Outcome:
     receipts: list[Receipt] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
+    given: int = 0
+    """Elements that the rows of ragged columns had …"""
+    computed: int = 0
+    """… and that their padded batches had."""
     compilations: int = 0
     """How many programs its worker has compiled so far."""
+
+    @property
+    def padding(self) -> Counter[str]:
+        """``given`` and ``computed``, to be summed over shards."""
+        return Counter(given=self.given, computed=self.computed)
 
     def add(self, name: str, seconds: float) -> None:
         """Count seconds towards a stage."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from jaxbatch import __version__, compiled, inputs, kernels, naming
@@ -56,6 +57,8 @@ class Plan:
     programs: tuple[Mapping[str, Any], ...]
     compilations: str
     """How many programs the run compiles at most, in words."""
+    rungs: Mapping[str, Mapping[str, Any]]
+    """For each named dimension the first sizes to which lists are padded, and how much that lengthens them at most."""
     stage: Stage = "rows"
     partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
     buckets: int = 1
@@ -121,6 +124,7 @@ class Plan:
             "skipped_files": [{"path": file.path, "reason": file.reason} for file in self.skipped],
             "columns": {column.name: str(column.type) for column in self.schema},
             "programs": [dict(program) for program in self.programs],
+            "rungs": {name: dict(rungs) for name, rungs in self.rungs.items()},
             "identity": dict(self.identity),
         }
 
@@ -178,6 +182,7 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
         fingerprint=fingerprint(identity),
         programs=tuple(programs),
         compilations=_compilations(kernel),
+        rungs=_rungs(kernel),
         **_grouped(kernel, opened, shards, names, job.output.rows_per_part),
     )
 
@@ -247,6 +252,17 @@ def _compilations(kernel: Kernel) -> str:
     each = f" for each of {kernel.buckets} buckets" if kernel.buckets > 1 else ""
     then = ", and one for each size of what they give" if kernel.then else ""
     return f"one{each} for each rung of {' and '.join(ragged)} that the data reach{then}"
+
+
+def _rungs(kernel: Kernel) -> dict[str, dict[str, Any]]:
+    lengths = np.arange(1, 4097)
+    found = {}
+    for name in dimensions(kernel.inputs):
+        sizes = kernel.size(name, lengths)
+        from_first = lengths >= sizes[0]
+        longest = float((sizes[from_first] / lengths[from_first]).max()) - 1
+        found[name] = {"first": np.unique(sizes)[:6].tolist(), "padding_at_most": round(longest, 3)}
+    return found
 
 
 def _whole_batch(kernel: Kernel, programs: list[dict[str, Any]]) -> int:

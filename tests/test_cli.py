@@ -195,10 +195,10 @@ def test_kernels_lists_every_kernel(main):
 @pytest.mark.parametrize(
     ("arguments", "absent"),
     [
-        (["--help"], {"jax", "ray", "pyarrow"}),
-        (["run", "--help"], {"jax", "ray"}),
-        (["verify", "results/job"], {"jax", "ray"}),
-        (["run", "job.toml", "--engine", "local", "--quiet"], {"ray"}),
+        (["--help"], ("jax", "ray", "pyarrow")),
+        (["run", "--help"], ("jax", "ray")),
+        (["verify", "results/job"], ("jax", "ray")),
+        (["run", "job.toml", "--engine", "local", "--quiet"], ("ray",)),
     ],
     ids=str,
 )
@@ -206,7 +206,7 @@ def test_what_a_command_does_not_import(arguments, absent, job, tmp_path):
     cli_run = "import sys\nfrom jaxbatch.cli import main\n"
     subprocess.run([sys.executable, "-m", "jaxbatch", "run", str(job), "--quiet"], check=True, cwd=tmp_path)
     code = f"{cli_run}try:\n    main({arguments!r})\nexcept SystemExit as ended:\n    assert not ended.code, ended\n"
-    code += f"loaded = {absent!r} & set(sys.modules)\nassert not loaded, loaded\n"
+    code += f"loaded = set({absent!r}) & set(sys.modules)\nassert not loaded, loaded\n"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
 
 

@@ -176,8 +176,8 @@ def test_only_whole_parts_of_this_run_count(tmp_path):
     }
     for name, data in there.items():
         (tmp_path / name).write_bytes(data)
-    assert output.published() == {0: receipt}
-    output.recover()
+    assert output.data.published() == {0: receipt}
+    output.data.recover()
     assert set(files(tmp_path)) == {receipt.name, parts.part_name(1, OTHER)}
 
 

@@ -46,6 +46,14 @@ def _readable(plan: dict[str, Any]) -> str:
         ("compilations", plan["compilations"]),
         ("fingerprint", plan["fingerprint"]),
     ]
+    for name, rungs in plan["rungs"].items():
+        sizes = ", ".join(map(str, rungs["first"]))
+        rows.append(
+            (
+                f"rungs of {name}",
+                f"{sizes} …: from {rungs['first'][0]} on {rungs['padding_at_most']:.0%} longer at most",
+            )
+        )
     programs = [
         (each["rows_of"], f"{each['batch_rows']:,} rows a batch, {each['batch_bytes'] / 2**20:.2f} MiB")
         for each in plan["programs"]

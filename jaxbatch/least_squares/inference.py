@@ -52,9 +52,8 @@ def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
     G, exponents = normalised(statistic)
     square = total = G[-1, -1]
     if intercept:
-        observations = G[0, 0]
-        any_there = rounded(observations) > 0
-        total = total - G[0, -1] * G[0, -1] * inverse(where(any_there, observations, full_like(observations, 1.0)))
+        there = rounded(G[0, 0]) > 0
+        total = total - G[0, -1] * G[0, -1] * inverse(where(there, G[0, 0], full_like(G[0, 0], 1.0)))
     power = power_of_two(2 * exponents[-1])
     return jnp.maximum(rounded(total), 0.0) * power, rounded(square) * power
 

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -454,3 +455,69 @@ def test_refused_before_any_work(bench, params, columns, error, words):
     with pytest.raises(error, match=words):
         bench.run(job(**params))
     assert not (bench.folder / "results").exists()
+
+
+def test_weights_in_the_nested_layout(bench):
+    rng = np.random.default_rng(4)
+    fits = [noisy(n, 2, seed) for seed, n in enumerate((12, 30))]
+    weights = [rng.uniform(0.5, 2.0, len(y)) for _, y in fits]
+    weights[1][3] = 0.0
+    columns = {**datasets(*fits), "w": pa.array([w.tolist() for w in weights])}
+    bench.tasks(columns)
+    found = {method: bench.rows(job(method=method, weights="w")) for method in ("auto", "cholesky", "qr", "svd")}
+    for rows in found.values():
+        for row, (X, y), w in zip(rows, fits, weights, strict=True):
+            A = with_ones(X)
+            scale = np.linalg.norm(A, axis=0)
+            S = np.sqrt(w)[:, None] * A / scale
+            covariance = np.linalg.inv(S.T @ S) / np.outer(scale, scale)
+            b = np.linalg.lstsq(S, np.sqrt(w) * y)[0] / scale
+            n, squares = np.count_nonzero(w), w @ (y - A @ b) ** 2
+            errors = np.sqrt(squares / (n - 3) * np.diag(covariance))
+            assert (row["status"], row["n"]) == ("ok", n)
+            np.testing.assert_allclose(row["coefficients"], b, rtol=1e-8)
+            np.testing.assert_allclose(row["standard_errors"], errors, rtol=1e-7)
+            assert row["loss"] == pytest.approx(squares / w.sum(), rel=1e-7)
+    columns["w"] = pa.array([(-w).tolist() for w in weights])
+    bench.tasks(columns)
+    assert {row["status"] for row in bench.rows(job(weights="w"))} == {"invalid_input"}
+
+
+def test_three_hundred_features(bench):
+    rng = np.random.default_rng(7)
+    X, y = rng.normal(size=(400, 300)), rng.normal(size=400)
+    bench.tasks(datasets((X, y), (X[:200], y[:200])))
+    full, wide = bench.rows(job())
+    check(full, X, y)
+    A = with_ones(X[:200])
+    assert (wide["status"], wide["rank"]) == ("rank_deficient", 200)
+    np.testing.assert_allclose(wide["coefficients"], np.linalg.pinv(A) @ y[:200], rtol=1e-8, atol=1e-11)
+
+
+def test_loss_and_r_squared_hold_where_the_intercept_dominates(bench):
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(50, 1))
+    y = 1e9 + x[:, 0] * 1e-3 + 1e-3 * rng.normal(size=50)
+    bench.tasks(datasets((x, y)))
+    (row,) = bench.rows(job())
+    with mpmath.workdps(50):
+        A, v = mpmath.matrix(with_ones(x).tolist()), mpmath.matrix(y.tolist())
+        b = mpmath.lu_solve(A.T * A, A.T * v)
+        residual = v - A * b
+        squares = (residual.T * residual)[0]
+        mean = mpmath.fsum(v) / 50
+        total = mpmath.fsum((each - mean) ** 2 for each in v)
+        # The squares of y are 10²⁴ times those of the residual: of 106 bits 26 are left, and of float64's none.
+        assert row["loss"] == pytest.approx(float(squares / 50), rel=1e-7, abs=0)
+        assert row["r_squared"] == pytest.approx(float(1 - squares / total), rel=1e-7, abs=0)
+        np.testing.assert_allclose(row["coefficients"], [float(each) for each in b], rtol=1e-14)
+
+
+def test_plan_shows_rungs_and_the_report_the_padding(bench, jaxbatch_json):
+    bench.tasks(datasets(noisy(9, 2, 0), noisy(20, 2, 1)))
+    bench.job(job())
+    rungs = jaxbatch_json("plan", "job.toml")["rungs"]
+    assert rungs["n"]["first"] == [8, 16, 32, 64, 128, 256]
+    assert 0.9 < rungs["n"]["padding_at_most"] < 1.0
+    summary = bench.run(job(), "compute.batch_rows=8")
+    assert summary.padding == pytest.approx(8 * 2 * (16 + 32) / (2 * (9 + 20)) - 1, abs=1e-3)

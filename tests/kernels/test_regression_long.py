@@ -93,30 +93,37 @@ def test_terms_are_named_and_partials_not_left(bench):
     assert table.schema.field("site").type == pa.string()
 
 
-@pytest.mark.parametrize("engine", ["local", "ray"])
-def test_nist(bench, engine, jaxbatch_json):
-    digits = {"Norris": 13.5, "Pontius": 13, "Longley": 14, "Filip": 7.5, "Wampler1": 15, "Wampler2": 13}
-    digits |= {"Wampler3": 15, "Wampler4": 15, "Wampler5": 15, "NoInt1": 14.5, "NoInt2": 14.5}
-    for name, wanted in digits.items():
-        X, y, certified = nested.nist(name)
-        order = np.random.default_rng(len(y)).permutation(len(y))
-        names = [f"x{i}" for i in range(X.shape[1])]
-        table = pa.table({**dict(zip(names, X[order].T, strict=True)), "y": y[order]})
-        spread(bench, table, files=2, row_group_size=4)
-        bench.job(nested.job(features=names, target="y", intercept=not name.startswith("NoInt")) + INPUT)
-        if engine == "ray" and name not in ("Filip", "NoInt1"):
-            continue  # a Ray of its own for each run takes long; the bytes of both engines are compared elsewhere
-        options = ("--restart", "--set", "output.rows_per_part=8", "--engine", engine)
-        summary = jaxbatch_json("run", "job.toml", *options)
-        (row,) = pq.read_table(next((Path(summary["output"]) / "data").iterdir())).to_pylist()
-        assert row["status"] == "ok"
-        assert nested.log_relative_error(row["coefficients"], certified["coefficients"]) >= wanted, name
-        errors = [*row["standard_errors"], row["residual_sd"]]
-        exact = [*certified["standard_errors"], certified["residual_standard_deviation"]]
-        assert nested.log_relative_error(errors, exact) >= wanted - 1, name
+SHAPES = {  # datasets of one design's shape are the groups of one job
+    "powers": ["Wampler1", "Wampler2", "Wampler3", "Wampler4", "Wampler5"],
+    "line": ["Norris"],
+    "parabola": ["Pontius"],
+    "origin": ["NoInt1", "NoInt2"],
+    "six columns": ["Longley"],
+    "ten powers": ["Filip"],
+}
 
 
-@settings(max_examples=12, deadline=None)
+@pytest.mark.parametrize(("shape", "engine"), [*((shape, "local") for shape in SHAPES), ("powers", "ray")])
+def test_nist(bench, shape, engine, jaxbatch_json):
+    tables = []
+    for name in SHAPES[shape]:
+        X, y, _ = nested.nist(name)
+        columns = {f"x{i}": column for i, column in enumerate(X.T)}
+        tables.append(pa.table({"name": [name] * len(y), **columns, "y": y}))
+    table = pa.concat_tables(tables)
+    table = table.take(np.random.default_rng(1).permutation(table.num_rows))
+    spread(bench, table, files=2, row_group_size=7)
+    features = [name for name in table.column_names if name.startswith("x")]
+    params = {"features": features, "target": "y", "group_by": ["name"], "intercept": shape != "origin"}
+    bench.job(nested.job(**params) + INPUT)
+    summary = jaxbatch_json("run", "job.toml", "--set", "output.rows_per_part=15", "--engine", engine)
+    files = sorted((Path(summary["output"]) / "data").iterdir())
+    rows = {row["name"]: row for file in files for row in pq.read_table(file).to_pylist()}
+    digits = {name: nested.CEILING[name] for name in SHAPES[shape]}
+    nested.check_nist(rows, digits, {name: wanted - 1 for name, wanted in digits.items()})
+
+
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_any_split_gives_the_same_coefficients(data, tmp_path_factory):
     from conftest import Bench

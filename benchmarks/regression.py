@@ -1,0 +1,312 @@
+"""Least squares from Parquet to result, whole processes, ours and others in turn.
+
+    python benchmarks/regression.py [nested|long|big|digits] …
+
+nested: 20,000 datasets of 250 × 4, a dataset a row.
+long: 10 million rows in 40,000 groups, shuffled over 10 files.
+big: one regression of 20 million rows × 20 features in 20 files, with the peak memory of each process.
+digits: NIST's certified datasets, the worst coefficient's correct digits.
+
+Three runs of each after a warm-up; medians, the spread, and ratios to ours. BENCH_SCALE=0.1 takes a tenth of the rows.
+"""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+REPEATS = 3
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))
+NIST = Path(__file__).parent.parent / "tests" / "data" / "nist_strd"
+
+NESTED = """
+kernel = "regression"
+[params]
+method = "{method}"
+[input]
+path = "tasks"
+[output]
+path = "{method}"
+rows_per_part = 5000
+"""
+
+LONG = """
+kernel = "regression"
+[params]
+method = "{method}"
+features = {features}
+target = "y"
+group_by = {by}
+[input]
+path = "tasks"
+[output]
+path = "{method}"
+"""
+
+# How each of the others does it: read every file, fit, write the coefficients.
+
+NUMPY = """
+import glob, numpy as np, pyarrow as pa, pyarrow.parquet as pq
+found = []
+for path in sorted(glob.glob("tasks/*.parquet")):
+    table = pq.read_table(path).combine_chunks()
+    X, y = table["X"].chunk(0), table["y"].chunk(0)
+    ends = X.offsets.to_numpy() - X.offsets[0].as_py()
+    rows = X.flatten().flatten().to_numpy().reshape(ends[-1], -1)
+    targets = y.flatten().to_numpy()
+    for start, stop in zip(ends[:-1], ends[1:]):
+        A = np.column_stack([np.ones(stop - start), rows[start:stop]])
+        FIT
+pq.write_table(pa.table({"coefficients": list(np.array(found))}), "other.parquet")
+"""
+LSTSQ = "found.append(np.linalg.lstsq(A, targets[start:stop], rcond=None)[0])"
+SKLEARN = """from sklearn.linear_model import LinearRegression
+        fitted = LinearRegression().fit(A[:, 1:], targets[start:stop])
+        found.append([fitted.intercept_, *fitted.coef_])"""
+STATSMODELS = """import statsmodels.api as sm
+        found.append(sm.OLS(targets[start:stop], A).fit().params)"""
+
+POLARS = """
+import numpy as np, polars as pl
+features, by = FEATURES, BY
+columns = ["one", *features, "y"]
+sums = [
+    (pl.col(a) * pl.col(b)).sum().alias(f"{i},{j}")
+    for i, a in enumerate(columns) for j, b in enumerate(columns) if i <= j
+]
+frame = pl.scan_parquet("tasks/*.parquet").with_columns(one=pl.lit(1.0))
+grouped = frame.group_by(by).agg(sums) if by else frame.select(sums)
+table = grouped.collect(engine="streaming")
+k = len(columns)
+G = np.empty((len(table), k, k))
+for i in range(k):
+    for j in range(i, k):
+        G[:, i, j] = G[:, j, i] = table[f"{i},{j}"].to_numpy()
+found = np.linalg.solve(G[:, :-1, :-1], G[:, :-1, -1:])[..., 0]
+pl.DataFrame({**{name: table[name] for name in by}, "coefficients": found}).write_parquet("other.parquet")
+"""
+
+POLARS_OLS = """
+import polars as pl, polars_ols
+table = pl.scan_parquet("tasks/*.parquet").group_by("group").agg(
+    pl.col("y").least_squares.ols(*FEATURES, add_intercept=True, mode="coefficients").first().alias("coefficients")
+)
+table.collect().write_parquet("other.parquet")
+"""
+
+DUCKDB = """
+import duckdb, numpy as np
+columns = ["1.0", *FEATURES, "y"]
+k = len(columns)
+pairs = [(i, j) for i in range(k) for j in range(i, k)]
+sums = ", ".join(f"sum({columns[i]} * {columns[j]}) AS s{i}_{j}" for i, j in pairs)
+table = duckdb.sql(f'SELECT "group", {sums} FROM read_parquet(\\'tasks/*.parquet\\') GROUP BY "group"').fetchnumpy()
+G = np.empty((len(table["group"]), k, k))
+for i, j in pairs:
+    G[:, i, j] = G[:, j, i] = table[f"s{i}_{j}"]
+found = np.linalg.solve(G[:, :-1, :-1], G[:, :-1, -1:])[..., 0]
+import pyarrow as pa, pyarrow.parquet as pq
+pq.write_table(pa.table({"group": table["group"], "coefficients": list(found)}), "other.parquet")
+"""
+
+SKLEARN_BIG = """
+import numpy as np, pyarrow.parquet as pq
+from sklearn.linear_model import LinearRegression
+table = pq.read_table("tasks")
+X = np.column_stack([table[name].to_numpy() for name in FEATURES])
+fitted = LinearRegression(copy_X=False).fit(X, table["y"].to_numpy())
+print(fitted.coef_)
+"""
+
+
+def ours(method: str) -> list[str]:
+    """Our command for a job of that method."""
+    return [sys.executable, "-m", "jaxbatch", "run", f"{method}.toml", "--restart", "--quiet"]
+
+
+def other(script: str, **words: object) -> list[str]:
+    """Another's script, with words filled in."""
+    for word, value in words.items():
+        script = script.replace(word, str(value))
+    return [sys.executable, "-c", script]
+
+
+def measured(command: list[str], folder: Path) -> tuple[float, float]:
+    """Wall seconds and peak memory in MiB of one process and its children."""
+    code = (
+        "import resource, subprocess, sys, time\n"
+        "started = time.perf_counter()\n"
+        "ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
+        "spent = time.perf_counter() - started\n"
+        "print(ended.returncode, spent, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code, *command], cwd=folder, capture_output=True, text=True, check=True)
+    status, spent, memory = out.stdout.split()
+    assert status == "0", f"{command} failed:\n{out.stderr}"
+    return float(spent), float(memory)
+
+
+def compare(title: str, folder: Path, commands: dict[str, list[str]]) -> None:
+    """Run all commands in turn, and print one table."""
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for turn in range(REPEATS + 1):
+        for name, command in commands.items():
+            run = measured(command, folder)
+            if turn:
+                runs[name].append(run)
+    base = statistics.median(spent for spent, _ in next(iter(runs.values())))
+    print(f"\n{title}; whole processes, median of {REPEATS} (min–max)")
+    for name, found in runs.items():
+        times, memory = [spent for spent, _ in found], max(memory for _, memory in found)
+        middle = statistics.median(times)
+        print(
+            f"{name:34}{middle:8.2f} s ({min(times):.2f}–{max(times):.2f})   {middle / base:6.2f} × ours"
+            f"   {memory:7,.0f} MiB"
+        )
+
+
+def nested(folder: Path) -> None:
+    """20,000 datasets of 250 × 4."""
+    count, n, p = max(4, int(20_000 * SCALE)), 250, 4
+    rng = np.random.default_rng(0)
+    (folder / "tasks").mkdir()
+    for number in range(4):
+        each = count // 4
+        X = rng.normal(size=(each, n, p))
+        y = 1.0 + X @ np.arange(1.0, p + 1) + 0.1 * rng.normal(size=(each, n))
+        rows = pa.ListArray.from_arrays(np.arange(0, X.size + 1, p, dtype=np.int32), X.reshape(-1))
+        ends = np.arange(0, y.size + 1, n, dtype=np.int32)
+        table = pa.table(
+            {"X": pa.ListArray.from_arrays(ends, rows), "y": pa.ListArray.from_arrays(ends, y.reshape(-1))}
+        )
+        pq.write_table(table, folder / "tasks" / f"{number}.parquet", row_group_size=2500)
+    for method in ("auto", "cholesky"):
+        (folder / f"{method}.toml").write_text(NESTED.format(method=method))
+    commands = {
+        "jaxbatch, auto": ours("auto"),
+        "jaxbatch, cholesky": ours("cholesky"),
+        "numpy lstsq in a loop": other(NUMPY, FIT=LSTSQ),
+        "statsmodels in a loop": other(NUMPY, FIT=STATSMODELS),
+        "scikit-learn in a loop": other(NUMPY, FIT=SKLEARN),
+    }
+    compare(f"{count:,} datasets of {n} × {p}, one a row", folder, commands)
+
+
+def long(folder: Path) -> None:
+    """10 million rows in 40,000 groups."""
+    rows, groups, files = int(10_000_000 * SCALE), max(10, int(40_000 * SCALE)), 10
+    features = ["a", "b", "c", "d"]
+    rng = np.random.default_rng(0)
+    (folder / "tasks").mkdir()
+    for number in range(files):
+        each = rows // files
+        X = rng.normal(size=(each, len(features)))
+        y = 1.0 + X @ np.arange(1.0, 5.0) + 0.1 * rng.normal(size=each)
+        columns = {"group": rng.integers(0, groups, each), **dict(zip(features, X.T, strict=True)), "y": y}
+        pq.write_table(pa.table(columns), folder / "tasks" / f"{number}.parquet", row_group_size=each // 4)
+    for method in ("auto", "cholesky"):
+        (folder / f"{method}.toml").write_text(LONG.format(method=method, features=features, by=["group"]))
+    commands = {
+        "jaxbatch, auto": ours("auto"),
+        "jaxbatch, cholesky": ours("cholesky"),
+        "polars, Gram sums": other(POLARS, FEATURES=features, BY=["group"]),
+        "polars-ols": other(POLARS_OLS, FEATURES=features),
+        "DuckDB, Gram sums": other(DUCKDB, FEATURES=features),
+    }
+    compare(f"{rows:,} rows in {groups:,} groups, shuffled", folder, commands)
+
+
+def big(folder: Path) -> None:
+    """One regression of 20 million rows × 20 features."""
+    rows, files = int(20_000_000 * SCALE), 20
+    features = [f"x{i:02d}" for i in range(20)]
+    rng = np.random.default_rng(0)
+    (folder / "tasks").mkdir()
+    for number in range(files):
+        each = rows // files
+        X = rng.normal(size=(each, len(features)))
+        y = 1.0 + X @ np.arange(1.0, 21.0) + rng.normal(size=each)
+        columns = {**dict(zip(features, X.T, strict=True)), "y": y}
+        pq.write_table(pa.table(columns), folder / "tasks" / f"{number:02d}.parquet", row_group_size=each // 8)
+    for method in ("auto", "cholesky"):
+        (folder / f"{method}.toml").write_text(LONG.format(method=method, features=features, by=[]))
+    commands = {
+        "jaxbatch, auto": ours("auto"),
+        "jaxbatch, cholesky": ours("cholesky"),
+        "polars streaming, Gram sums": other(POLARS, FEATURES=features, BY=[]),
+        "scikit-learn in memory": other(SKLEARN_BIG, FEATURES=features),
+    }
+    compare(f"one fit of {rows:,} rows × {len(features)} features", folder, commands)
+
+
+def digits(folder: Path) -> None:
+    """Correct digits of the worst coefficient, at most 15."""
+    import jaxbatch
+
+    def correct(found: list[float], certified: list[str]) -> float:
+        worst = max(abs(b - float(c)) / abs(float(c)) for b, c in zip(found, certified, strict=True))
+        return 15.0 if worst == 0 else min(15.0, -float(np.log10(worst)))
+
+    table: dict[str, dict[str, float]] = {}
+    for path in sorted(NIST.glob("*.json")):
+        stored = json.loads(path.read_text())
+        x, y, model = np.array(stored["x"], float), np.array(stored["y"], float), stored["model"]
+        linear = model["type"] == "linear"
+        X = x if linear else np.column_stack([x**k for k in range(1, model["degree"] + 1)])
+        intercept, certified = model["intercept"], stored["certified"]["coefficients"]
+        A = np.column_stack([np.ones(len(y)), X]) if intercept else X
+        row = table.setdefault(stored["name"], {})
+        pq.write_table(pa.table({"X": [X.tolist()], "y": [y.tolist()]}), folder / "tasks.parquet")
+        for method in ("auto", "cholesky", "qr", "svd"):
+            job = folder / "job.toml"
+            job.write_text(
+                f'kernel = "regression"\n[params]\nmethod = "{method}"\nintercept = {str(intercept).lower()}\n'
+                '[input]\npath = "tasks.parquet"\n[output]\npath = "out"\n'
+            )
+            summary = jaxbatch.run(str(job), engine="local", restart=True)
+            (file,) = (Path(summary.output) / "data").iterdir()
+            row[method] = correct(pq.read_table(file)["coefficients"][0].as_py(), certified)
+        row["numpy"] = correct(np.linalg.lstsq(A, y, rcond=None)[0].tolist(), certified)
+        from sklearn.linear_model import LinearRegression
+
+        fitted = LinearRegression(fit_intercept=intercept).fit(X, y)
+        row["sklearn"] = correct([*([fitted.intercept_] if intercept else []), *fitted.coef_], certified)
+        import statsmodels.api as sm
+
+        row["statsmodels"] = correct(list(sm.OLS(y, A).fit().params), certified)
+    names = list(next(iter(table.values())))
+    print("\ncorrect digits of the worst coefficient (NIST StRD)")
+    print(f"{'':10}" + "".join(f"{name:>12}" for name in names))
+    for dataset, found in table.items():
+        print(f"{dataset:10}" + "".join(f"{found[name]:12.1f}" for name in names))
+
+
+def main() -> None:
+    """Run the parts that are asked for, or all."""
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "pyarrow", "numpy", "polars", "polars-ols")}
+    versions |= {name: importlib.metadata.version(name) for name in ("duckdb", "scikit-learn", "statsmodels")}
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} CPUs, Python {sys.version.split()[0]}, " + ", ".join(f"{k} {v}" for k, v in versions.items()))
+    parts = {"nested": nested, "long": long, "big": big, "digits": digits}
+    for name in sys.argv[1:] or parts:
+        folder = Path(tempfile.mkdtemp(prefix="jaxbatch-bench-"))
+        try:
+            started = time.perf_counter()
+            parts[name](folder)
+            print(f"({time.perf_counter() - started:.0f} s in all)", flush=True)
+        finally:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
