@@ -277,11 +277,11 @@ def digits(folder: Path) -> None:
             (file,) = (Path(summary.output) / "data").iterdir()
             row[method] = correct(pq.read_table(file)["coefficients"][0].as_py(), certified)
         row["numpy"] = correct(np.linalg.lstsq(A, y, rcond=None)[0].tolist(), certified)
-        from sklearn.linear_model import LinearRegression
+        from sklearn.linear_model import LinearRegression  # pyright: ignore[reportMissingImports]
 
         fitted = LinearRegression(fit_intercept=intercept).fit(X, y)
         row["sklearn"] = correct([*([fitted.intercept_] if intercept else []), *fitted.coef_], certified)
-        import statsmodels.api as sm
+        import statsmodels.api as sm  # pyright: ignore[reportMissingImports]
 
         row["statsmodels"] = correct(list(sm.OLS(y, A).fit().params), certified)
     names = list(next(iter(table.values())))

@@ -172,6 +172,8 @@ def _ranges(file: InputFile, name: str) -> list[tuple[Any, Any] | None]:
             chunks = (group.column(i) for i in range(group.num_columns))
             chunk = next((chunk for chunk in chunks if chunk.path_in_schema == name), None)
             known = chunk.statistics if chunk is not None else None
-            usable = known is not None and known.has_min_max and known.has_null_count and known.null_count == 0
-            found.append((known.min, known.max) if usable else None)
+            if known is None or not known.has_min_max or not known.has_null_count or known.null_count:
+                found.append(None)
+            else:
+                found.append((known.min, known.max))
     return found

@@ -1,6 +1,8 @@
 """A shard's whole way: read, decode, compute, encode, publish — to its receipts."""
 
+import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +18,7 @@ from jaxbatch.evaluation import Evaluation
 from jaxbatch.fingerprint import code_identity
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.parts import Receipt
-from jaxbatch.planner import Plan
+from jaxbatch.planner import Plan, Stage
 from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard
 from jaxbatch.traced import precision
@@ -40,6 +42,7 @@ class Worker:
         self._programs = compiled.Programs(
             self.kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit
         )
+        self._plans = {stage.stage: stage for stage in plan.stages()}
         if self.kernel.grouping:
             self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
@@ -52,9 +55,14 @@ class Worker:
                 f"A worker would compute something else: {'; '.join(differences(planned, here))}.",
                 "Give every node the same kind of device, the same files and the versions of constraints.txt.",
             )
+        if self.kernel.grouping:
+            # Compiled while the first shards are read; what may go wrong is met again, and told, where it is used.
+            prepare = partial(self._aggregation.prepare, self._devices[0])
+            threading.Thread(target=prepare, name="jaxbatch-compile", daemon=True).start()
 
-    def run(self, shard: Shard, wanted: Sequence[int]) -> Outcome:
+    def run(self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows") -> Outcome:
         """Write those of a shard's parts that are wanted. Failures are values; nothing is raised."""
+        plan = self._plans[stage]
         outcome = Outcome(shard.index)
         device = self._devices[shard.index % len(self._devices)]
         rows: Rows | None = None
@@ -62,19 +70,18 @@ class Worker:
             if part.index not in wanted:
                 continue
             try:
-                if self.plan.stage != "merge":
-                    rows = rows or Rows(self.plan.files, shard.row_groups, self.plan.read, self.plan.chunk_rows)
+                if stage != "merge":
+                    rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
                     with outcome.stage("read"):
                         rows.move_to(part.start)
-                outcome.receipts.append(self._write(part, rows, device, outcome))
+                outcome.receipts.append(self._write(plan, part, rows, device, outcome))
             except BaseException as error:  # a SystemExit of the user's must not end a thread unseen
                 outcome.failures.append(Failure(part.index, _reason(error)))
                 rows = None  # what follows is read afresh
         outcome.compilations = self._programs.compilations
         return outcome
 
-    def _write(self, part: Part, rows: Rows | None, device: Any, outcome: Outcome) -> Receipt:
-        plan = self.plan
+    def _write(self, plan: Plan, part: Part, rows: Rows | None, device: Any, outcome: Outcome) -> Receipt:
         row_groups: list[int] = []
         if plan.stage == "rows":
             assert rows is not None

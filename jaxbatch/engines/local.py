@@ -23,6 +23,8 @@ class LocalEngine:
     def __init__(self, workers: int | None = None):
         self._workers = workers or len(os.sched_getaffinity(0))
         self._stopping = threading.Event()
+        self._worker: Worker | None = None
+        """Of the run that was last, whose next stage it can do too."""
 
     @property
     def device(self) -> str:
@@ -36,7 +38,9 @@ class LocalEngine:
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`."""
-        worker = Worker(plan)
+        if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
+            self._worker = Worker(plan)
+        worker = self._worker
         attempts = Attempts(plan.job.cluster.attempts)
         todo: queue.SimpleQueue[tuple[Shard, list[int]] | None] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[Shard, Outcome]] = queue.SimpleQueue()
@@ -46,7 +50,7 @@ class LocalEngine:
             while not self._stopping.is_set() and (task := todo.get()) is not None:
                 shard, wanted = task
                 started[shard.index] = time.monotonic()
-                done.put((shard, worker.run(shard, wanted)))
+                done.put((shard, worker.run(shard, wanted, plan.stage)))
 
         def start_thread() -> None:
             # A daemon, because a thread that hangs in a part must not keep the process alive.

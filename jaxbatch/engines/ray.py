@@ -16,7 +16,7 @@ from jaxbatch.engines.connection import Connection, last_line
 from jaxbatch.errors import ClusterError
 from jaxbatch.job import Job
 from jaxbatch.outcome import Failure, Outcome
-from jaxbatch.planner import Plan
+from jaxbatch.planner import Plan, Stage
 from jaxbatch.shards import Shard
 from jaxbatch.worker import Worker
 
@@ -38,8 +38,8 @@ class _Actor:
     def started(self) -> None:
         """Answers once the worker is there."""
 
-    def run(self, shard: Shard, wanted: list[int]) -> Outcome:
-        return self._worker.run(shard, wanted)
+    def run(self, shard: Shard, wanted: list[int], stage: Stage) -> Outcome:
+        return self._worker.run(shard, wanted, stage)
 
 
 def _device_kind() -> str:
@@ -54,6 +54,7 @@ class _Task:
 
     shard: Shard
     wanted: list[int]
+    stage: Stage
     alone: bool = False
 
 
@@ -81,7 +82,7 @@ class _Slot:
 
     def submit(self, task: _Task) -> None:
         """Send a task to the worker."""
-        self.calls[self.actor.run.remote(task.shard, task.wanted)] = _Call(task, time.monotonic())
+        self.calls[self.actor.run.remote(task.shard, task.wanted, task.stage)] = _Call(task, time.monotonic())
 
 
 class RayEngine:
@@ -89,6 +90,10 @@ class RayEngine:
 
     def __init__(self, job: Job, address: str | None = None, workers: int | None = None):
         self._any_started = False
+        self._shared: Any = None
+        """The plan in the object store, from which workers know all stages …"""
+        self._slots: list[_Slot] = []
+        """… and the workers, which stay for the next one."""
         self._failed_starts = 0
         self._connection = Connection(address)
         try:
@@ -138,9 +143,11 @@ class RayEngine:
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`."""
         attempts = Attempts(plan.job.cluster.attempts)
-        shared = ray.put(plan)
-        todo = deque(_Task(plan.shards[index], wanted) for index, wanted in outstanding.items())
-        slots = [self._start(shared) for _ in range(min(self._workers, len(todo)))]
+        if self._shared is None:
+            self._shared = ray.put(plan)
+        shared, slots = self._shared, self._slots
+        todo = deque(_Task(plan.shards[index], wanted, plan.stage) for index, wanted in outstanding.items())
+        slots += [self._start(shared) for _ in range(min(self._workers, len(todo)) - len(slots))]
         since = time.monotonic()
         while todo or any(call.task for slot in slots for call in slot.calls.values()):
             for slot in slots:
@@ -176,7 +183,7 @@ class RayEngine:
         else:
             outcome, again = attempts.settle(task.shard, answer)
             if again:
-                todo.append(_Task(task.shard, again, task.alone))
+                todo.append(_Task(task.shard, again, task.stage, task.alone))
             yield outcome
 
     def _count_failed_start(self, error: Exception) -> None:
@@ -245,4 +252,4 @@ def _lost(slot: _Slot, attempts: Attempts, todo: deque[_Task], error: Exception)
             outcome, again = attempts.lost(task.shard, task.wanted, reason)
             yield outcome
         if again:
-            todo.append(_Task(task.shard, again, alone=True))
+            todo.append(_Task(task.shard, again, task.stage, alone=True))

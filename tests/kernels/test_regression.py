@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ ORTHOGONAL = {  # what is left to those that work in float64
 }
 
 
-def check_nist(rows: dict[str, dict], digits: dict[str, float], spread_digits: dict[str, float]) -> None:
+def check_nist(rows: dict[str, dict], digits: Mapping[str, float], spread_digits: Mapping[str, float]) -> None:
     """The digits of coefficients, and of standard errors with the residual's deviation, of every certified dataset."""
     for name, wanted in digits.items():
         row, certified = rows[name], nist(name)[2]
