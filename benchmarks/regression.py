@@ -1,10 +1,11 @@
 """Least squares from Parquet to result, whole processes, ours and others in turn.
 
-    python benchmarks/regression.py [nested|long|big|digits] …
+    python benchmarks/regression.py [nested|long|big|descent|digits] …
 
 nested: 20,000 datasets of 250 × 4, a dataset a row.
 long: 10 million rows in 40,000 groups, shuffled over 10 files.
 big: one regression of 20 million rows × 20 features in 20 files, with the peak memory of each process.
+descent: 1,301 steps on 10,000 datasets of 1,000 × 3 against solving them by Cholesky, computing alone.
 digits: NIST's certified datasets, the worst coefficient's correct digits.
 
 Three runs of each after a warm-up; medians, the spread, and ratios to ours. BENCH_SCALE=0.1 takes a tenth of the rows.
@@ -249,6 +250,41 @@ def big(folder: Path) -> None:
     compare(f"one fit of {rows:,} rows × {len(features)} features", folder, commands)
 
 
+def descent(folder: Path) -> None:
+    """1,301 steps on 10,000 datasets of 1,000 × 3, and solving them by Cholesky: the seconds of computing alone."""
+    count, n, p = max(8, int(10_000 * SCALE)), 1000, 3
+    rng = np.random.default_rng(0)
+    (folder / "tasks").mkdir()
+    for number in range(4):
+        X = rng.normal(size=(count // 4, n, p))
+        y = 1.0 + X @ np.arange(1.0, p + 1) + 0.1 * rng.normal(size=X.shape[:2])
+        rows = pa.ListArray.from_arrays(np.arange(0, X.size + 1, p, dtype=np.int32), X.reshape(-1))
+        ends = np.arange(0, y.size + 1, n, dtype=np.int32)
+        table = pa.table(
+            {"X": pa.ListArray.from_arrays(ends, rows), "y": pa.ListArray.from_arrays(ends, y.reshape(-1))}
+        )
+        pq.write_table(table, folder / "tasks" / f"{number}.parquet", row_group_size=2500)
+    fixed = "learning_rate = 0.005\nmax_steps = 1301\ntolerance = 0.0\n"
+    jobs = {"cholesky": "", "gradient_descent": fixed}
+    found: dict[str, list[float]] = {method: [] for method in jobs}
+    for method, params in jobs.items():
+        text = NESTED.format(method=method).replace("[input]", f"{params}[input]")
+        (folder / f"{method}.toml").write_text(text)
+    for turn in range(REPEATS + 1):
+        for method in jobs:
+            command = [*ours(method), "--json", "--workers", "1"]
+            out = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+            if turn:
+                found[method].append(json.loads(out)["stages"]["compute"])
+    print(
+        f"\n{count:,} datasets of {n} × {p}: seconds of computing, one shard at a time, median of {REPEATS} (min–max)"
+    )
+    base = statistics.median(found["cholesky"])
+    for method, times in found.items():
+        middle = statistics.median(times)
+        print(f"{method:34}{middle:8.3f} s ({min(times):.3f}–{max(times):.3f})   {middle / base:6.2f} × cholesky")
+
+
 def digits(folder: Path) -> None:
     """Correct digits of the worst coefficient, at most 15."""
     import jaxbatch
@@ -297,7 +333,7 @@ def main() -> None:
     versions |= {name: importlib.metadata.version(name) for name in ("duckdb", "scikit-learn", "statsmodels")}
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} CPUs, Python {sys.version.split()[0]}, " + ", ".join(f"{k} {v}" for k, v in versions.items()))
-    parts = {"nested": nested, "long": long, "big": big, "digits": digits}
+    parts = {"nested": nested, "long": long, "big": big, "descent": descent, "digits": digits}
     for name in sys.argv[1:] or parts:
         folder = Path(tempfile.mkdtemp(prefix="jaxbatch-bench-"))
         try:

@@ -20,6 +20,8 @@ def main() -> None:
     write("loans", {"principal": rng.uniform(1e4, 1e6, 100).round(2), "rate": rng.uniform(0.0, 0.01, 100).round(5)})
     for number in range(3):
         write(f"regression/{number}", datasets(rng, 200))
+    for number in range(3):
+        write(f"observations/{number}", observations(rng, 5_000))
     for number, rows in enumerate((40_000, 25_000, 35_000)):
         write(f"positions/{number}", positions(rng, rows))
 
@@ -58,6 +60,13 @@ def datasets(rng: np.random.Generator, count: int) -> dict:
         X.append(design.tolist())
         y.append((1.0 + design @ np.arange(1, features + 1) + 0.1 * rng.normal(size=rows)).tolist())
     return {"site": list(range(count)), "X": X, "y": y}
+
+
+def observations(rng: np.random.Generator, rows: int) -> dict:
+    site = rng.integers(0, 50, rows)
+    rain, sun = rng.gamma(2.0, 30.0, rows), rng.uniform(0.0, 14.0, rows)
+    growth = 5.0 + 0.02 * site + 0.1 * rain + 0.5 * sun + rng.normal(size=rows)
+    return {"site": [f"site-{number:02d}" for number in site], "rain": rain, "sun": sun, "growth": growth}
 
 
 def positions(rng: np.random.Generator, rows: int) -> dict:
