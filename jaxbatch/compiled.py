@@ -1,6 +1,7 @@
 """``jit(vmap(row))`` at one width, one program per bucket and ladder rung, shared by threads."""
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -135,9 +136,13 @@ class Programs:
 
 
 def _executable(lowered: Any, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
-    """A lowered program compiled, or what an earlier run of this process has compiled of the same text."""
+    """A lowered program compiled, or what an earlier run of this process has compiled of the same text.
+
+    The text has neither the names of inputs and outputs nor the options of the compiler, so they are in the key too.
+    """
     text = lowered.as_text()
-    key = (hashlib.sha256(text.encode()).hexdigest(), device)
+    facts = (text, str(lowered.in_tree), str(lowered.out_tree), os.environ.get("XLA_FLAGS", ""))
+    key = (hashlib.sha256("\0".join(facts).encode()).hexdigest(), device)
     with _KEPT_LOCK:
         found = _KEPT.get(key)
     if found is None:

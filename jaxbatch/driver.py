@@ -222,7 +222,8 @@ class _Tally:
             self._rows_done += sum(self._rows_of[receipt.part] for receipt in outcome.receipts)
         if stage.folder == self._final.folder:
             self._receipts |= {receipt.part: receipt for receipt in outcome.receipts}
-        self.failed |= {failure.part: failure.reason for failure in outcome.failures}
+        first = "first stage: " if stage.folder != self._final.folder else ""
+        self.failed |= {failure.part: f"{first}{failure.reason}" for failure in outcome.failures}
         self._stages.update(outcome.stages)
         self._padding.update(outcome.padding)
         self._compilations = max(self._compilations, outcome.compilations)

@@ -19,6 +19,9 @@ from jaxbatch.least_squares.double_double import DoubleDouble, fast_two_sum, two
 METHODS = ("cholesky", "qr", "svd", "gradient_descent")
 """What the column ``method`` may say. By default a fit is Cholesky's, of the Gram matrix in twice the precision."""
 
+WEIGHTS = "weights"
+"""The input column of the weights where rows are observations, whatever the files call it."""
+
 STATISTIC = (
     Column("high", "float64", shape=("t",), tested=False),
     Column("low", "float64", shape=("t",), tested=False),
@@ -27,6 +30,7 @@ STATISTIC = (
     Column("weight", "float64", tested=False),
     Column("least", "float64", tested=False),
     Column("most", "float64", tested=False),
+    Column("shift", "float64", tested=False),
 )
 """A :class:`least_squares.Statistic` as columns: k counts the terms and y, t the elements of a triangle of k×k."""
 
@@ -70,6 +74,7 @@ class Datasets(Kernel):
     options: Options
     features: tuple[str, ...] | None
     weights: str | None
+    """The input column that holds them."""
     drop_nulls: str | None = None
     then: Kernel | None = None
     grouping: Grouping | None = None
@@ -112,7 +117,9 @@ class DatasetStatistic(Datasets):
     def row(self, *, n: Any, p: Any = None, **columns: Any) -> dict[str, Any]:
         """See :meth:`Kernel.row`."""
         Z, observed, weights, p, bad = self._data(n, p, columns)
-        found = least_squares.statistic(Z, observed, weights, plain=self.options.direct == "cholesky")
+        plain = self.options.direct == "cholesky"
+        shifted = plain and self.options.intercept
+        found = least_squares.statistic(Z, observed, weights, plain=plain, shifted=shifted)
         return {
             **as_columns(found),
             "k": (k := p + self.options.intercept + 1),
@@ -123,13 +130,15 @@ class DatasetStatistic(Datasets):
     def observations(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See :meth:`Kernel.observations`."""
         assert self.grouping is not None
-        *features, target = [c.name for c in self.grouping.columns if c.name != self.weights]
-        found = {"X": np.stack([columns[name] for name in features], axis=1), "y": columns[target]}
-        return found | ({self.weights: columns[self.weights]} if self.weights else {})
+        in_order = [columns[column.name] for column in self.grouping.columns]
+        found = {WEIGHTS: in_order.pop()} if self.weights else {}
+        return {"X": np.stack(in_order[:-1], axis=1), "y": in_order[-1], **found}
 
     def merge(self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See :meth:`Kernel.merge`."""
-        i, j = np.triu_indices(left["exponents"].shape[1])
+        k = left["exponents"].shape[1]
+        i, j = np.triu_indices(k)
+        right = _shifted(right, np.where(left["n"] == 0, right["shift"], left["shift"]), k)
         exponents = np.maximum(left["exponents"], right["exponents"])
         (left_high, left_low), (right_high, right_low) = (_scaled(each, exponents, i, j) for each in (left, right))
         total, lost = two_sum(left_high, right_high)
@@ -142,6 +151,7 @@ class DatasetStatistic(Datasets):
             "weight": left["weight"] + right["weight"],
             "least": np.minimum(left["least"], right["least"]),
             "most": np.maximum(left["most"], right["most"]),
+            "shift": right["shift"],
             "status": np.maximum(left["status"], right["status"]),
         }
 
@@ -156,6 +166,7 @@ class DatasetStatistic(Datasets):
             "weight": np.zeros(()),
             "least": np.full((), np.inf),
             "most": np.full((), -np.inf),
+            "shift": np.zeros(()),
             "status": np.zeros((), np.int8),
         }
 
@@ -163,6 +174,24 @@ class DatasetStatistic(Datasets):
     def _terms(self) -> int:
         assert self.grouping is not None
         return len(self.grouping.columns) - 1 - (self.weights is not None) + self.options.intercept
+
+
+def _shifted(statistic: Mapping[str, np.ndarray], shift: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """A plain statistic, its intercept's column the first, with another number subtracted from y."""
+    back = np.where(statistic["n"] == 0, 0.0, statistic["shift"] - shift)
+    found = {**statistic, "shift": shift}
+    if back.any():
+        i, j = np.triu_indices(k)
+        exponents = statistic["exponents"].copy()
+        exponents[:, -1] = np.maximum(exponents[:, -1], np.where(back == 0, exponents[:, -1], np.frexp(back)[1]))
+        high = _scaled(statistic, exponents, i, j)[0].copy()
+        with_one = high[:, i == 0]  # [rows, k]: the products with the intercept's column
+        times = np.ldexp(back, exponents[:, 0] - exponents[:, -1])[:, None]
+        last = np.flatnonzero(j == k - 1)
+        high[:, last[-1:]] += times * (2.0 * with_one[:, -1:] + times * with_one[:, :1])
+        high[:, last[:-1]] += times * with_one[:, :-1]
+        found |= {"high": high, "exponents": exponents}
+    return found
 
 
 def _scaled(
@@ -222,7 +251,18 @@ class Fit(Kernel):
         return "fits"
 
     def row(
-        self, *, high: Any, low: Any, exponents: Any, n: Any, weight: Any, least: Any, most: Any, k: Any, t: Any
+        self,
+        *,
+        high: Any,
+        low: Any,
+        exponents: Any,
+        n: Any,
+        weight: Any,
+        least: Any,
+        most: Any,
+        shift: Any,
+        k: Any,
+        t: Any,
     ) -> dict[str, Any]:
         """See :meth:`Kernel.row`."""
         options = self.options
@@ -232,7 +272,7 @@ class Fit(Kernel):
         first, second = np.minimum(i, j), np.maximum(i, j)
         place = first * size - first * (first - 1) // 2 + second - first
         products: Any = high[place] if options.direct == "cholesky" else DoubleDouble(high[place], low[place])
-        statistic = least_squares.Statistic(products, exponents.astype("int32"), n, weight, least, most)
+        statistic = least_squares.Statistic(products, exponents.astype("int32"), n, weight, least, most, shift)
         features = jnp.arange(size - 1 - options.intercept) < k - 1 - options.intercept
         terms, penalised = least_squares.terms(features, options.intercept)
         solution = least_squares.solve(statistic, terms, penalised, ridge=options.ridge, eps=options.eps)
@@ -255,6 +295,7 @@ def as_columns(statistic: least_squares.Statistic) -> dict[str, Any]:
         "weight": statistic.weight,
         "least": statistic.least,
         "most": statistic.most,
+        "shift": statistic.shift,
     }
 
 
@@ -304,8 +345,8 @@ def _descended(
         stop=options.descent,
         dtype=jnp.dtype(options.precision),
     )
-    squares = least_squares.squared_residual_of(statistic, coefficients)
-    solution = solution._replace(coefficients=coefficients, squares=squares)
+    solution = least_squares.with_coefficients(solution, statistic, coefficients)
+    spread = least_squares.spread(statistic, intercept=options.intercept)
     results = _results(options, solution, spread, terms, steps, converged)
     if options.initial is not None:
         fitting = terms.sum() == len(options.initial)

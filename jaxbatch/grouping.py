@@ -88,8 +88,10 @@ def _hash(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
 
 def _hash_texts(array: pa.Array) -> np.ndarray:
     """Σ (byte + 1)·M^position over each text's bytes, modulo 2⁶⁴."""
-    texts = pc.cast(array, pa.large_string() if not pat.is_binary(array.type) else pa.large_binary())
-    texts = texts.fill_null("" if pat.is_large_string(texts.type) else b"").cast(pa.large_binary())
+    kind = array.type
+    binary = pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_fixed_size_binary(kind)
+    texts = array if binary else pc.cast(array, pa.large_string())
+    texts = pc.cast(texts, pa.large_binary()).fill_null(b"")
     lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
     data = np.frombuffer(b"".join(texts.to_pylist()), np.uint8).astype(np.uint64) + np.uint64(1)
     starts = np.cumsum(lengths) - lengths

@@ -14,7 +14,7 @@ from jaxbatch.fingerprint import code_identity, fingerprint
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
 from jaxbatch.listing import check_apart
-from jaxbatch.parts import DATA, PARTIALS
+from jaxbatch.parts import DATA, PARTIALS, part_name
 from jaxbatch.published import Expected
 from jaxbatch.reading import Peek, are_apart
 from jaxbatch.shards import Part, RowGroup, Shard, cut, limited
@@ -91,6 +91,11 @@ class Plan:
     def folder(self) -> str:
         """Where this stage's parts are put in the output."""
         return PARTIALS if self.stage == "partials" else DATA
+
+    @property
+    def partial_names(self) -> list[str]:
+        """What the first stage leaves to the second, in the order of merging."""
+        return [part_name(index, self.fingerprint, PARTIALS) for index in range(self.partials)]
 
     def stages(self) -> "tuple[Plan, ...]":
         """This plan, and that of the second stage if there is one: a shard and a part for every bucket."""
@@ -205,7 +210,7 @@ def _grouped(
     stored = [names[name] for name in kernel.grouping.by]
     schema = naming.partial_schema(kernel, [opened.schema.field(name).type for name in stored])
     parts = sum(len(shard.parts) for shard in shards)
-    if parts == 1 or (stored and are_apart(opened.files, shards, stored[0])):
+    if parts == 1 or any(are_apart(opened.files, shards, name) for name in stored):
         return {"stage": "groups", "partial_schema": schema}
     rows = sum(shard.rows for shard in shards)
     buckets = max(1, -(-rows // rows_per_part)) if stored else 1

@@ -174,6 +174,9 @@ def _ranges(file: InputFile, name: str) -> list[tuple[Any, Any] | None]:
             known = chunk.statistics if chunk is not None else None
             if known is None or not known.has_min_max or not known.has_null_count or known.null_count:
                 found.append(None)
-            else:
+                continue
+            try:
                 found.append((known.min, known.max))
+            except (ValueError, OverflowError, pa.ArrowException):  # a value that Python's own types do not hold
+                found.append(None)
     return found

@@ -50,6 +50,5 @@ def is_key(kind: pa.DataType) -> bool:
         or (pat.is_temporal(kind) and not pat.is_interval(kind))
         or pat.is_decimal(kind)
         or is_text(kind)
-        or pat.is_string_view(kind)
         or pat.is_fixed_size_binary(kind)
     )

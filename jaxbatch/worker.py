@@ -13,18 +13,22 @@ from jaxbatch import aggregation, compiled, kernels, outputs, parts
 from jaxbatch.aggregation import Aggregation
 from jaxbatch.columns import Status
 from jaxbatch.differences import differences
-from jaxbatch.errors import ClusterError, JaxbatchError, printable
+from jaxbatch.errors import ClusterError, JaxbatchError, OutputError, printable
 from jaxbatch.evaluation import Evaluation
 from jaxbatch.fingerprint import code_identity
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.parts import Receipt
 from jaxbatch.planner import Plan, Stage
+from jaxbatch.published import Published
 from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard
 from jaxbatch.traced import precision
 
 GROUPED_ROWS = 1 << 20
 """Where rows are grouped, so many are taken at once: the more, the fewer statistics to merge."""
+
+GROUPED_BYTES = 1 << 28
+"""But no more than have statistics of this size, were each a group of its own."""
 
 _STATUSES = pa.array([status.name for status in Status], pa.string())
 
@@ -58,7 +62,8 @@ class Worker:
         if self.kernel.grouping:
             # Compiled while the first shards are read; what may go wrong is met again, and told, where it is used.
             prepare = partial(self._aggregation.prepare, self._devices[0])
-            threading.Thread(target=prepare, name="jaxbatch-compile", daemon=True).start()
+            # Not a daemon: an interpreter that ends while XLA compiles takes the process down with it.
+            threading.Thread(target=prepare, name="jaxbatch-compile").start()
 
     def run(self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows") -> Outcome:
         """Write those of a shard's parts that are wanted. Failures are values; nothing is raised."""
@@ -94,9 +99,16 @@ class Worker:
             assert rows is not None
             table, status = self._groups([self._partials(part, rows, device, outcome)], device, outcome)
         else:
-            with outcome.stage("read"):
-                names = (parts.part_name(index, plan.fingerprint, parts.PARTIALS) for index in range(plan.partials))
-                tables = [parts.read_bucket(self._store, name, part.index, plan.partial_schema) for name in names]
+            try:
+                with outcome.stage("read"):
+                    tables = [self._bucket(name, part.index) for name in plan.partial_names]
+            except FileNotFoundError:
+                # Another driver of this run has sealed it, and the statistics are gone: then the part is there.
+                data = Published(self._store, plan.folder, plan.fingerprint, plan.expected)
+                there = data.published().get(part.index)
+                if there is None:
+                    raise
+                return there
             table, status = self._groups(tables, device, outcome)
         counts = np.bincount(status, minlength=len(Status))
         with outcome.stage("encode"):
@@ -129,12 +141,30 @@ class Worker:
     def _partials(self, part: Part, rows: Rows, device: Any, outcome: Outcome) -> pa.Table:
         """A statistic for every group that the part's rows meet."""
         plan = self.plan
-        step = max(GROUPED_ROWS if plan.keep else 0, plan.chunk_rows)
+        statistic = sum(value.nbytes for value in self.kernel.nothing().values())
+        step = max(min(GROUPED_ROWS, GROUPED_BYTES // statistic) if plan.keep else 0, plan.chunk_rows)
         found = [
             self._aggregation.partials(table, device, outcome) for table in _chunks(part, rows, step, outcome)
         ] or [plan.partial_schema.empty_table()]
         with outcome.stage("merge"):
             return found[0] if len(found) == 1 else self._aggregation.combined(found)
+
+    def _bucket(self, name: str, bucket: int) -> pa.Table:
+        """One bucket of what the first stage left.
+
+        Raises:
+            OutputError: it is damaged; it is removed then, to be made again by the next run.
+        """
+        try:
+            return parts.read_bucket(self._store, name, bucket, self.plan.partial_schema)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            self._store.delete(name)
+            raise OutputError(
+                f"{self._store.url}/{name} was damaged, and is removed ({printable(error, 80)}).",
+                "Run again to make it anew.",
+            ) from error
 
     def _groups(self, tables: list[pa.Table], device: Any, outcome: Outcome) -> tuple[pa.Table, np.ndarray]:
         """A fit for every group of some tables of statistics."""

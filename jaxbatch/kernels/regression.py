@@ -99,12 +99,12 @@ class Regression(Kernel):
                 Column("X", shape=("n", len(grouping.columns) - 1 - (self.weights is not None))),
                 Column("y", shape=("n",)),
             )
-            weights = [] if self.weights is None else [Column(self.weights, shape=("n",))]
+            weights = [] if self.weights is None else [Column(fitting.WEIGHTS, shape=("n",))]
             return fitting.DatasetStatistic(
                 inputs=(X, y, *weights),
                 options=options,
                 features=None,
-                weights=self.weights,
+                weights=fitting.WEIGHTS if self.weights else None,
                 then=then,
                 grouping=grouping,
             )
@@ -130,6 +130,13 @@ class Regression(Kernel):
             inputs = (*(Column(name, shape=("n",)) for name in self.features), Column("y", shape=("n",)))
         else:
             inputs = (Column("X", shape=("n", "p")), Column("y", shape=("n",)))
+        named = [*(self.features or []), *([self.weights] if self.weights else [])]
+        for name in named:
+            if name in ("X", "y", "n", "p") or named.count(name) > 1:
+                raise JobError(
+                    f"[params] '{name}' cannot be the name of a list of features or weights here, or is named twice.",
+                    f'Give it another in the job: [input] columns = {{ {name}_column = "{name}" }}.',
+                )
         return inputs if self.weights is None else (*inputs, Column(self.weights, shape=("n",)))
 
     def _grouping(self) -> Grouping:

@@ -6,7 +6,7 @@ from jaxbatch.least_squares.double_double import LARGEST_EXPONENT, survive
 from jaxbatch.least_squares.gram import Statistic, statistic
 from jaxbatch.least_squares.inference import Inference, Spread, infer, spread, spread_of_data
 from jaxbatch.least_squares.orthogonal import solve_orthogonally
-from jaxbatch.least_squares.solve import Solution, rank_tolerance, solve, squared_residual_of
+from jaxbatch.least_squares.solve import Solution, rank_tolerance, solve, with_coefficients
 
 __all__ = [
     "LARGEST_EXPONENT",
@@ -26,8 +26,8 @@ __all__ = [
     "solve_orthogonally",
     "spread",
     "spread_of_data",
-    "squared_residual_of",
     "statistic",
     "survive",
     "terms",
+    "with_coefficients",
 ]

@@ -40,14 +40,17 @@ class Statistic(NamedTuple):
 
     products: DoubleDouble | Float[Array, "k k"]
     exponents: Int[Array, " k"]
-    """Column i was divided by 2^exponents[i], so that its largest element is between 1/2 and 1."""
+    """Column i was divided by 2^exponents[i], so that its largest element, times the root of the largest weight, is
+    about 1."""
     n: Int[Array, ""]
     """Observations; those of weight 0 are none."""
     weight: Float[Array, ""]
     """The sum of their weights; n without weights."""
     least: Float[Array, ""]
     most: Float[Array, ""]
-    """The range of y."""
+    """The range of y, as it was."""
+    shift: Float[Array, ""]
+    """What was subtracted from y, so that a plain matrix does not lose the digits of a large mean; 0 otherwise."""
 
 
 def statistic(
@@ -56,6 +59,7 @@ def statistic(
     weights: Float[Array, " n"] | None = None,
     *,
     plain: bool = False,
+    shifted: bool = False,
 ) -> Statistic:
     """The statistic of one dataset.
 
@@ -64,17 +68,27 @@ def statistic(
         observed: which rows of the padded arrays are there, and have a weight.
         weights: of the observations, 1 each by default.
         plain: in plain arithmetic, which is faster, and no better than the square of the condition allows.
+        shifted: whether y may be taken from its first observation on: it needs an intercept, the first column.
     """
+    y, shift = Z[:, -1], jnp.zeros((), Z.dtype)
+    if shifted:
+        shift = y[jnp.argmax(observed)]
+        Z = Z.at[:, -1].set(jnp.where(observed, y - shift, 0.0))
     exponents = exponent_of(jnp.max(jnp.abs(Z), axis=0))
     scaled = Z * power_of_two(-exponents)
-    n, y = observed.sum(), Z[:, -1]
+    n = observed.sum()
     used = None if weights is None else jnp.where(observed, weights, 0.0)
+    divided = used
+    if used is not None:
+        half = (exponent_of(jnp.max(jnp.abs(used))) + 1) >> 1
+        divided = used * power_of_two(-half) * power_of_two(-half)
+        exponents = exponents + half
     if plain:
-        products: Any = scaled.T @ (scaled if used is None else used[:, None] * scaled)
-    elif used is None:
+        products: Any = scaled.T @ (scaled if divided is None else divided[:, None] * scaled)
+    elif divided is None:
         products = DoubleDouble(*_gram(scaled))
     else:
-        products = DoubleDouble(*_weighted_gram(scaled, used))
+        products = DoubleDouble(*_weighted_gram(scaled, divided))
     return Statistic(
         products,
         exponents,
@@ -82,6 +96,7 @@ def statistic(
         weight=n.astype(Z.dtype) if used is None else used.sum(),
         least=jnp.min(jnp.where(observed, y, jnp.inf)),
         most=jnp.max(jnp.where(observed, y, -jnp.inf)),
+        shift=shift,
     )
 
 

@@ -13,6 +13,9 @@ from jaxbatch.least_squares.gram import Statistic
 from jaxbatch.least_squares.solve import Solution, normalised
 from jaxbatch.least_squares.student import two_sided
 
+_DIGITS = 1000.0
+"""A squared residual is known where it is so many times what cancellation may have left of it: to three digits."""
+
 
 class Spread(NamedTuple):
     """What there is to explain."""
@@ -22,9 +25,9 @@ class Spread(NamedTuple):
     weight: Float[Array, ""]
     """Their weights' sum; n without weights."""
     total: Float[Array, ""]
-    """Σw(y − mean)², or Σwy² without an intercept."""
+    """Σw(y − mean)², or Σwy² without an intercept; of y divided as the solution divides it."""
     square: Float[Array, ""]
-    """Σwy²."""
+    """Σwy², likewise."""
     varies: Bool[Array, ""]
     """Whether y is not one number everywhere (not 0, without an intercept)."""
 
@@ -49,13 +52,12 @@ def spread(statistic: Statistic, *, intercept: bool) -> Spread:
 
 
 def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
-    G, exponents = normalised(statistic)
+    G, _ = normalised(statistic)
     square = total = G[-1, -1]
     if intercept:
         there = rounded(G[0, 0]) > 0
         total = total - G[0, -1] * G[0, -1] * inverse(where(there, G[0, 0], full_like(G[0, 0], 1.0)))
-    power = power_of_two(2 * exponents[-1])
-    return jnp.maximum(rounded(total), 0.0) * power, rounded(square) * power
+    return jnp.maximum(rounded(total), 0.0), rounded(square)
 
 
 def spread_of_data(
@@ -77,7 +79,7 @@ def infer(
     sampled: Bool[Array, ""] | bool = True,
 ) -> Inference:
     """Classical inference with n − rank degrees of freedom; undefined where n ≤ p, t and p also where the residual
-    is nothing but rounding.
+    is nothing but rounding, and all but the loss where what is left of cancellation in it is.
 
     Args:
         solution: of the fit; its ``squares`` are those of its coefficients.
@@ -85,19 +87,22 @@ def infer(
         p: the number of terms.
         sampled: whether the coefficients follow Student's t at all; those of a ridge fit do not.
     """
-    n, squares = spread.n, solution.squares
+    n, squares, exponents = spread.n, solution.squares, solution.exponents
     freedom: Any = jnp.maximum(n - solution.rank, 1)
-    enough = n > p
+    known = squares >= _DIGITS * solution.cancelled
+    enough = (n > p) & known
+    unit = power_of_two(exponents[-1])
     residual_sd = jnp.sqrt(squares / freedom)
-    errors = residual_sd * jnp.sqrt(jnp.sum(solution.root**2, axis=1))
+    errors = residual_sd * solution.deviations
     rounding = 8 * p * jnp.finfo(squares.dtype).eps * jnp.sqrt(spread.square)
-    testable = enough & sampled & spread.varies & (squares > rounding**2)
-    t = solution.coefficients / jnp.where(errors > 0, errors, 1.0)
+    testable = enough & sampled & spread.varies & (squares > rounding**2) & (errors > 0)
+    t = solution.scaled / jnp.where(errors > 0, errors, 1.0)
+    varies = spread.varies & (spread.total > 0)
     return Inference(
-        loss=squares / spread.weight,
-        r_squared=Maybe(1.0 - squares / jnp.where(spread.varies, spread.total, 1.0), spread.varies),
-        residual_sd=Maybe(residual_sd, enough),
-        standard_errors=Maybe(errors, enough & sampled),
+        loss=squares * unit / spread.weight * unit,
+        r_squared=Maybe(1.0 - squares / jnp.where(varies, spread.total, 1.0), varies & known),
+        residual_sd=Maybe(residual_sd * unit, enough),
+        standard_errors=Maybe(errors * power_of_two(exponents[-1:] - exponents[:-1]), enough & sampled),
         t_values=Maybe(t, testable),
         p_values=Maybe(two_sided(t, freedom.astype(t.dtype)), testable),
     )

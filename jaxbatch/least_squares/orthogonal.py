@@ -48,12 +48,16 @@ def solve_orthogonally(problem: Design, *, method: Method, ridge: float, eps: fl
         solution = _ridge(problem, R, z, ridge)
     coefficients = jnp.where(problem.terms, solution, 0.0)
     residual = problem.target - problem.matrix @ coefficients
+    root = jnp.where(full, full_root, least_root)
     return Solution(
         coefficients=coefficients,
+        exponents=jnp.zeros(len(coefficients) + 1, jnp.int32),
+        scaled=coefficients,
         rank=rank,
         condition=condition,
-        root=jnp.where(full, full_root, least_root),
+        deviations=jnp.sqrt(jnp.sum(root**2, axis=1)),
         squares=residual @ residual,
+        cancelled=jnp.zeros(()),
     )
 
 

@@ -37,23 +37,30 @@ class Solution(NamedTuple):
     """The coefficients of a fit, and what its inference needs."""
 
     coefficients: Float[Array, " p"]
+    exponents: Int[Array, " k"]
+    """Below, terms and y are divided by these powers of two, so that no square of them is out of range: see ``scaled``,
+    ``deviations`` and ``squares``. Coefficient i is ``scaled[i]``·2^(exponents[-1] − exponents[i])."""
+    scaled: Float[Array, " p"]
     rank: Int[Array, ""]
     condition: Float[Array, ""]
     """Of the design with columns of unit norm: largest singular value over smallest."""
-    root: Float[Array, "p p"]
-    """M with M M' = (A'A)⁺, the unscaled covariance of the coefficients."""
+    deviations: Float[Array, " p"]
+    """The roots of the diagonal of (A'WA)⁺."""
     squares: Float[Array, ""]
     """The squared residual."""
+    cancelled: Float[Array, ""]
+    """Of the terms that cancel in ``squares``, what rounding may leave; 0 where nothing cancels."""
 
 
 def rank_tolerance(terms: Int[Array, "..."], eps: float, *, plain: bool) -> Float[Array, "..."]:
     """Singular values at or below this fraction of the largest count as zero.
 
     8·p·eps: exactly dependent columns, scaled to unit norm, were seen to leave at most 2.6·p·eps. A plain Gram matrix
-    has squared the singular values, so below its root nothing can be told.
+    in float64 has squared the singular values, so below the root of its own roundoff nothing can be told.
     """
-    fraction = 8.0 * terms * eps
-    return jnp.sqrt(fraction) if plain else fraction
+    fraction = 8.0 * terms
+    own = jnp.sqrt(fraction * jnp.finfo(jnp.float64).eps) if plain else 0.0
+    return jnp.maximum(fraction * eps, own)
 
 
 def solve(
@@ -89,35 +96,56 @@ def _solve(statistic: Statistic, terms: Array, penalised: Array, *, ridge: float
     rank = jnp.where(jnp.isnan(singular[0]), count, rank)
 
     fitted, root = _basic(factored, rank)
+    shift = jnp.zeros((p, *terms.shape[1:])).at[0].set(statistic.shift * power_of_two(exponents[0] - exponents[-1]))
     if ridge > 0:
         penalty = jnp.where(penalised, jnp.minimum(ridge * power_of_two(-2 * exponents[:p]), _HARDEST), 0.0)
         diagonal = jnp.eye(p + 1).reshape(p + 1, p + 1, *(1,) * (terms.ndim - 1))
         shrunk, more = _unit_diagonal(G + diagonal * jnp.concatenate([penalty, jnp.zeros_like(penalty[:1])]))
         fitted, _ = _basic(factor(shrunk, terms), jnp.full_like(rank, p))
         fitted = times_power(fitted, power_of_two(more[-1:] - more[:p]))
+        squares = squared_residual(G, fitted)
+        fitted = fitted + shift
     else:
+        squares = squared_residual(G, fitted) if plain else None
+        fitted = fitted + shift
         fitted, root = _where_deficient(factored, rank, terms, exponents[:p], rank < count, fitted, root)
-    coefficients = times_power(fitted, power_of_two(exponents[-1:] - exponents[:p]))
+    scaled = jnp.where(terms, rounded(fitted), 0.0)
     return Solution(
-        coefficients=jnp.where(terms, rounded(coefficients), 0.0),
+        coefficients=scaled * power_of_two(exponents[-1:] - exponents[:p]),
+        exponents=exponents,
+        scaled=scaled,
         rank=rank,
         condition=_condition(singular, count),
-        root=rounded(root) * power_of_two(-exponents[:p])[:, None],
-        squares=squared_residual(G, fitted) * power_of_two(2 * exponents[-1]),
+        deviations=jnp.sqrt(jnp.sum(rounded(root) ** 2, axis=1)),
+        squares=squared_residual(G, fitted) if squares is None else squares,
+        cancelled=_cancelled(G),
     )
 
 
-def squared_residual_of(statistic: Statistic, coefficients: Float[Array, " p"]) -> Float[Array, ""]:
-    """Σw(y − A b)² for any coefficients b of one dataset."""
+def with_coefficients(solution: Solution, statistic: Statistic, coefficients: Float[Array, " p"]) -> Solution:
+    """The solution with other coefficients of the same dataset, and their squared residual."""
 
-    def squares(statistic: Statistic, coefficients: Array) -> Array:
+    def replaced(solution: Solution, statistic: Statistic, coefficients: Array) -> Solution:
         G, exponents = normalised(statistic)
         scaled = coefficients * power_of_two(exponents[:-1] - exponents[-1:])
-        if isinstance(G, DoubleDouble):
-            scaled = DoubleDouble(scaled, jnp.zeros_like(scaled))
-        return squared_residual(G, scaled) * power_of_two(2 * exponents[-1])
+        exact = DoubleDouble(scaled, jnp.zeros_like(scaled)) if isinstance(G, DoubleDouble) else scaled
+        return solution._replace(
+            coefficients=coefficients,
+            exponents=exponents,
+            scaled=scaled,
+            deviations=solution.deviations * power_of_two(exponents[:-1] - solution.exponents[:-1]),
+            squares=squared_residual(G, exact),
+            cancelled=_cancelled(G),
+        )
 
-    return datasets_last(squares)(statistic, coefficients)
+    return datasets_last(replaced)(solution, statistic, coefficients)
+
+
+def _cancelled(G: Any) -> Array:
+    square = rounded(G[-1, -1])
+    if isinstance(G, DoubleDouble):
+        return jnp.zeros_like(square)
+    return 64.0 * G.shape[0] * jnp.finfo(square.dtype).eps * square
 
 
 def normalised(statistic: Statistic) -> tuple[Any, Int[Array, "k ..."]]:
