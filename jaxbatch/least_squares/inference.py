@@ -95,7 +95,7 @@ def infer(
     residual_sd = jnp.sqrt(squares / freedom)
     errors = residual_sd * solution.deviations
     rounding = 8 * p * jnp.finfo(squares.dtype).eps * jnp.sqrt(spread.square)
-    testable = enough & sampled & spread.varies & (squares > rounding**2) & (errors > 0)
+    testable = enough & sampled & spread.varies & (squares > rounding**2)
     t = solution.scaled / jnp.where(errors > 0, errors, 1.0)
     varies = spread.varies & (spread.total > 0)
     return Inference(
