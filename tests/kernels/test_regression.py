@@ -522,3 +522,66 @@ def test_plan_shows_rungs_and_the_report_the_padding(bench, jaxbatch_json):
     assert 0.9 < rungs["n"]["padding_at_most"] < 1.0
     summary = bench.run(job(), "compute.batch_rows=8")
     assert summary.padding == pytest.approx(8 * 2 * (16 + 32) / (2 * (9 + 20)) - 1, abs=1e-3)
+
+
+def test_t_and_r_squared_do_not_depend_on_units(bench):
+    rng = np.random.default_rng(11)
+    X = rng.normal(size=(40, 2))
+    y = 1.0 + X @ [2.0, -3.0] + 0.5 * rng.normal(size=40)
+    units = [(1.0, 1.0), (2.0**530, 1.0), (2.0**-530, 1.0), (1.0, 2.0**-530), (1.0, 2.0**500), (2.0**-660, 2.0**-660)]
+    bench.tasks(datasets(*((X * x, y * z) for x, z in units)))
+    first, *others = bench.rows(job())
+    check(first, X, y)
+    for row in others:
+        assert row["status"] == "ok"
+        for name in ("t_values", "p_values", "r_squared", "rank"):
+            np.testing.assert_allclose(row[name], first[name], rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [2.0**-1000, 2.0**-500, 2.0**1000])
+def test_the_size_of_weights_does_not_matter(bench, size):
+    X, y = noisy(25, 2, 3)
+    w = np.random.default_rng(5).uniform(0.5, 2.0, 25)
+    columns = datasets((X, y), (X, y))
+    bench.tasks({**columns, "w": pa.array([w.tolist(), (w * size).tolist()])})
+    one, other = bench.rows(job(weights="w"))
+    for name in ("coefficients", "loss", "r_squared", "t_values"):
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["auto", "cholesky", "qr", "svd"])
+def test_a_large_mean_of_y_costs_no_digit_of_the_spread(bench, method):
+    rng = np.random.default_rng(12)
+    X = rng.normal(size=(250, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.normal(size=250)
+    bench.tasks(datasets((X, y), (X, y + 1e7)))
+    near, far = bench.rows(job(method=method))
+    assert far["loss"] == pytest.approx(near["loss"], rel=1e-7)
+    assert far["r_squared"] == pytest.approx(near["r_squared"], rel=1e-7)
+    np.testing.assert_allclose(far["t_values"][1:], near["t_values"][1:], rtol=1e-6)
+
+
+def test_float32_data_by_cholesky_keep_their_rank(bench):
+    rng = np.random.default_rng(13)
+    X = (1000 + rng.normal(size=(50, 2))).astype(np.float32)
+    y = X @ np.array([1.0, -1.0]) + rng.normal(size=50)
+    bench.tasks(datasets((X.astype(float), y.astype(np.float32).astype(float)), number=pa.float32()))
+    (row,) = bench.rows(job(method="cholesky"))
+    assert (row["status"], row["rank"]) == ("ok", 3)
+
+
+@pytest.mark.parametrize("params", [{"features": ["n", "x"]}, {"weights": "y"}, {"features": ["y"]}])
+def test_names_that_the_nested_layout_needs_are_refused(bench, params):
+    fits = [noisy(9, 1, 0)]
+    lists = {name: pa.array([[1.0] * 9]) for name in ("n", "x")}
+    bench.tasks({**datasets(*fits), **lists})
+    with pytest.raises(JobError, match="cannot be the name"):
+        bench.run(job(**params))
+
+
+def test_two_runs_of_one_process_may_name_their_columns_otherwise(bench):
+    X, y = noisy(12, 2, 1)
+    for name in ("w", "weight", "status"):
+        bench.tasks({**datasets((X, y)), name: pa.array([[1.0] * 12])})
+        (row,) = bench.rows(job(weights=name), "input.keep=[]")
+        assert row["status"] == "ok"

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from jaxbatch import driver, planner
 from jaxbatch.errors import InputError, JobError
+from jaxbatch.worker import Worker
 
 from . import test_regression as nested
 
@@ -298,3 +299,107 @@ def test_plan_and_manifest_know_both_stages(bench, jaxbatch_json):
     manifest = json.loads((Path(summary.output) / "_jaxbatch" / "manifest.json").read_text())
     assert manifest["rows"] == 7
     assert jaxbatch_json("verify", "results").get("problems", []) == []
+
+
+KEYS = {
+    "timestamp[ns]": pa.array([1001, 2**61, None, -5], pa.timestamp("ns")),
+    "time64[ns]": pa.array([1, 1001, None, 86399999999999], pa.time64("ns")),
+    "date32": pa.array([0, 2**31 - 1, None, -(2**31)], pa.date32()),
+    "uint64": pa.array([0, 2**64 - 1, None, 1], pa.uint64()),
+    "bool": pa.array([True, False, None, True]),
+    "decimal": pa.array(["1.50", "-3.25", None, "0.00"]).cast(pa.decimal128(9, 2)),
+    "binary": pa.array([b"\xff\x00", b"", None, b"\xff"], pa.large_binary()),
+    "fixed": pa.array([b"\xff\x00", b"ab", None, b"\xfe\xfe"], pa.binary(2)),
+    "text": pa.array(["", "a\0b", None, "ü😀"], pa.large_string()),
+    "dictionary": pa.array(["x", "y", None, "x"]).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", list(KEYS))
+@pytest.mark.parametrize("per_part", [2, 8])
+def test_keys_of_every_type(bench, kind, per_part):
+    keys = pa.concat_arrays([KEYS[kind]] * 3) if kind != "dictionary" else pa.array(KEYS[kind].to_pylist() * 3)
+    keys = keys.dictionary_encode() if kind == "dictionary" else keys
+    x = np.arange(12.0)
+    spread(bench, pa.table({"g": keys, "x": x, "y": 1 + 2 * x}), files=2, row_group_size=2)
+    text = nested.job(features=["x"], target="y", group_by=["g"]) + INPUT
+    found = bench.output(bench.run(text, f"output.rows_per_part={per_part}"))
+    counts = {}
+    number = {"timestamp[ns]": pa.int64(), "time64[ns]": pa.int64(), "date32": pa.int32()}.get(kind)
+    for key in keys.cast(number) if number else keys:
+        counts[str(key)] = counts.get(str(key), 0) + 1
+    column = found["g"].cast(number) if number else found["g"]
+    assert dict(zip(map(str, column), found["n"].to_pylist(), strict=True)) == counts
+    for coefficients in found["coefficients"].to_pylist():
+        np.testing.assert_allclose(coefficients, [1.0, 2.0], atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["n", "p", "X", "y", "weights", "status"])
+def test_columns_may_be_called_as_the_kernel_calls_its_own(bench, name):
+    table = observations(groups=2)
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, table.num_rows)
+    plain = table.append_column("w", pa.array(weights))
+    spread(bench, plain)
+    expected = bench.rows(job(group_by=["site"], weights="w") + INPUT, "input.columns={}")
+    for role, stored in (("weights", "w"), ("target", "y"), ("features", "a")):
+        spread(bench, plain.rename_columns([name if each == stored else each for each in plain.column_names]))
+        params: dict[str, Any] = {"weights": "w", "target": "y", "features": FEATURES}
+        params[role] = [name, "b"] if role == "features" else name
+        if len({*params["features"], params["target"], params["weights"]}) < 4:
+            continue  # the name of another column of this table
+        found = bench.rows(job(group_by=["site"], **params) + INPUT)
+        assert [row["coefficients"] for row in found] == [row["coefficients"] for row in expected], role
+
+
+def test_cholesky_merges_statistics_of_shifted_y(bench):
+    table = observations(groups=3)
+    far = table.set_column(4, "y", pa.array(np.array(table["y"]) + 1e8))
+    spread(bench, table)
+    near_rows = bench.rows(job(group_by=["site"], method="cholesky") + INPUT, "output.rows_per_part=60")
+    spread(bench, far)
+    for near, row in zip(
+        near_rows,
+        bench.rows(job(group_by=["site"], method="cholesky") + INPUT, "output.rows_per_part=60"),
+        strict=True,
+    ):
+        assert row["loss"] == pytest.approx(near["loss"], rel=1e-5)
+        assert row["r_squared"] == pytest.approx(near["r_squared"], rel=1e-7)
+        np.testing.assert_allclose(row["t_values"][1:], near["t_values"][1:], rtol=1e-5)
+        np.testing.assert_allclose(row["coefficients"], [*np.array(near["coefficients"]), 100000000.0, 0, 0], rtol=1e-6)
+
+
+@pytest.fixture
+def between_stages(bench):
+    """A run whose first stage is done: its plan, its worker, and where its statistics lie."""
+    spread(bench, observations())
+    text = job(group_by=["site"]) + INPUT
+    planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
+    worker = Worker(planned)
+    for shard in planned.shards:
+        outcome = worker.run(shard, [part.index for part in shard.parts], planned.stage)
+        assert not outcome.failures
+    return text, planned, worker, Path(planned.output)
+
+
+def test_a_damaged_statistic_is_named_removed_and_made_anew(bench, between_stages):
+    text, planned, worker, output = between_stages
+    damaged = sorted((output / "_jaxbatch" / "partials").iterdir())[0]
+    content = bytearray(damaged.read_bytes())
+    content[10:60] = bytes(50)
+    damaged.write_bytes(content)
+    final = planned.stages()[-1]
+    failures = [failure for shard in final.shards for failure in worker.run(shard, [shard.index], "merge").failures]
+    assert damaged.name in failures[0].reason
+    assert not damaged.exists()
+    summary = bench.run(text, "output.rows_per_part=60")
+    assert (summary.exit_code, summary.rows) == (0, 7)
+
+
+def test_a_driver_that_comes_late_finds_the_parts_that_are_there(bench, between_stages):
+    text, planned, worker, _ = between_stages
+    summary = bench.run(text, "output.rows_per_part=60")  # another driver, which finishes and seals
+    before = digests(summary.output)
+    for shard in planned.stages()[-1].shards:
+        outcome = worker.run(shard, [shard.index], "merge")
+        assert (outcome.failures, len(outcome.receipts)) == ([], 1)
+    assert digests(summary.output) == before
