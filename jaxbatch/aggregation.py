@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from jaxbatch import batches, compiled, encoding
 from jaxbatch.columns import Status
-from jaxbatch.evaluation import count_padding, in_batches, run_batch, sizes_of
+from jaxbatch.evaluation import count_padding, encoded_batch, in_batches, run_batch, sizes_of
 from jaxbatch.grouping import Groups, buckets_of, groups_of, stable_order
 from jaxbatch.kernel import Grouping, Kernel
 from jaxbatch.outcome import Outcome
-from jaxbatch.planner import Plan
+from jaxbatch.plans import Plan
 from jaxbatch.traced import Program
 
 BLOCK_ROWS = 256
@@ -101,26 +101,14 @@ class Aggregation:
         status = statistics[_STATUS].astype(np.int8)
         program = Program(0, sizes_of(self._then.inputs, arrays))
         arrays |= {name: np.full(len(status), size) for name, size in program.sizes}
+        precision = self._plan.job.compute.precision
         encoded: list[list[pa.Array]] = []
         for taken, part in in_batches(arrays, self._then_programs.width(program)):
             rows = np.arange(taken.start, taken.stop)
             results = run_batch(self._then_programs, program, part, device, outcome, status, rows)
-            has_results = status[rows] < Status.invalid_input
             with outcome.stage("encode"):
-                encoded.append(
-                    [
-                        encoding.encode(
-                            column,
-                            results.values[column.name],
-                            results.present.get(column.name, True) & has_results,
-                            results.lengths,
-                            self._plan.job.compute.precision,
-                        )
-                        for column in self._then.outputs
-                    ]
-                )
+                encoded.append(encoded_batch(self._then.outputs, results, status[rows], precision))
         if not encoded:
-            precision = self._plan.job.compute.precision
             return [pa.array([], encoding.arrow_type(column, precision)) for column in self._then.outputs], status
         return [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)], status
 

@@ -15,7 +15,8 @@ from jaxbatch.job import Job
 from jaxbatch.outcome import Outcome
 from jaxbatch.outputs import Output, open_store
 from jaxbatch.parts import Receipt
-from jaxbatch.planner import Plan, plan
+from jaxbatch.planner import plan
+from jaxbatch.plans import Plan
 from jaxbatch.published import Published
 
 EngineName = Literal["local", "ray"]

@@ -12,7 +12,7 @@ from jaxbatch.columns import Column, Status
 from jaxbatch.errors import JobError
 from jaxbatch.kernel import Kernel
 from jaxbatch.outcome import Outcome
-from jaxbatch.planner import Plan
+from jaxbatch.plans import Plan
 from jaxbatch.traced import Program
 
 Batch = tuple[np.ndarray, compiled.Results]
@@ -49,7 +49,7 @@ class Evaluation:
         for rows, results in computed:
             with outcome.stage("encode"):
                 order.append(rows)
-                encoded.append(self._encode(results, status[rows] < Status.invalid_input))
+                encoded.append(encoded_batch(kernel.results, results, status[rows], self._plan.job.compute.precision))
         with outcome.stage("encode"):
             return _in_order(encoded, np.concatenate(order) if order else np.arange(0)), status
 
@@ -110,18 +110,6 @@ class Evaluation:
             for taken, part in in_batches(arrays, programs.width(program)):
                 yield rows[taken], run_batch(programs, program, part, device, outcome, status, rows[taken])
 
-    def _encode(self, results: compiled.Results, has_results: np.ndarray) -> list[pa.Array]:
-        return [
-            encoding.encode(
-                column,
-                results.values[column.name],
-                results.present.get(column.name, True) & has_results,
-                results.lengths,
-                self._plan.job.compute.precision,
-            )
-            for column in self._kernel.results
-        ]
-
 
 def run_batch(
     programs: compiled.Programs,
@@ -147,6 +135,23 @@ def count_padding(program: Program, arrays: Mapping[str, np.ndarray], width: int
     if program.sizes:
         outcome.given += int(np.prod(np.stack([arrays[name] for name, _ in program.sizes]), axis=0).sum())
         outcome.computed += width * math.prod(size for _, size in program.sizes)
+
+
+def encoded_batch(
+    columns: Sequence[Column], results: compiled.Results, status: np.ndarray, precision: str
+) -> list[pa.Array]:
+    """The results of a batch as Arrow arrays, null where the status says that there are none."""
+    has_results = status < Status.invalid_input
+    return [
+        encoding.encode(
+            column,
+            results.values[column.name],
+            results.present.get(column.name, True) & has_results,
+            results.lengths,
+            precision,
+        )
+        for column in columns
+    ]
 
 
 def in_batches(arrays: Mapping[str, np.ndarray], width: int) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:

@@ -2,22 +2,20 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import __version__, compiled, inputs, kernels, naming
+from jaxbatch import compiled, inputs, kernels, naming
 from jaxbatch.errors import InputError, nearest
 from jaxbatch.fingerprint import code_identity, fingerprint
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
 from jaxbatch.listing import check_apart
-from jaxbatch.parts import DATA, PARTIALS, part_name
-from jaxbatch.published import Expected
+from jaxbatch.plans import Plan
 from jaxbatch.reading import Peek, are_apart
-from jaxbatch.shards import Part, RowGroup, Shard, cut, limited
+from jaxbatch.shards import RowGroup, Shard, cut, limited
 from jaxbatch.traced import precision, representative
 from jaxbatch.types import column_type
 
@@ -26,112 +24,6 @@ CHUNK_ROWS = 131_072
 
 CHUNK_BYTES = 32 * 2**20
 """Rows of at most so many bytes, as the footers count them, are read at once."""
-
-
-Stage = Literal["rows", "groups", "partials", "merge"]
-"""What a plan's parts hold: a row for every row; a row for every group of rows, each whole in its shard; or, in two
-stages, the groups' statistics as far as each shard knows them, and what comes of merging them."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is: everything a worker needs, as a value that can be sent.
-
-    ``names`` maps the kernel's input columns to those of the files, ``written`` its outputs to those written.
-    """
-
-    job: Job
-    source: Source
-    files: tuple[inputs.InputFile, ...]
-    skipped: tuple[inputs.BadFile, ...]
-    shards: tuple[Shard, ...]
-    read: pa.Schema
-    keep: tuple[str, ...]
-    names: Mapping[str, str]
-    written: Mapping[str, str]
-    schema: pa.Schema
-    width_limit: int
-    chunk_rows: int
-    identity: Mapping[str, Any]
-    fingerprint: str
-    programs: tuple[Mapping[str, Any], ...]
-    compilations: str
-    """How many programs the run compiles at most, in words."""
-    rungs: Mapping[str, Mapping[str, Any]]
-    """For each named dimension the first sizes to which lists are padded, and how much that lengthens them at most."""
-    stage: Stage = "rows"
-    partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
-    buckets: int = 1
-    """The parts of the second stage, where there is one."""
-    partials: int = 0
-    """The parts that the first stage leaves to it."""
-
-    @property
-    def output(self) -> str:
-        """The output folder, absolute."""
-        return self.job.resolve(self.job.output.path)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the input, and so of the output."""
-        return sum(shard.rows for shard in self.shards)
-
-    @property
-    def parts(self) -> int:
-        """Parts of this stage."""
-        return sum(len(shard.parts) for shard in self.shards)
-
-    @property
-    def expected(self) -> list[Expected]:
-        """Every part of this stage, with its rows where they are known."""
-        known = self.stage == "rows"
-        return [Expected(part.index, part.rows if known else None) for shard in self.shards for part in shard.parts]
-
-    @property
-    def folder(self) -> str:
-        """Where this stage's parts are put in the output."""
-        return PARTIALS if self.stage == "partials" else DATA
-
-    @property
-    def partial_names(self) -> list[str]:
-        """What the first stage leaves to the second, in the order of merging."""
-        return [part_name(index, self.fingerprint, PARTIALS) for index in range(self.partials)]
-
-    def stages(self) -> "tuple[Plan, ...]":
-        """This plan, and that of the second stage if there is one: a shard and a part for every bucket."""
-        if self.stage != "partials":
-            return (self,)
-        shards = tuple(Shard(bucket, (), (Part(bucket, 0, 0),)) for bucket in range(self.buckets))
-        return (self, replace(self, stage="merge", shards=shards))
-
-    def layout(self) -> list[dict[str, Any]]:
-        """Every shard as JSON values: its row groups by file, number and rows; its parts by number, start and rows."""
-        return [
-            {
-                "row_groups": [[self.files[g.file].name, g.index, g.rows] for g in shard.row_groups],
-                "parts": [[part.index, part.start, part.rows] for part in shard.parts],
-            }
-            for shard in self.shards
-        ]
-
-    def describe(self) -> dict[str, Any]:
-        """The plan as JSON values."""
-        return {
-            "jaxbatch": __version__,
-            "fingerprint": self.fingerprint,
-            "job": self.job.model_dump(mode="json"),
-            "output": self.output,
-            "rows": self.rows,
-            "shards": len(self.shards),
-            "parts": self.stages()[-1].parts,
-            "partials": self.partials,
-            "files": len(self.files),
-            "skipped_files": [{"path": file.path, "reason": file.reason} for file in self.skipped],
-            "columns": {column.name: str(column.type) for column in self.schema},
-            "programs": [dict(program) for program in self.programs],
-            "rungs": {name: dict(rungs) for name, rungs in self.rungs.items()},
-            "identity": dict(self.identity),
-        }
 
 
 def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int | None = None) -> Plan:

@@ -18,7 +18,7 @@ from jaxbatch.evaluation import Evaluation
 from jaxbatch.fingerprint import code_identity
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.parts import Receipt
-from jaxbatch.planner import Plan, Stage
+from jaxbatch.plans import Plan, Stage
 from jaxbatch.published import Published
 from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from jaxbatch.outcome import Outcome
-from jaxbatch.planner import Plan
+from jaxbatch.plans import Plan
 
 
 class Engine(Protocol):

@@ -10,7 +10,7 @@ import jax
 
 from jaxbatch.engines.budget import Attempts
 from jaxbatch.outcome import Failure, Outcome
-from jaxbatch.planner import Plan
+from jaxbatch.plans import Plan
 from jaxbatch.shards import Shard
 from jaxbatch.worker import Worker
 

@@ -16,7 +16,7 @@ from jaxbatch.engines.connection import Connection, last_line
 from jaxbatch.errors import ClusterError
 from jaxbatch.job import Job
 from jaxbatch.outcome import Failure, Outcome
-from jaxbatch.planner import Plan, Stage
+from jaxbatch.plans import Plan, Stage
 from jaxbatch.shards import Shard
 from jaxbatch.worker import Worker
 

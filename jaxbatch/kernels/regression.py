@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxbatch import fitting, least_squares
+from jaxbatch import datasets, fitting, least_squares
 from jaxbatch.columns import Column
 from jaxbatch.errors import JobError
 from jaxbatch.kernel import Grouping, Kernel, Source
@@ -76,7 +76,7 @@ class Regression(Kernel):
             source.require_input(column)
         stored = [source.types[column.name].eps for column in inputs if column.name in source.types]
         eps = max(float(np.finfo(source.precision).eps), *stored)
-        options = fitting.Options(
+        options = datasets.Options(
             intercept=self.intercept,
             ridge=self.ridge,
             direct=_direct(self.method),
@@ -99,12 +99,12 @@ class Regression(Kernel):
                 Column("X", shape=("n", len(grouping.columns) - 1 - (self.weights is not None))),
                 Column("y", shape=("n",)),
             )
-            weights = [] if self.weights is None else [Column(fitting.WEIGHTS, shape=("n",))]
-            return fitting.DatasetStatistic(
+            weights = [] if self.weights is None else [Column(datasets.WEIGHTS, shape=("n",))]
+            return datasets.DatasetStatistic(
                 inputs=(X, y, *weights),
                 options=options,
                 features=None,
-                weights=fitting.WEIGHTS if self.weights else None,
+                weights=datasets.WEIGHTS if self.weights else None,
                 then=then,
                 grouping=grouping,
             )
@@ -117,7 +117,7 @@ class Regression(Kernel):
         }
         if options.direct in ("qr", "svd"):
             return fitting.DatasetFit(**given, outputs=results)
-        return fitting.DatasetStatistic(**given, then=then)
+        return datasets.DatasetStatistic(**given, then=then)
 
     @property
     def _is_long(self) -> bool:
