@@ -72,15 +72,16 @@ def _batches(
                 counts = (file.row_groups[index] for index in indices)
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
-            try:
-                for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=indices, columns=stored):
-                    columns = {name: batch.column(name) for name in stored}
-                    yield _table(columns, keys, schema, batch.num_rows)
-            except (pa.ArrowException, OSError) as error:
-                groups = f"row groups {indices[0]} to {indices[-1]}" if len(indices) > 1 else f"row group {indices[0]}"
-                raise InputError(
-                    f"{file.path}, {groups}: cannot be read ({printable(error)}).", "Replace the file, then run again."
-                ) from error
+            for index in indices:  # one at a time: asked for several, pyarrow holds them all
+                try:
+                    for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[index], columns=stored):
+                        columns = {name: batch.column(name) for name in stored}
+                        yield _table(columns, keys, schema, batch.num_rows)
+                except (pa.ArrowException, OSError) as error:
+                    raise InputError(
+                        f"{file.path}, row group {index}: cannot be read ({printable(error)}).",
+                        "Replace the file, then run again.",
+                    ) from error
 
 
 def _table(columns: dict[str, pa.Array], keys: dict[str, str | int | None], schema: pa.Schema, rows: int) -> pa.Table:
