@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxbatch import datasets, fitting, least_squares
 from jaxbatch.columns import Column
-from jaxbatch.errors import JobError
+from jaxbatch.errors import InputError, JobError
 from jaxbatch.kernel import Grouping, Kernel, Source
 
 
@@ -19,7 +19,8 @@ class Regression(Kernel):
     dataset, or instead one list column per name in ``features``; and ``y``, a list as long.
 
     Long layout, one observation a row. Inputs: number columns, those in ``features`` and ``target``; and the columns in
-    ``group_by``, integers, texts, dates or times, which come back with one row a group, sorted within each part.
+    ``group_by``, integers, booleans, texts, dates or times, which come back with one row a group, sorted within each
+    part; rows without a key are a group too.
 
     Outputs: the lists ``coefficients``, ``standard_errors``, ``t_values`` and ``p_values``, intercept first; ``n``,
     ``rank``, ``condition``, ``loss`` (mean squared residual), ``r_squared``, ``residual_sd``, ``method`` (the one
@@ -39,11 +40,12 @@ class Regression(Kernel):
     ridge: float = 0.0
     """λ of Σr² + λΣb²."""
     method: Literal["auto", "cholesky", "qr", "svd", "gradient_descent"] = "auto"
-    """How to fit: auto is by the Gram matrix in twice the precision, cholesky by the plain one."""
+    """How to fit: auto, by the Gram matrix in twice the precision; cholesky, by the plain one; qr or svd, of whole
+    datasets; gradient_descent."""
     weights: str | None = None
     """The column with the weights of the observations; by default each counts once. Those of weight 0 are left out."""
     nulls: Literal["fail", "drop"] = "fail"
-    """Whether a null makes the dataset null_input, or its observation is left out."""
+    """fail: a null makes the dataset null_input; drop: its observation is left out."""
     learning_rate: float | Literal["auto"] = "auto"
     """Of gradient descent; auto is the reciprocal of the largest curvature."""
     max_steps: int = 100_000
@@ -70,6 +72,8 @@ class Regression(Kernel):
                 raise JobError(f"[params] {name} is {getattr(self, name)}.", f"Give at least {low}.")
         if self.learning_rate != "auto" and not self.learning_rate > 0:
             raise JobError(f"[params] learning_rate is {self.learning_rate}.", 'Give a positive number or "auto".')
+        if not self._is_long:
+            self._check_nested(source)
         grouping = self._grouping() if self._is_long else None
         inputs = self._datasets() if grouping is None else grouping.columns
         for column in inputs:
@@ -123,6 +127,22 @@ class Regression(Kernel):
     def _is_long(self) -> bool:
         return self.target is not None or self.group_by is not None
 
+    def _check_nested(self, source: Source) -> None:
+        """Tell those who have one observation a row what they want.
+
+        Raises:
+            InputError: the columns are not those of a dataset a row.
+        """
+        remedy = (
+            'For one observation a row give target = "…", features = ["…"] and, for several fits, group_by = ["…"].'
+        )
+        if self.features is None and not source.has("X"):
+            raise InputError("The input has no column 'X', a list of rows, and no features are named.", remedy)
+        flat = [name for name in self.features or [] if name in source.types and source.types[name].depth == 0]
+        if flat and self.target is None:
+            kind = source.types[flat[0]].name
+            raise InputError(f"The feature '{flat[0]}' is {kind}, one number a row, and no target is named.", remedy)
+
     def _datasets(self) -> tuple[Column, ...]:
         """The columns of the nested layout: one dataset a row."""
         if self.features is not None:
@@ -145,19 +165,24 @@ class Regression(Kernel):
             raise JobError("[params] group_by needs a target.", 'Name the column of y: target = "…".')
         self._check_features()
         by = self.group_by or []
-        if len(set(by)) < len(by):
-            raise JobError("[params] group_by names a column twice.", "Name each column once.")
+        _check_once("group_by", by)
         columns = [*(self.features or []), self.target, *([self.weights] if self.weights else [])]
-        if len(set(columns)) < len(columns):
-            raise JobError("[params] features, target and weights name a column twice.", "Name each column once.")
+        _check_once("features, target and weights", columns)
         return Grouping(tuple(by), tuple(Column(name) for name in columns), self.nulls == "drop")
 
     def _check_features(self) -> None:
-        if not self.features or len(set(self.features)) < len(self.features):
-            raise JobError("[params] features is empty or names a column twice.", "Name each column once.")
+        if not self.features:
+            raise JobError("[params] features names no column.", 'Name those of X: features = ["…"].')
+        _check_once("features", self.features)
 
     def _stop(self) -> least_squares.Stop:
         return least_squares.Stop(self.tolerance, self.reset, self.patience, self.max_steps)
+
+
+def _check_once(what: str, names: list[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise JobError(f"[params] {what}: the column '{twice}' is named twice.", "Name each column once.")
 
 
 def _direct(method: str) -> Literal["auto", "cholesky", "qr", "svd"]:

@@ -403,3 +403,11 @@ def test_a_driver_that_comes_late_finds_the_parts_that_are_there(bench, between_
         outcome = worker.run(shard, [shard.index], "merge")
         assert (outcome.failures, len(outcome.receipts)) == ([], 1)
     assert digests(summary.output) == before
+
+
+def test_who_forgets_the_target_is_told(bench):
+    spread(bench, observations())
+    for params in ({"features": FEATURES}, {}):
+        with pytest.raises(InputError) as refused:
+            bench.run(nested.job(**params) + INPUT)
+        assert "target" in refused.value.remedy
