@@ -117,14 +117,14 @@ def test_nist(bench, shape, engine, jaxbatch_json):
     features = [name for name in table.column_names if name.startswith("x")]
     params = {"features": features, "target": "y", "group_by": ["name"], "intercept": shape != "origin"}
     bench.job(nested.job(**params) + INPUT)
-    summary = jaxbatch_json("run", "job.toml", "--set", "output.rows_per_part=15", "--engine", engine)
+    summary = jaxbatch_json("run", "job.toml", "--set", "output.rows_per_part=15", "--engine", engine, "--workers", "1")
     files = sorted((Path(summary["output"]) / "data").iterdir())
     rows = {row["name"]: row for file in files for row in pq.read_table(file).to_pylist()}
     digits = {name: nested.CEILING[name] for name in SHAPES[shape]}
     nested.check_nist(rows, digits, {name: wanted - 1 for name, wanted in digits.items()})
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_any_split_gives_the_same_coefficients(data, tmp_path_factory):
     from conftest import Bench
@@ -316,14 +316,13 @@ KEYS = {
 
 
 @pytest.mark.parametrize("kind", list(KEYS))
-@pytest.mark.parametrize("per_part", [2, 8])
-def test_keys_of_every_type(bench, kind, per_part):
+def test_keys_of_every_type(bench, kind):
     keys = pa.concat_arrays([KEYS[kind]] * 3) if kind != "dictionary" else pa.array(KEYS[kind].to_pylist() * 3)
     keys = keys.dictionary_encode() if kind == "dictionary" else keys
     x = np.arange(12.0)
     spread(bench, pa.table({"g": keys, "x": x, "y": 1 + 2 * x}), files=2, row_group_size=2)
     text = nested.job(features=["x"], target="y", group_by=["g"]) + INPUT
-    found = bench.output(bench.run(text, f"output.rows_per_part={per_part}"))
+    found = bench.output(bench.run(text, "output.rows_per_part=2"))
     counts = {}
     number = {"timestamp[ns]": pa.int64(), "time64[ns]": pa.int64(), "date32": pa.int32()}.get(kind)
     for key in keys.cast(number) if number else keys:
