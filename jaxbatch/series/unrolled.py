@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.typing import ArrayLike
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
+from jaxbatch.series.standing import standing
 
 Terms = tuple[Array | None, ...]
 
@@ -71,14 +72,14 @@ class Unrolled(Arithmetic):
     def recur(
         self, recurrence: Recurrence, first: Sequence[Array], known: Sequence[Series], constants: Sequence[Array] = ()
     ) -> list[Series]:
-        standing = _stand(*known)
+        given = _stand(*known)
         unknown = [[term] for term in first]
-        series: list[Any] = [*unknown, *standing]
-        starts: list[Any] = [*first, *(terms[0] for terms in standing)]
+        series: list[Any] = [*unknown, *given]
+        starts: list[Any] = [*first, *(terms[0] for terms in given)]
         zero = jnp.zeros_like(starts[0])
         for n in range(1, self.order + 1):
             sums = [_interior(series[a], series[b], n, zero) for a, b in recurrence.pairs]
-            at_n = [zero if (term := _term(terms, n)) is None else term for terms in standing]
+            at_n = [zero if (term := _term(terms, n)) is None else term for terms in given]
             new = recurrence.step(n, sums, starts, [*at_n, *constants])
             for terms, term in zip(unknown, new, strict=True):
                 terms.append(term)
@@ -115,11 +116,11 @@ def _sum(a: Array | None, b: Array | None) -> Array | None:
 
 def _stand(*xs: Series) -> list[Terms]:
     """The terms of ``xs``, computed once whatever is computed from them."""
-    standing: dict[int, Terms] = {}
+    terms: dict[int, Terms] = {}
     for x in xs:
-        if id(x) not in standing:
-            standing[id(x)] = lax.optimization_barrier(x.terms) if x.fused else x.terms
-    return [standing[id(x)] for x in xs]
+        if id(x) not in terms:
+            terms[id(x)] = standing(x.terms) if x.fused else x.terms
+    return [terms[id(x)] for x in xs]
 
 
 def _sum_of_products(

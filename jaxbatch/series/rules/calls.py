@@ -27,7 +27,7 @@ def _call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, **_: Any) -
     return open_program(arithmetic, *operands, jaxpr=call_jaxpr)
 
 
-for _name in ("remat", "remat2", "checkpoint"):
+for _name in ("remat", "remat2", "checkpoint", "xla_metadata_call"):
     register_rule(_name)(open_program)
 for _name in ("closed_call", "core_call", "call"):
     register_rule(_name)(_call)

@@ -15,6 +15,7 @@ from jax import Array, lax
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value, is_series
 from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.rules.linear import of_one_shape
+from jaxbatch.series.standing import standing
 
 
 @register_rule("mul")
@@ -74,13 +75,13 @@ def exponential(arithmetic: Arithmetic, x: Series, value: Array) -> Series:
 @register_rule("exp")
 def exp(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`EXPONENTIAL`."""
-    return exponential(arithmetic, x, once(jnp.exp(arithmetic.value(x))))
+    return exponential(arithmetic, x, standing(jnp.exp(arithmetic.value(x))))
 
 
 @register_rule("exp2")
 def exp2(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """2^x = exp(x·ln 2)."""
-    return exponential(arithmetic, arithmetic.times(x, math.log(2)), once(jnp.exp2(arithmetic.value(x))))
+    return exponential(arithmetic, arithmetic.times(x, math.log(2)), standing(jnp.exp2(arithmetic.value(x))))
 
 
 @register_rule("expm1")
@@ -119,7 +120,7 @@ OSCILLATION = {-1: _oscillation(-1), 1: _oscillation(1)}
 def _pair(sign: int, sine: Callable, cosine: Callable, which: int) -> Callable[..., Series]:
     def rule(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
         value = arithmetic.value(x)
-        first = [once(sine(value)), once(cosine(value))]
+        first = [standing(sine(value)), standing(cosine(value))]
         return arithmetic.recur(OSCILLATION[sign], first, [arithmetic.theta(x)])[which]
 
     return rule
@@ -147,7 +148,7 @@ TANGENT, HYPERBOLIC_TANGENT, LOGISTIC = _riccati(1, 0), _riccati(-1, 0), _riccat
 @register_rule("tan")
 def tan(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`TANGENT`."""
-    y = once(jnp.tan(arithmetic.value(x)))
+    y = standing(jnp.tan(arithmetic.value(x)))
     return arithmetic.recur(TANGENT, [y, 1 + y * y], [arithmetic.theta(x)])[0]
 
 
@@ -156,10 +157,10 @@ def tanh(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`HYPERBOLIC_TANGENT`; 1 − tanh² is 4u/(1 + u)² with u = exp(−2|x|), which keeps its digits."""
     value = arithmetic.value(x)
     if jnp.iscomplexobj(value):
-        y = once(jnp.tanh(value))
+        y = standing(jnp.tanh(value))
         slope = 1 - y * y
     else:
-        y, u = once(jnp.tanh(value)), once(jnp.exp(-2 * jnp.abs(value)))
+        y, u = standing(jnp.tanh(value)), standing(jnp.exp(-2 * jnp.abs(value)))
         slope = 4 * u / ((1 + u) * (1 + u))
     return arithmetic.recur(HYPERBOLIC_TANGENT, [y, slope], [arithmetic.theta(x)])[0]
 
@@ -168,10 +169,5 @@ def tanh(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 def logistic(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`LOGISTIC`; the slope is σ(x)σ(−x)."""
     value = arithmetic.value(x)
-    y = once(lax.logistic(value))
-    return arithmetic.recur(LOGISTIC, [y, y * once(lax.logistic(-value))], [arithmetic.theta(x)])[0]
-
-
-def once(value: Array) -> Array:
-    """A value that costs much, kept from being computed again in every fusion that takes it."""
-    return lax.optimization_barrier(value)
+    y = standing(lax.logistic(value))
+    return arithmetic.recur(LOGISTIC, [y, y * standing(lax.logistic(-value))], [arithmetic.theta(x)])[0]

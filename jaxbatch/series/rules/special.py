@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import NoRule, register_rule
-from jaxbatch.series.rules.elementary import OSCILLATION, exponential, mul, once, quotient
+from jaxbatch.series.rules.elementary import OSCILLATION, exponential, mul, quotient
+from jaxbatch.series.standing import standing
 
 
 def compose(arithmetic: Arithmetic, local: Float[Array, "orders ..."], x: Series) -> Series:
@@ -109,10 +110,10 @@ INVERSE_ERROR = Recurrence(((3, 4), (0, 1), (2, 3)), _inverse_error)
 @register_rule("erf_inv")
 def erf_inv(arithmetic: Arithmetic, x: Series) -> Series:
     """See :data:`INVERSE_ERROR`."""
-    y = once(lax.erf_inv(arithmetic.value(x)))
+    y = standing(lax.erf_inv(arithmetic.value(x)))
     zero = jnp.zeros_like(y)
     slope = jnp.full_like(y, 0.5 * jnp.pi**0.5)
-    return arithmetic.recur(INVERSE_ERROR, [y, zero, zero, once(jnp.exp(y * y))], [arithmetic.theta(x)], [slope])[0]
+    return arithmetic.recur(INVERSE_ERROR, [y, zero, zero, standing(jnp.exp(y * y))], [arithmetic.theta(x)], [slope])[0]
 
 
 @register_rule("bessel_i0e")
