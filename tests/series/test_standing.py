@@ -17,9 +17,9 @@ def chain(x):
 @pytest.mark.parametrize("order", [2, 4, 6])
 def test_no_function_of_a_chain_is_computed_again_in_the_next(order):
     program = jax.jit(jax.vmap(lambda x: taylor(chain)(x, 1.0, order))).lower(np.linspace(-1, 1, 1000)).compile()
-    text = program.as_text()
+    text = program.as_text() or ""
     calls = {name: text.count(f" {name}(") for name in ("tanh", "cosine", "exponential", "sine")}
-    # A sine is cheap in XLA's eyes and also computed where the sum of it is made; the exponential of tanh's slope counts.
+    # tanh takes an exponential besides, for its slope; a sine may be computed again where it is added to something
     assert calls["tanh"] == calls["cosine"] == 6
     assert calls["exponential"] == 12
     assert calls["sine"] <= 12
