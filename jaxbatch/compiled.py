@@ -50,6 +50,17 @@ class Results:
     lengths: dict[str, np.ndarray]
     status: np.ndarray
 
+    def replaced(self, rows: np.ndarray, others: "Results") -> "Results":
+        """These results, but for some rows those of ``others``."""
+
+        def replace(mine: np.ndarray, new: np.ndarray) -> np.ndarray:
+            found = mine.copy()
+            found[rows] = new
+            return found
+
+        fields = ((getattr(self, name), getattr(others, name)) for name in ("values", "present", "lengths", "status"))
+        return Results(*(jax.tree.map(replace, mine, new) for mine, new in fields))
+
 
 def width_limit(largest_part: int) -> int:
     """The widest batch an input can need: the next power of two of its largest part."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,14 +121,35 @@ def run_batch(
     status: np.ndarray,
     rows: np.ndarray,
 ) -> compiled.Results:
-    """One batch of at most a program's width: padded, compiled at first use, and run; ``status[rows]`` is raised."""
+    """One batch of at most a program's width: padded, compiled at first use, and run; ``status[rows]`` is raised.
+
+    Rows that are not finished then are computed anew by the next bucket's program.
+    """
+    results = _computed(programs, program, arrays, device, outcome, len(rows))
+    status[rows] = np.maximum(status[rows], results.status)
+    return results
+
+
+def _computed(
+    programs: compiled.Programs,
+    program: Program,
+    arrays: Mapping[str, np.ndarray],
+    device: Any,
+    outcome: Outcome,
+    valid: int,
+) -> compiled.Results:
     with outcome.stage("decode"):
         wide = batches.widened(arrays, programs.width(program))
     outcome.add("compile", programs.prepare(program, device))
     with outcome.stage("compute"):
-        results = programs.run(program, wide, len(rows), device)
-    status[rows] = np.maximum(status[rows], results.status)
-    return results
+        results = programs.run(program, wide, valid, device)
+    unfinished = programs.kernel.unfinished(program.bucket, {**results.values, **results.lengths})
+    if unfinished is None or not unfinished.any():
+        return results
+    rows = np.flatnonzero(unfinished)
+    again = {name: array[rows] for name, array in arrays.items()}
+    following = replace(program, bucket=program.bucket + 1)
+    return results.replaced(rows, _computed(programs, following, again, device, outcome, len(rows)))
 
 
 def count_padding(program: Program, arrays: Mapping[str, np.ndarray], width: int, outcome: Outcome) -> None:

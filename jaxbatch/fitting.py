@@ -4,7 +4,9 @@ They are apart from the statistic (``datasets.py``) because that has a program f
 small, and this is large and knows nothing of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import numpy as np
 from jaxbatch import least_squares
 from jaxbatch.columns import Column, Status
 from jaxbatch.datasets import STATISTIC, Datasets, Options, padded_size
-from jaxbatch.kernel import Kernel
+from jaxbatch.kernel import Kernel, Row
 from jaxbatch.least_squares.double_double import DoubleDouble
 
 METHODS = ("cholesky", "qr", "svd", "gradient_descent")
@@ -60,14 +62,27 @@ class Fit(Kernel):
         k = padded_size("p", np.maximum(k - more, 1)) + more
         return k if dimension == "k" else k * (k + 1) // 2
 
+    @property
+    def buckets(self) -> int:  # type: ignore[override]
+        """See :attr:`Kernel.buckets`: one for all fits, and one for those that turn out to be deficient."""
+        return 1 if self.options.ridge > 0 else 2
+
+    def unfinished(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """See :meth:`Kernel.unfinished`."""
+        return (outputs["rank"] < outputs["terms"]) & (outputs["n"] > 0) if bucket + 1 < self.buckets else None
+
     def describe_bucket(self, bucket: int) -> str:
         """See :meth:`Kernel.describe_bucket`."""
-        del bucket
-        return "fits"
+        return "fits below full rank" if bucket else "fits"
 
-    def row(
+    def program(self, bucket: int) -> Row:
+        """See :meth:`Kernel.program`."""
+        return partial(self._row, least_norm=bucket > 0)
+
+    def _row(
         self,
         *,
+        least_norm: bool,
         high: Any,
         low: Any,
         exponents: Any,
@@ -79,7 +94,6 @@ class Fit(Kernel):
         k: Any,
         t: Any,
     ) -> dict[str, Any]:
-        """See :meth:`Kernel.row`."""
         options = self.options
         del t
         size = len(exponents)
@@ -90,7 +104,7 @@ class Fit(Kernel):
         statistic = least_squares.Statistic(products, exponents.astype("int32"), n, weight, least, most, shift)
         features = jnp.arange(size - 1 - options.intercept) < k - 1 - options.intercept
         terms, penalised = least_squares.terms(features, options.intercept)
-        solution = least_squares.solve(statistic, terms, penalised, ridge=options.ridge, eps=options.eps)
+        solution = least_squares.solve(statistic, terms, penalised, ridge=options.ridge, eps=options.eps, least_norm=least_norm)
         spread = least_squares.spread(statistic, intercept=options.intercept)
         if options.descent:
             return _descended(options, statistic, solution, spread, terms, penalised)

@@ -216,6 +216,14 @@ class Kernel:
         del dimension
         return np.maximum(8, 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64))
 
+    def unfinished(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """[rows]: which of a batch's rows the next bucket must compute anew, seen from what this one gave for them.
+
+        So what few rows need is compiled where there are such rows only. None where no row ever does.
+        """
+        del bucket, outputs
+        return None
+
     def program(self, bucket: int) -> Row:
         """The row function of one bucket."""
         del bucket

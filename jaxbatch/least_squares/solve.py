@@ -70,6 +70,7 @@ def solve(
     *,
     ridge: float,
     eps: float,
+    least_norm: bool = True,
 ) -> Solution:
     """The least-squares fit of one dataset; below full rank that of least norm in the data's own coordinates.
 
@@ -79,11 +80,14 @@ def solve(
         penalised: the terms that ``ridge`` shrinks: all but the intercept.
         ridge: λ of Σr² + λΣb².
         eps: the unit roundoff of the coarsest of the stored columns and the run.
+        least_norm: whether it is; without, what is given below full rank is one of the fits.
     """
-    return datasets_last(partial(_solve, ridge=ridge, eps=eps))(statistic, terms, penalised)
+    return datasets_last(partial(_solve, ridge=ridge, eps=eps, least_norm=least_norm))(statistic, terms, penalised)
 
 
-def _solve(statistic: Statistic, terms: Array, penalised: Array, *, ridge: float, eps: float) -> Solution:
+def _solve(
+    statistic: Statistic, terms: Array, penalised: Array, *, ridge: float, eps: float, least_norm: bool
+) -> Solution:
     p = terms.shape[0]
     G, exponents = normalised(statistic)
     plain = not isinstance(G, DoubleDouble)
@@ -108,7 +112,8 @@ def _solve(statistic: Statistic, terms: Array, penalised: Array, *, ridge: float
     else:
         squares = squared_residual(G, fitted) if plain else None
         fitted = fitted + shift
-        fitted, root = _where_deficient(factored, rank, terms, exponents[:p], rank < count, fitted, root)
+        if least_norm:
+            fitted, root = _where_deficient(factored, rank, terms, exponents[:p], rank < count, fitted, root)
     scaled = jnp.where(terms, rounded(fitted), 0.0)
     return Solution(
         coefficients=scaled * power_of_two(exponents[-1:] - exponents[:p]),
