@@ -1,7 +1,5 @@
 """``jit(vmap(row))`` at one width, one program per bucket and ladder rung, shared by threads."""
 
-import hashlib
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxbatch.executables import executable
 from jaxbatch.kernel import Kernel
 from jaxbatch.traced import Program, Traced, precision, representative, row_function, row_structs, trace
 
@@ -32,12 +31,6 @@ batch over the same pool and blocks until that is done: as many calls at once as
 Programs that make them therefore take turns; each still uses every core."""
 
 _ONE_AT_A_TIME = threading.Lock()
-
-KEPT = 64
-"""So many compiled programs, those used last, are kept for further runs of the same process."""
-
-_KEPT: dict[tuple[str, Any], tuple[Any, AbstractContextManager[Any]]] = {}
-_KEPT_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -143,23 +136,6 @@ class Programs:
                 for name, struct in row_structs(self.kernel, program, self.dtype).items()
             }
             lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket, self.dtype))).lower(batch)
-            return _executable(lowered, device)
-
-
-def _executable(lowered: Any, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
-    """A lowered program compiled, or what an earlier run of this process has compiled of the same text.
-
-    The text has neither the names of inputs and outputs nor the options of the compiler, so they are in the key too.
-    """
-    text = lowered.as_text()
-    facts = (text, str(lowered.in_tree), str(lowered.out_tree), os.environ.get("XLA_FLAGS", ""))
-    key = (hashlib.sha256("\0".join(facts).encode()).hexdigest(), device)
-    with _KEPT_LOCK:
-        found = _KEPT.get(key)
-    if found is None:
-        found = lowered.compile(), _ONE_AT_A_TIME if _LAPACK in text else nullcontext()
-    with _KEPT_LOCK:
-        _KEPT[key] = _KEPT.pop(key, found)
-        while len(_KEPT) > KEPT:
-            del _KEPT[next(iter(_KEPT))]
-    return found
+            text = lowered.as_text()
+            turn = _ONE_AT_A_TIME if _LAPACK in text else nullcontext()
+            return executable(lowered, text, device), turn

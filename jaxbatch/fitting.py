@@ -104,7 +104,9 @@ class Fit(Kernel):
         statistic = least_squares.Statistic(products, exponents.astype("int32"), n, weight, least, most, shift)
         features = jnp.arange(size - 1 - options.intercept) < k - 1 - options.intercept
         terms, penalised = least_squares.terms(features, options.intercept)
-        solution = least_squares.solve(statistic, terms, penalised, ridge=options.ridge, eps=options.eps, least_norm=least_norm)
+        solution = least_squares.solve(
+            statistic, terms, penalised, ridge=options.ridge, eps=options.eps, least_norm=least_norm
+        )
         spread = least_squares.spread(statistic, intercept=options.intercept)
         if options.descent:
             return _descended(options, statistic, solution, spread, terms, penalised)

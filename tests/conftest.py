@@ -66,6 +66,16 @@ class Bench:
         return pa.concat_tables([pq.read_table(file) for file in files])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled programs are kept: one folder for all processes of a test run, and none of the user's."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    os.environ["JAXBATCH_CACHE"] = str(folder)
+    return folder
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)

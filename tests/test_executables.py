@@ -1,0 +1,145 @@
+"""Compiled programs outlive their process, in a folder that is its user's alone."""
+
+import logging
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from jaxbatch import executables
+
+
+class Counted:
+    """A lowered program that counts how often it is compiled."""
+
+    def __init__(self, function, argument):
+        self._lowered = jax.jit(function).lower(argument)
+        self.text, self.in_tree, self.out_tree = self._lowered.as_text(), self._lowered.in_tree, self._lowered.out_tree
+        self.compilations = 0
+
+    def compile(self):
+        self.compilations += 1
+        return self._lowered.compile()
+
+
+def by(factor):
+    """x ↦ a function that other factors make another program of."""
+
+    def function(columns):
+        x = columns["x"]
+        for _ in range(3):
+            x = np.float32(factor) * jax.numpy.sin(x) + x
+        return {"y": x, "z": [x.sum()]}
+
+    return Counted(function, {"x": jax.ShapeDtypeStruct((16,), "float32")})
+
+
+X = {"x": np.linspace(0, 1, 16, dtype="float32")}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXBATCH_CACHE", str(tmp_path / "kept"))
+    monkeypatch.setattr(executables, "WORTH_KEEPING_S", 0.0)
+    forget()
+    yield tmp_path / "kept"
+    forget()
+
+
+def forget():
+    """What a process knows that has just started."""
+    executables._folder.cache_clear()
+    executables._kept.clear()
+
+
+def result(lowered):
+    return jax.device_get(executables.executable(lowered, lowered.text, jax.devices()[0])(X))
+
+
+def programs(folder):
+    return sorted(path for path in folder.iterdir() if not path.suffix)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_next_process_loads_what_the_first_compiled():
+    first = by(3.0)
+    expected = result(first)
+    result(first)
+    assert first.compilations == 1
+    forget()
+    again = by(3.0)
+    found = result(again)
+    assert again.compilations == 0
+    assert found["y"].tobytes() == expected["y"].tobytes()
+    assert found["z"][0] == expected["z"][0]
+
+
+def test_another_constant_is_another_program(folder):
+    result(by(3.0))
+    other = by(4.0)
+    x = X["x"]
+    for _ in range(3):
+        x = np.float32(4) * np.sin(x) + x
+    np.testing.assert_allclose(result(other)["y"], x, rtol=1e-5)
+    assert other.compilations == 1
+    assert len(programs(folder)) == 2
+
+
+def test_nobody_else_may_look_into_the_folder(folder):
+    result(by(3.0))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert programs(folder)[0].stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("spoil", ["cut", "flip", "pickle"])
+def test_a_damaged_program_is_made_anew(folder, spoil):
+    expected = result(by(3.0))
+    (path,) = programs(folder)
+    data = path.read_bytes()
+    spoilt = {
+        "cut": data[:-1],
+        "flip": data[:40] + bytes([data[40] ^ 1]) + data[41:],
+        "pickle": b"cos\nsystem\n(S'x'\ntR.",
+    }
+    path.write_bytes(spoilt[spoil])
+    forget()
+    again = by(3.0)
+    assert result(again)["y"].tobytes() == expected["y"].tobytes()
+    assert again.compilations == 1
+    forget()
+    third = by(3.0)
+    result(third)
+    assert third.compilations == 0
+
+
+@pytest.mark.parametrize("open_to_others", ["mode", "link"])
+def test_a_folder_that_others_can_reach_is_not_used(folder, open_to_others, caplog):
+    if open_to_others == "mode":
+        folder.mkdir()
+        folder.chmod(0o770)
+    else:
+        (folder.parent / "real").mkdir(mode=0o700)
+        folder.symlink_to("real")
+    with caplog.at_level(logging.WARNING):
+        result(by(3.0))
+    assert not list(folder.iterdir())
+    assert "chmod 700" in caplog.text
+
+
+def test_off_keeps_nothing(folder, monkeypatch):
+    monkeypatch.setenv("JAXBATCH_CACHE", "off")
+    result(by(3.0))
+    assert not folder.exists()
+
+
+def test_the_folder_is_of_bounded_size(folder, monkeypatch):
+    result(by(3.0))
+    (oldest,) = programs(folder)
+    os.utime(oldest, (1, 1))
+    monkeypatch.setattr(executables, "FOLDER_BYTES", int(2.5 * oldest.stat().st_size))
+    result(by(4.0))
+    assert oldest.exists()
+    result(by(5.0))
+    assert not oldest.exists()
+    assert len(programs(folder)) == 2
