@@ -62,15 +62,12 @@ class Aggregation:
                 kept = np.flatnonzero(whole)
                 groups = Groups(groups.keys, groups.of_row[kept])
                 batch.columns = {name: values[kept] for name, values in batch.columns.items()}  # type: ignore[index]
-            order, counts = groups.order(), groups.counts()
-            columns = {
-                name: np.asarray(values)[order] if len(groups) > 1 else np.asarray(values)
-                for name, values in batch.columns.items()
-            }
-            lists = self._kernel.observations(columns)
+            order, counts = groups.order() if len(groups) > 1 else None, groups.counts()
+            observed = zip(self._kernel.inputs, grouping.columns, strict=True)
+            columns = {own.name: np.asarray(batch.columns[given.name]) for own, given in observed}
         blocks_of = -(-counts // BLOCK_ROWS)
         lengths = _block_lengths(counts, blocks_of)
-        statistics = self._blocks(lists, lengths, device, outcome)
+        statistics = self._blocks(columns, order, lengths, device, outcome)
         with outcome.stage("merge"):
             owner = np.repeat(np.arange(len(groups)), blocks_of)
             merged = self._placed(merge_runs(self._kernel, statistics, owner), np.unique(owner), len(groups))
@@ -112,20 +109,19 @@ class Aggregation:
             return [pa.array([], encoding.arrow_type(column, precision)) for column in self._then.outputs], status
         return [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)], status
 
-    def _blocks(self, lists: Mapping[str, np.ndarray], lengths: np.ndarray, device: Any, outcome: Outcome) -> Arrays:
-        """The statistic of every block, in the order of the blocks."""
+    def _blocks(
+        self,
+        columns: Mapping[str, np.ndarray],
+        order: np.ndarray | None,
+        lengths: np.ndarray,
+        device: Any,
+        outcome: Outcome,
+    ) -> Arrays:
+        """The statistic of every block, in the order of the blocks, which follow each other along ``order``."""
         kernel, programs = self._kernel, self._programs
         status = np.zeros(len(lengths), np.int8)
         found: Arrays = {}
-        ragged = {
-            column.name: batches.Lists(
-                lists[column.name].reshape(-1),
-                (lengths, *(np.full(len(lengths), size) for size in lists[column.name].shape[1:])),
-                np.zeros(0, bool),
-                np.ones(len(lengths), bool),
-            )
-            for column in kernel.inputs
-        }
+        starts = np.cumsum(lengths) - lengths
         sizes = kernel.size("n", lengths)
         for size in np.unique(sizes):
             blocks = np.flatnonzero(sizes == size)
@@ -134,10 +130,8 @@ class Aggregation:
             for start in range(0, len(blocks), width):
                 taken = blocks[start : start + width]
                 with outcome.stage("decode"):
-                    arrays = {
-                        column.name: ragged[column.name].padded(taken, column.sized({"n": int(size)}))
-                        for column in kernel.inputs
-                    }
+                    place = _places(starts[taken], lengths[taken], int(size), order)
+                    arrays = {name: _cut(values, place, int(size)) for name, values in columns.items()}
                     arrays["n"] = lengths[taken]
                 count_padding(program, arrays, width, outcome)
                 results = run_batch(programs, program, arrays, device, outcome, status, taken)
@@ -186,6 +180,19 @@ def in_buckets(table: pa.Table, keys: int, buckets: int) -> tuple[pa.Table, list
     bucket = buckets_of(table.select(table.column_names[:keys]), buckets)
     order = stable_order(bucket, buckets)
     return table.take(pa.array(order)), np.bincount(bucket, minlength=buckets).tolist()
+
+
+def _places(starts: np.ndarray, lengths: np.ndarray, size: int, order: np.ndarray | None) -> "np.ndarray | slice":
+    """Where the rows of some blocks are: ``[blocks, size]`` places, any row beyond a block's own; or all in a run."""
+    if order is None and (lengths == size).all() and (np.diff(starts) == size).all():
+        return slice(int(starts[0]), int(starts[-1]) + size)
+    within = np.minimum(np.arange(size), lengths[:, None] - 1) + starts[:, None]
+    return within if order is None else order[within]
+
+
+def _cut(values: np.ndarray, place: "np.ndarray | slice", size: int) -> np.ndarray:
+    """A column's values in blocks, ``[blocks, size]``."""
+    return values[place].reshape(-1, size) if isinstance(place, slice) else values.take(place)
 
 
 def _block_lengths(counts: np.ndarray, blocks: np.ndarray) -> np.ndarray:

@@ -120,13 +120,6 @@ class DatasetStatistic(Datasets):
             "status": jnp.where(bad, Status.invalid_input, Status.ok),
         }
 
-    def observations(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See :meth:`Kernel.observations`."""
-        assert self.grouping is not None
-        in_order = [columns[column.name] for column in self.grouping.columns]
-        found = {WEIGHTS: in_order.pop()} if self.weights else {}
-        return {"X": np.stack(in_order[:-1], axis=1), "y": in_order[-1], **found}
-
     def merge(self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See :meth:`Kernel.merge`."""
         with np.errstate(over="ignore", invalid="ignore"):  # what is infinite or NaN is seen at the end

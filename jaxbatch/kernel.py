@@ -58,7 +58,7 @@ class Grouping:
     by: tuple[str, ...]
     """The columns whose values name a group; without any, all rows are one."""
     columns: tuple[Column, ...]
-    """One observation: columns of numbers, which :meth:`Kernel.observations` turns into the kernel's inputs."""
+    """One observation: a number for each of the kernel's inputs, in their order, which are lists of such numbers."""
     drop_nulls: bool
     """Whether an observation with a null is left out, instead of failing its group."""
 
@@ -232,10 +232,6 @@ class Kernel:
     def describe_bucket(self, bucket: int) -> str:
         """What sets this bucket apart, for ``plan`` to print."""
         return f"bucket {bucket}" if self.buckets > 1 else "all rows"
-
-    def observations(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """The inputs of a dataset, of as many observations as ``columns`` of single numbers have."""
-        return columns
 
     def merge(self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """The outputs for the union of two sets of observations, from those for each; many rows at once.

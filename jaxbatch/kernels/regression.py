@@ -99,15 +99,12 @@ class Regression(Kernel):
                     f'[params] method: "{options.direct}" needs whole datasets, which the long layout does not have.',
                     'Take "auto", which is as exact, or "cholesky"; or nest each group\'s rows in one list.',
                 )
-            X, y = (
-                Column("X", shape=("n", len(grouping.columns) - 1 - (self.weights is not None))),
-                Column("y", shape=("n",)),
-            )
-            weights = [] if self.weights is None else [Column(datasets.WEIGHTS, shape=("n",))]
+            features = tuple(f"x{number}" for number in range(len(self.features or ())))
+            named = (*features, "y", *([] if self.weights is None else [datasets.WEIGHTS]))
             return datasets.DatasetStatistic(
-                inputs=(X, y, *weights),
+                inputs=tuple(Column(name, shape=("n",)) for name in named),
                 options=options,
-                features=None,
+                features=features,
                 weights=datasets.WEIGHTS if self.weights else None,
                 then=then,
                 grouping=grouping,

@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float, Int
 
 from jaxbatch.least_squares.double_double import (
     DoubleDouble,
+    contracted_product,
+    contracts,
     exponent_of,
     fast_two_sum,
     power_of_two,
@@ -179,6 +181,8 @@ def _diagonals(Z: Float[Array, "L n k"], weights: Float[Array, "L n"] | None = N
     distances, group = k // 2 + 1, _group(k)
     groups = [range(start, min(start + group, distances)) for start in range(0, distances, group)]
 
+    multiply = contracted_product if contracts() else two_product
+
     def add_row(row: Array, sums: list[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
         z = lax.dynamic_index_in_dim(Z, row, keepdims=False)
         around = jnp.concatenate([z, z[:distances]])
@@ -186,7 +190,7 @@ def _diagonals(Z: Float[Array, "L n k"], weights: Float[Array, "L n"] | None = N
         found = []
         for distance, (high, low) in zip(groups, sums, strict=True):
             other = jnp.stack([around[d : d + k] for d in distance])
-            product, error = two_product(jnp.broadcast_to(weighted, other.shape), other)
+            product, error = multiply(jnp.broadcast_to(weighted, other.shape), other)
             if rest is not None:
                 error = error + rest * other
             high, lost = two_sum(high, product)
