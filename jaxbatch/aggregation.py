@@ -16,8 +16,8 @@ from jaxbatch.outcome import Outcome
 from jaxbatch.plans import Plan
 from jaxbatch.traced import Program
 
-BLOCK_ROWS = 256
-"""A larger group is computed in blocks of so many rows, whose statistics are merged."""
+BLOCK_ROWS = (4096, 256)
+"""A larger group is computed in blocks of so many rows, the largest first, whose statistics are merged."""
 
 _STATUS = "status"
 
@@ -65,11 +65,9 @@ class Aggregation:
             order, counts = groups.order() if len(groups) > 1 else None, groups.counts()
             observed = zip(self._kernel.inputs, grouping.columns, strict=True)
             columns = {own.name: np.asarray(batch.columns[given.name]) for own, given in observed}
-        blocks_of = -(-counts // BLOCK_ROWS)
-        lengths = _block_lengths(counts, blocks_of)
+        lengths, owner = _cut_into_blocks(counts)
         statistics = self._blocks(columns, order, lengths, device, outcome)
         with outcome.stage("merge"):
-            owner = np.repeat(np.arange(len(groups)), blocks_of)
             merged = self._placed(merge_runs(self._kernel, statistics, owner), np.unique(owner), len(groups))
             merged[_STATUS] = np.maximum(merged[_STATUS], status)
             return _with_statistics(groups.keys, merged, plan.partial_schema)
@@ -182,6 +180,19 @@ def in_buckets(table: pa.Table, keys: int, buckets: int) -> tuple[pa.Table, list
     return table.take(pa.array(order)), np.bincount(bucket, minlength=buckets).tolist()
 
 
+def _cut_into_blocks(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Groups of so many rows in blocks: the length of each block, and its group."""
+    lengths, numbers, left = [], [], counts
+    for rows in BLOCK_ROWS:
+        lengths.append(np.full(len(counts), rows))
+        numbers.append(left // rows)
+        left = left % rows
+    lengths.append(left)
+    numbers.append(left > 0)
+    of_group = np.stack(numbers, axis=1)
+    return np.repeat(np.stack(lengths, axis=1), of_group.ravel()), np.repeat(np.arange(len(counts)), of_group.sum(1))
+
+
 def _places(starts: np.ndarray, lengths: np.ndarray, size: int, order: np.ndarray | None) -> "np.ndarray | slice":
     """Where the rows of some blocks are: ``[blocks, size]`` places, any row beyond a block's own; or all in a run."""
     if order is None and (lengths == size).all() and (np.diff(starts) == size).all():
@@ -193,14 +204,6 @@ def _places(starts: np.ndarray, lengths: np.ndarray, size: int, order: np.ndarra
 def _cut(values: np.ndarray, place: "np.ndarray | slice", size: int) -> np.ndarray:
     """A column's values in blocks, ``[blocks, size]``."""
     return values[place].reshape(-1, size) if isinstance(place, slice) else values.take(place)
-
-
-def _block_lengths(counts: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """The rows of every block: as many as fit, and what is left in the last of each group."""
-    lengths = np.full(int(blocks.sum()), BLOCK_ROWS)
-    last = np.cumsum(blocks)[blocks > 0] - 1
-    lengths[last] = (counts - (blocks - 1) * BLOCK_ROWS)[blocks > 0]
-    return lengths
 
 
 def _with_statistics(keys: pa.Table, statistics: Arrays, schema: pa.Schema) -> pa.Table:

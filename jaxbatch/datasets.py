@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import sequential_vmap
 
 from jaxbatch import least_squares
 from jaxbatch.columns import Column, Status
@@ -82,15 +83,15 @@ class Datasets(Kernel):
         del bucket
         return "datasets"
 
-    def _data(self, n: Any, p: Any, columns: dict[str, Any]) -> tuple[Any, ...]:
-        """[1 X y], which rows of it count, their weights, the features that are there, and whether a weight is bad."""
+    def _data(self, *, n: Any, p: Any = None, **columns: Any) -> tuple[Any, ...]:
+        """The columns of [1 X y], which elements count, their weights, how many features there are, if one is bad."""
         y = columns["y"].astype("float64")
         if self.features is not None:
-            X = jnp.stack([columns[name] for name in self.features], axis=1)
+            X = jnp.stack([columns[name] for name in self.features])
             p = jnp.asarray(len(self.features))
         else:
-            X = columns["X"]
-            p = jnp.asarray(X.shape[1]) if p is None else p
+            X = columns["X"].T
+            p = jnp.asarray(len(X)) if p is None else p
         X = X.astype("float64")
         observed, bad, weights = jnp.arange(len(y)) < n, jnp.asarray(False), None
         if self.weights is not None:
@@ -109,7 +110,13 @@ class DatasetStatistic(Datasets):
 
     def row(self, *, n: Any, p: Any = None, **columns: Any) -> dict[str, Any]:
         """See :meth:`Kernel.row`."""
-        Z, observed, weights, p, bad = self._data(n, p, columns)
+        given = {**columns, "n": n} if p is None else {**columns, "n": n, "p": p}
+        if len(columns["y"]) < least_squares.LONG_ROWS:
+            return self._of_one(given)
+        return sequential_vmap(self._of_one)(given)  # a long dataset by itself stays in the cache from end to end
+
+    def _of_one(self, columns: dict[str, Any]) -> dict[str, Any]:
+        Z, observed, weights, p, bad = self._data(**columns)
         plain = self.options.direct == "cholesky"
         shifted = plain and self.options.intercept
         found = least_squares.statistic(Z, observed, weights, plain=plain, shifted=shifted)

@@ -29,8 +29,8 @@ class DatasetFit(Datasets):
     def row(self, *, n: Any, p: Any = None, **columns: Any) -> dict[str, Any]:
         """See :meth:`Kernel.row`."""
         options = self.options
-        Z, observed, weights, p, bad = self._data(n, p, columns)
-        terms, penalised = least_squares.terms(jnp.arange(Z.shape[1] - 1 - options.intercept) < p, options.intercept)
+        Z, observed, weights, p, bad = self._data(n=n, p=p, **columns)
+        terms, penalised = least_squares.terms(jnp.arange(len(Z) - 1 - options.intercept) < p, options.intercept)
         problem = least_squares.design(Z, terms, penalised, weights)
         assert options.direct == "qr" or options.direct == "svd"
         solution = least_squares.solve_orthogonally(

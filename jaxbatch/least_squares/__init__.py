@@ -3,13 +3,14 @@
 from jaxbatch.least_squares.descent import Descent, Stop, descend
 from jaxbatch.least_squares.design import Design, columns, design, terms
 from jaxbatch.least_squares.double_double import LARGEST_EXPONENT, survive
-from jaxbatch.least_squares.gram import Statistic, statistic
+from jaxbatch.least_squares.gram import LONG_ROWS, Statistic, statistic
 from jaxbatch.least_squares.inference import Inference, Spread, infer, spread, spread_of_data
 from jaxbatch.least_squares.orthogonal import solve_orthogonally
 from jaxbatch.least_squares.solve import Solution, rank_tolerance, solve, with_coefficients
 
 __all__ = [
     "LARGEST_EXPONENT",
+    "LONG_ROWS",
     "Descent",
     "Design",
     "Inference",

@@ -26,11 +26,11 @@ class Design(NamedTuple):
 
 
 def columns(
-    X: Float[Array, "n p"], y: Float[Array, " n"], observed: Bool[Array, " n"], *, intercept: bool
-) -> Float[Array, "n k"]:
-    """The matrix [1 X y], zero where nothing was observed."""
-    ones = [jnp.ones((len(y), 1), X.dtype)] if intercept else []
-    return jnp.where(observed[:, None], jnp.concatenate([*ones, X, y[:, None]], axis=1), 0.0)
+    X: Float[Array, "p n"], y: Float[Array, " n"], observed: Bool[Array, " n"], *, intercept: bool
+) -> Float[Array, "k n"]:
+    """The columns of [1 X y], zero where nothing was observed."""
+    ones = [jnp.ones((1, len(y)), X.dtype)] if intercept else []
+    return jnp.where(observed, jnp.concatenate([*ones, X, y[None]]), 0.0)
 
 
 def terms(features: Bool[Array, " k"], intercept: bool) -> tuple[Bool[Array, " p"], Bool[Array, " p"]]:
@@ -41,16 +41,16 @@ def terms(features: Bool[Array, " k"], intercept: bool) -> tuple[Bool[Array, " p
 
 
 def design(
-    Z: Float[Array, "n k"],
+    Z: Float[Array, "k n"],
     terms: Bool[Array, " p"],
     penalised: Bool[Array, " p"],
     weights: Float[Array, " n"] | None = None,
 ) -> Design:
     """The design of [1 X y] (see :func:`columns`): with weights every row is multiplied by the root of its own."""
-    Z = Z if weights is None else jnp.sqrt(weights)[:, None] * Z
-    matrix = Z[:, :-1]
+    Z = Z if weights is None else jnp.sqrt(weights) * Z
+    matrix = Z[:-1].T
     largest = jnp.max(jnp.abs(matrix), axis=0)
     unit = jnp.where(largest > 0, largest, 1.0)
     norm = unit * jnp.sqrt(jnp.sum((matrix / unit) ** 2, axis=0))
     scale = jnp.where(norm > 0, norm, 1.0)
-    return Design(matrix, matrix / scale, scale, Z[:, -1], terms, penalised)
+    return Design(matrix, matrix / scale, scale, Z[-1], terms, penalised)

@@ -24,11 +24,14 @@ from jaxbatch.least_squares.double_double import (
 )
 
 BLOCK_ROWS = 256
-"""So many rows are added up one after the other; longer datasets are cut, and their blocks added by halves."""
+"""So many rows of a short dataset are added up one after the other; more are cut, and their blocks added by halves."""
+
+LONG_ROWS = 4096
+"""From here on a dataset's own rows are taken side by side: then nothing has to be transposed."""
 
 PASS_SIZE = 8192
-"""Blocks are added up side by side, as many as make one pass over so many sums: they stay in the cache of one
-processor, and XLA does not divide a pass among threads, whose meeting would take longer than the pass."""
+"""So many sums are kept side by side in one pass over them: they stay in the cache of one processor, and XLA does not
+divide a pass among threads, whose meeting would take longer than the pass."""
 
 PASSES = 4
 """The diagonals of the matrix are taken in at most so many groups, each one fused loop."""
@@ -56,7 +59,7 @@ class Statistic(NamedTuple):
 
 
 def statistic(
-    Z: Float[Array, "n k"],
+    Z: Float[Array, "k n"],
     observed: Bool[Array, " n"],
     weights: Float[Array, " n"] | None = None,
     *,
@@ -66,18 +69,18 @@ def statistic(
     """The statistic of one dataset.
 
     Args:
-        Z: [1 X y], zero where nothing was observed.
-        observed: which rows of the padded arrays are there, and have a weight.
+        Z: the columns of [1 X y], zero where nothing was observed.
+        observed: which elements of the padded columns are there, and have a weight.
         weights: of the observations, 1 each by default.
         plain: in plain arithmetic, which is faster, and no better than the square of the condition allows.
         shifted: whether y may be taken from its first observation on: it needs an intercept, the first column.
     """
-    y, shift = Z[:, -1], jnp.zeros((), Z.dtype)
+    y, shift = Z[-1], jnp.zeros((), Z.dtype)
     if shifted:
         shift = y[jnp.argmax(observed)]
-        Z = Z.at[:, -1].set(jnp.where(observed, y - shift, 0.0))
-    exponents = exponent_of(jnp.max(jnp.abs(Z), axis=0))
-    scaled = Z * power_of_two(-exponents)
+        Z = Z.at[-1].set(jnp.where(observed, y - shift, 0.0))
+    exponents = exponent_of(jnp.max(jnp.abs(Z), axis=1))
+    scaled = Z * power_of_two(-exponents)[:, None]
     n = observed.sum()
     used = None if weights is None else jnp.where(observed, weights, 0.0)
     divided = used
@@ -86,7 +89,7 @@ def statistic(
         divided = used * power_of_two(-half) * power_of_two(-half)
         exponents = exponents + half
     if plain:
-        products: Any = scaled.T @ (scaled if divided is None else divided[:, None] * scaled)
+        products: Any = scaled @ (scaled if divided is None else divided * scaled).T
     elif divided is None:
         products = DoubleDouble(*_gram(scaled))
     else:
@@ -129,37 +132,66 @@ def _(axis_size: int, in_batched: Any, Z: Array, weights: Array) -> tuple[Any, A
     return _blocked(Z, weights), (True, True)
 
 
-def _blocked(Z: Float[Array, "B n k"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
-    """High and low parts [B, k, k]: blocks of rows side by side, in chunks; then each dataset's blocks by halves."""
-    datasets, n, k = Z.shape
+def _blocked(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
+    """High and low parts [B, k, k]: of short datasets many side by side, of long ones the rows of each."""
+    datasets, k, n = Z.shape
+    if n >= LONG_ROWS:
+        high, low = _of_long(Z, weights)
+    else:
+        high, low = _of_short(Z, weights)
+    i, j = np.indices((k, k))
+    there = (j - i) % k <= k // 2
+    place = np.where(there, (j - i) % k * k + i, (i - j) % k * k + j)
+    return high.reshape(datasets, -1)[:, place], low.reshape(datasets, -1)[:, place]
+
+
+def _of_short(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
+    """Sums by diagonals [B, D, k], high and low: blocks of rows side by side; each dataset's added by halves."""
+    datasets, k, n = Z.shape
     rows = min(n, BLOCK_ROWS)
     blocks = -(-n // rows)
     lanes = min(_lanes(k), datasets * blocks)
     chunks = -(-datasets * blocks // lanes)
 
     def cut(x: Array) -> Array:
-        x = jnp.pad(x, [(0, 0), (0, blocks * rows - n)] + [(0, 0)] * (x.ndim - 2))
-        x = x.reshape(datasets * blocks, rows, *x.shape[2:])
+        """[B, …, n] → [chunks, rows, …, lanes]."""
+        x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, blocks * rows - n)])
+        x = jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, rows), -2, 1).reshape(-1, *x.shape[1:-1], rows)
         x = jnp.pad(x, [(0, chunks * lanes - datasets * blocks)] + [(0, 0)] * (x.ndim - 1))
-        return x.reshape(chunks, lanes, *x.shape[1:])
+        return jnp.moveaxis(x.reshape(chunks, lanes, *x.shape[1:]), (1, -1), (-1, 1))
 
     cuts = [cut(Z), *([] if weights is None else [cut(weights)])]
     sums = lax.map(lambda chunk: _diagonals(*chunk), cuts)  # [chunks, D, k, lanes] twice
-    high, low = (
-        jnp.moveaxis(x, 3, 1).reshape(chunks * lanes, -1)[: datasets * blocks].reshape(datasets, blocks, -1)
-        for x in sums
-    )
-    while (count := high.shape[1]) > 1:
+    sums = (jnp.moveaxis(x, 3, 1).reshape(chunks * lanes, -1, k)[: datasets * blocks] for x in sums)
+    return _by_halves(*(jnp.moveaxis(x.reshape(datasets, blocks, -1, k), 1, -1) for x in sums))
+
+
+def _of_long(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
+    """The same: one dataset after the other, its rows side by side in as many lanes."""
+    _, k, n = Z.shape
+    lanes = _lanes(k)
+    steps = -(-n // lanes)
+
+    def cut(x: Array) -> Array:
+        """[…, n] → […, steps, lanes]."""
+        x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, steps * lanes - n)])
+        return x.reshape(*x.shape[:-1], steps, lanes)
+
+    def of_one(dataset: Any) -> tuple[Array, Array]:
+        return _by_halves(*_diagonals(*map(cut, dataset), axis=-2))
+
+    return lax.map(of_one, [Z, *([] if weights is None else [weights])])
+
+
+def _by_halves(high: Array, low: Array) -> tuple[Array, Array]:
+    """Sums along the last axis, which is no longer there then."""
+    while (count := high.shape[-1]) > 1:
         half = count // 2
-        odd_high, odd_low = high[:, 2 * half :], low[:, 2 * half :]
-        total, error = two_sum(high[:, : 2 * half : 2], high[:, 1 : 2 * half : 2])
-        total, error = fast_two_sum(total, error + (low[:, : 2 * half : 2] + low[:, 1 : 2 * half : 2]))
-        high = jnp.concatenate([total, odd_high], axis=1)
-        low = jnp.concatenate([error, odd_low], axis=1)
-    i, j = np.indices((k, k))
-    there = (j - i) % k <= k // 2
-    place = np.where(there, (j - i) % k * k + i, (i - j) % k * k + j)
-    return high[:, 0][:, place], low[:, 0][:, place]
+        total, error = two_sum(high[..., :half], high[..., half : 2 * half])
+        total, error = fast_two_sum(total, error + (low[..., :half] + low[..., half : 2 * half]))
+        high = jnp.concatenate([total, high[..., 2 * half :]], axis=-1)
+        low = jnp.concatenate([error, low[..., 2 * half :]], axis=-1)
+    return high[..., 0], low[..., 0]
 
 
 def _group(k: int) -> int:
@@ -168,23 +200,27 @@ def _group(k: int) -> int:
 
 
 def _lanes(k: int) -> int:
-    """How many blocks are added up side by side."""
+    """How many sums are kept side by side."""
     fitting = max(PASS_SIZE // (k * _group(k)), 1)
     return min(128, max(8, 1 << fitting.bit_length() - 1))
 
 
-def _diagonals(Z: Float[Array, "L n k"], weights: Float[Array, "L n"] | None = None) -> tuple[Array, Array]:
-    """Sums over the rows of z_i·z_{i+d}, d = 0 … k/2, i + d taken modulo k: [D, k, L], the lanes last."""
-    lanes, rows, k = Z.shape
-    Z = jnp.transpose(Z, (1, 2, 0))
-    weights = None if weights is None else jnp.transpose(weights)
+def _diagonals(Z: Array, weights: Array | None = None, *, axis: int = 0) -> tuple[Array, Array]:
+    """Sums over the rows of z_i·z_{i+d}, d = 0 … k/2, i + d taken modulo k: [D, k, L], the lanes last.
+
+    Args:
+        Z: [n, k, L], or [k, n, L] if the axis is −2.
+        weights: [n, L].
+        axis: of the rows.
+    """
+    lanes, rows, k = Z.shape[-1], Z.shape[axis], Z.shape[1 if axis == 0 else 0]
     distances, group = k // 2 + 1, _group(k)
     groups = [range(start, min(start + group, distances)) for start in range(0, distances, group)]
 
     multiply = contracted_product if contracts() else two_product
 
     def add_row(row: Array, sums: list[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
-        z = lax.dynamic_index_in_dim(Z, row, keepdims=False)
+        z = lax.dynamic_index_in_dim(Z, row, axis, keepdims=False)
         around = jnp.concatenate([z, z[:distances]])
         weighted, rest = (z, None) if weights is None else two_product(weights[row], z)
         found = []

@@ -61,11 +61,11 @@ def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
 
 
 def spread_of_data(
-    Z: Float[Array, "n k"], observed: Bool[Array, " n"], weights: Float[Array, " n"] | None, *, intercept: bool
+    Z: Float[Array, "k n"], observed: Bool[Array, " n"], weights: Float[Array, " n"] | None, *, intercept: bool
 ) -> Spread:
-    """The spread of y, from [1 X y] itself."""
+    """The spread of y, from the columns of [1 X y] themselves."""
     used = observed.astype(Z.dtype) if weights is None else jnp.where(observed, weights, 0.0)
-    y, n, weight = Z[:, -1], observed.sum(), used.sum()
+    y, n, weight = Z[-1], observed.sum(), used.sum()
     mean = used @ y / jnp.where(weight > 0, weight, 1.0) if intercept else 0.0
     first = y[jnp.argmax(observed)] if intercept else 0.0
     return Spread(n, weight, used @ (y - mean) ** 2, used @ y**2, jnp.any(observed & (y != first)))

@@ -20,7 +20,7 @@ def wide():
         yield
 
 
-@pytest.mark.parametrize("shape", [(8, 2), (256, 5), (1024, 3), (40, 13)])
+@pytest.mark.parametrize("shape", [(8, 2), (256, 5), (1024, 3), (40, 13), (4999, 3)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_statistic_is_that_of_exact_sums(shape, weighted):
     rng = np.random.default_rng(sum(shape))
@@ -28,7 +28,7 @@ def test_the_statistic_is_that_of_exact_sums(shape, weighted):
     Z = rng.normal(size=(3, n, k)) * 10.0 ** rng.integers(-9, 9, k)
     w = rng.uniform(0, 2, size=(3, n)) if weighted else None
     observed = jnp.ones((3, n), bool)
-    found = jax.jit(jax.vmap(least_squares.statistic))(Z, observed, w)
+    found = jax.jit(jax.vmap(least_squares.statistic))(Z.swapaxes(1, 2), observed, w)
     assert isinstance(found.products, DoubleDouble)
     for d in range(3):
         for i, j in {(0, 0), (0, k - 1), (k - 1, 0), (1, k // 2), (k - 1, k - 1)}:
@@ -77,7 +77,7 @@ def test_neighbours_change_no_bit():
     def fit(X, y):
         observed = jnp.ones(32, bool)
         terms, penalised = least_squares.terms(jnp.ones(3, bool), True)
-        found = least_squares.statistic(least_squares.columns(X, y, observed, intercept=True), observed)
+        found = least_squares.statistic(least_squares.columns(X.T, y, observed, intercept=True), observed)
         solution = least_squares.solve(found, terms, penalised, ridge=0.0, eps=2.0**-52)
         inference = least_squares.infer(solution, least_squares.spread(found, intercept=True), terms.sum())
         return solution, inference
