@@ -75,7 +75,9 @@ class Programs:
         self._making: dict[Program, threading.Lock] = {}
         self._traces: dict[Program, Traced] = {}
         self._compiled: dict[tuple[Program, Any], tuple[Any, AbstractContextManager[Any]]] = {}
-        self.then = Programs(kernel.then, dtype, batch_rows=None, limit=min(limit, THEN_WIDTH)) if kernel.then else None
+        one = kernel.grouping is not None and not kernel.grouping.by
+        then_limit = MIN_WIDTH if one else min(limit, THEN_WIDTH)
+        self.then = Programs(kernel.then, dtype, batch_rows=None, limit=then_limit) if kernel.then else None
         """The programs of the kernel's second stage."""
 
     @property

@@ -1,6 +1,11 @@
-"""What must be set before JAX starts, so that the machine stays out of the results."""
+"""What must be set before JAX starts, so that the machine stays out of the results and memory within bounds."""
 
+import ctypes
 import os
+import sys
+
+_M_ARENA_MAX = -8
+"""In glibc's malloc.h."""
 
 
 def prepare(*, platforms: str | None = None) -> None:
@@ -8,7 +13,13 @@ def prepare(*, platforms: str | None = None) -> None:
 
     XLA splits large reductions by that number, so it decides the last bits; a constant takes the machine
     out of them. It takes effect only where JAX has not started yet.
+
+    Threads then share two heaps: each would have its own otherwise, and keep what XLA and Arrow free there.
     """
     os.environ["NPROC"] = "8"
+    if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
+        if mallopt is not None:
+            mallopt(_M_ARENA_MAX, 2)
     if platforms is not None:
         os.environ["JAX_PLATFORMS"] = platforms
