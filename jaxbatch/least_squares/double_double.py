@@ -59,17 +59,6 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
     return fast_two_sum(product, error + (lost + a_lower * b_lower))
 
 
-def contracted_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """a·b to 53 bits and the rest of it to 2⁻¹⁰⁴ of a·b, for a compiler that contracts: a third of the operations.
-
-    It makes one operation, rounded once, of 2a·b − 2c. That needs a c which no contraction can reach: the product goes
-    through its bits and leaves the last of them there. ``contracts`` asks whether this device's compiler does it.
-    """
-    bits = lax.bitcast_convert_type(a * b, jnp.uint64) & jnp.uint64(0xFFFF_FFFF_FFFF_FFFE)
-    product = lax.bitcast_convert_type(bits, a.dtype)
-    return product, 0.5 * ((a + a) * b - (product + product))
-
-
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class DoubleDouble:
@@ -186,24 +175,15 @@ def _padded(x: Array, missing: int) -> Array:
     return jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) if missing else x
 
 
+@functools.cache
 def survive() -> bool:
     """Whether the error-free transformations stay what they are under this device's compiler, tried on some numbers."""
-    return _are_exact(two_product)
-
-
-def contracts() -> bool:
-    """Whether this device's compiler contracts a product and a difference, as :func:`contracted_product` needs it."""
-    return _are_exact(contracted_product)
-
-
-@functools.cache
-def _are_exact(multiply: Callable[[Array, Array], tuple[Array, Array]]) -> bool:
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((1, 1024)) * 2.0 ** rng.integers(-40, 40, (1, 1024)) for _ in range(2))
 
     def multiply_add(a: Array, b: Array) -> tuple[Array, Array]:
         def add(i: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
-            product, error = multiply(lax.dynamic_index_in_dim(a, i, keepdims=False), b[0])
+            product, error = two_product(lax.dynamic_index_in_dim(a, i, keepdims=False), b[0])
             total, rest = two_sum(sums[0], product)
             return total, sums[1] + (rest + error)
 

@@ -14,8 +14,6 @@ from jaxtyping import Bool, Float, Int
 
 from jaxbatch.least_squares.double_double import (
     DoubleDouble,
-    contracted_product,
-    contracts,
     exponent_of,
     fast_two_sum,
     power_of_two,
@@ -217,8 +215,6 @@ def _diagonals(Z: Array, weights: Array | None = None, *, axis: int = 0) -> tupl
     distances, group = k // 2 + 1, _group(k)
     groups = [range(start, min(start + group, distances)) for start in range(0, distances, group)]
 
-    multiply = contracted_product if contracts() else two_product
-
     def add_row(row: Array, sums: list[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
         z = lax.dynamic_index_in_dim(Z, row, axis, keepdims=False)
         around = jnp.concatenate([z, z[:distances]])
@@ -226,7 +222,7 @@ def _diagonals(Z: Array, weights: Array | None = None, *, axis: int = 0) -> tupl
         found = []
         for distance, (high, low) in zip(groups, sums, strict=True):
             other = jnp.stack([around[d : d + k] for d in distance])
-            product, error = multiply(jnp.broadcast_to(weighted, other.shape), other)
+            product, error = two_product(jnp.broadcast_to(weighted, other.shape), other)
             if rest is not None:
                 error = error + rest * other
             high, lost = two_sum(high, product)
