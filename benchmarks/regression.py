@@ -316,7 +316,8 @@ def digits(folder: Path) -> None:
         from sklearn.linear_model import LinearRegression  # pyright: ignore[reportMissingImports]
 
         fitted = LinearRegression(fit_intercept=intercept).fit(X, y)
-        row["sklearn"] = correct([*([fitted.intercept_] if intercept else []), *fitted.coef_], certified)
+        found = np.append(fitted.intercept_, fitted.coef_) if intercept else fitted.coef_
+        row["sklearn"] = correct(found.tolist(), certified)
         import statsmodels.api as sm  # pyright: ignore[reportMissingImports]
 
         row["statsmodels"] = correct(list(sm.OLS(y, A).fit().params), certified)

@@ -14,10 +14,10 @@ def prepare(*, platforms: str | None = None) -> None:
     XLA splits large reductions by that number, so it decides the last bits; a constant takes the machine
     out of them. It takes effect only where JAX has not started yet.
 
-    Threads then share two heaps: each would have its own otherwise, and keep what XLA and Arrow free there.
+    Threads then share two heaps: each would have its own otherwise, and keep there what XLA frees.
     """
     os.environ["NPROC"] = "8"
-    if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
+    if sys.platform == "linux" and not {"MALLOC_ARENA_MAX", "GLIBC_TUNABLES"} & {*os.environ}:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
         if mallopt is not None:
             mallopt(_M_ARENA_MAX, 2)

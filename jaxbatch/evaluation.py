@@ -146,6 +146,9 @@ def _computed(
     unfinished = programs.kernel.unfinished(program.bucket, {**results.values, **results.lengths})
     if unfinished is None or not unfinished.any():
         return results
+    if program.bucket + 1 >= programs.kernel.buckets:
+        name = type(programs.kernel).__name__
+        raise JobError(f"{name}.unfinished() names rows of its last bucket.", "No bucket is left to compute them.")
     rows = np.flatnonzero(unfinished)
     again = {name: array[rows] for name, array in arrays.items()}
     following = replace(program, bucket=program.bucket + 1)

@@ -1,7 +1,8 @@
 """Compiled programs, kept for further runs: in this process, and in a folder for others of this user on this host.
 
-Whoever can write to that folder can run code as its owner. So it is used only where it is the user's own and closed to
-all others, and it never lies in an output. The environment variable ``JAXBATCH_CACHE`` names another, or is ``off``.
+Whoever can write to that folder can run code as its owner. So it is used only where it is the user's own, closed to all
+others from the start, and below folders that no other can write to. The environment variable ``JAXBATCH_CACHE`` names
+another folder for it to lie in, or is ``off``.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax
 import jaxlib
 from filelock import FileLock
 from jax.experimental import serialize_executable
@@ -32,6 +34,10 @@ FOLDER_BYTES = 1 << 29
 WORTH_KEEPING_S = 0.1
 """What compiles faster than this is compiled again."""
 
+LOCKED_S = 600.0
+"""So long a process waits for another that compiles the same program; then it compiles it for itself."""
+
+_UNFINISHED = "tmp-"
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _LOGGER = logging.getLogger(__name__)
 
@@ -68,7 +74,9 @@ def _key(lowered: Any, text: str, device: Any) -> str:
         str(lowered.out_tree),
         os.environ.get("XLA_FLAGS", ""),
         os.environ.get("NPROC", ""),
+        jax.__version__,
         jaxlib.__version__,
+        platform.python_version(),
         device.client.platform_version,
         device.device_kind,
         str(device.id),
@@ -79,10 +87,11 @@ def _key(lowered: Any, text: str, device: Any) -> str:
 
 @cache
 def _processor() -> str:
-    """The processor's model and instruction sets, where the system tells them."""
+    """The processor's instruction sets, and its model where the system tells it."""
     with suppress(OSError):
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
-        return "\n".join(line for line in first.splitlines() if line.startswith(("model name", "flags", "Features")))
+        told = ("model", "cpu family", "stepping", "flags", "Features", "CPU ")
+        return "\n".join(line for line in first.splitlines() if line.startswith(told))
     return f"{platform.machine()} {platform.processor()} {platform.node()}"
 
 
@@ -92,13 +101,13 @@ def _folder() -> Path | None:
     named = os.environ.get("JAXBATCH_CACHE", "")
     if named == "off":
         return None
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(named or Path(base) / "jaxbatch")
+    base = Path(named or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "jaxbatch"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-        mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
-        reason = "" if mine else "it is not a folder that is yours alone (chmod 700)"
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        reason = _distrusted(folder)
     except (OSError, RuntimeError) as error:
         reason = str(error)
     if reason:
@@ -107,36 +116,61 @@ def _folder() -> Path | None:
     return folder
 
 
+def _distrusted(folder: Path) -> str:
+    """Why others may have written into a folder, or be able to; empty where they cannot."""
+    if not folder.is_absolute():
+        return "its path is relative"
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        return "others may have written to it; remove it, and it is made anew for you alone"
+    for above in folder.resolve().parents:
+        found = above.stat()
+        closed = not found.st_mode & 0o022 or found.st_mode & stat.S_ISVTX
+        if not closed or found.st_uid not in (0, os.getuid()):
+            return f"others can write to {above}, and so replace it"
+    return ""
+
+
 def _from(folder: Path, key: str, lowered: Any, device: Any) -> Any:
     """The program of this key in the folder; compiled where it is missing, by one process at a time."""
     path = folder / key
-    with suppress(OSError):
+    if (found := _read(path, device)) is not None:
+        return found
+    lock = FileLock(folder / f"{key[:2]}.lock", timeout=LOCKED_S)
+    try:
+        lock.acquire()
+    except OSError as error:  # a time-out is one too
+        _LOGGER.warning("A compiled program is not kept: %s", error)
+        return lowered.compile()
+    try:
         if (found := _read(path, device)) is not None:
             return found
-        with FileLock(path.with_suffix(".lock")):
-            return _read(path, device) or _made(folder, path, lowered)
-    return lowered.compile()
+        path.unlink(missing_ok=True)
+        return _made(folder, path, lowered)
+    finally:
+        lock.release()
 
 
 def _read(path: Path, device: Any) -> Any:
     """The program in a file, or None where there is none, or one that is damaged or of other versions."""
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None
-    if hashlib.sha256(data[_CHECKSUM_BYTES:]).digest() == data[:_CHECKSUM_BYTES]:
-        try:
-            payload, in_tree, out_tree = pickle.loads(zlib.decompress(data[_CHECKSUM_BYTES:]))
-            found = serialize_executable.deserialize_and_load(
-                payload, in_tree, out_tree, backend=device.client, execution_devices=[device]
-            )
-        except Exception as error:  # XLA raises what it likes; a program that cannot be loaded is compiled
-            _LOGGER.warning("The compiled program %s cannot be loaded, and is made anew: %s", path, error)
-        else:
-            os.utime(path)
-            return found
-    path.unlink(missing_ok=True)
-    return None
+    if hashlib.sha256(data[_CHECKSUM_BYTES:]).digest() != data[:_CHECKSUM_BYTES]:
+        _LOGGER.warning("The compiled program %s is damaged, and is made anew.", path)
+        return None
+    try:
+        payload, in_tree, out_tree = pickle.loads(zlib.decompress(data[_CHECKSUM_BYTES:]))
+        found = serialize_executable.deserialize_and_load(
+            payload, in_tree, out_tree, backend=device.client, execution_devices=[device]
+        )
+    except Exception as error:  # XLA raises what it likes; a program that cannot be loaded is compiled
+        _LOGGER.warning("The compiled program %s cannot be loaded, and is made anew: %s", path, error)
+        return None
+    with suppress(OSError):
+        os.utime(path)
+    return found
 
 
 def _made(folder: Path, path: Path, lowered: Any) -> Any:
@@ -151,9 +185,14 @@ def _made(folder: Path, path: Path, lowered: Any) -> Any:
         return made
     with suppress(OSError):
         _make_room(folder, len(data))
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(hashlib.sha256(data).digest() + data)
-        os.replace(file.name, path)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=_UNFINISHED, delete=False) as file:
+            try:
+                file.write(hashlib.sha256(data).digest() + data)
+                file.flush()
+                os.replace(file.name, path)
+            except OSError:
+                os.unlink(file.name)
+                raise
     return made
 
 
@@ -161,8 +200,9 @@ def _make_room(folder: Path, missing: int) -> None:
     """Remove what was used longest ago, until so many bytes more are within the limit."""
     found = []
     for path in folder.iterdir():
-        with suppress(FileNotFoundError):
-            found.append((path.stat().st_mtime, path.stat().st_size, path))
+        if path.suffix != ".lock":
+            with suppress(FileNotFoundError):
+                found.append((path.stat().st_mtime, path.stat().st_size, path))
     total = sum(size for _, size, _ in found) + missing
     for _, size, path in sorted(found):
         if total <= FOLDER_BYTES:

@@ -65,7 +65,7 @@ class Fit(Kernel):
     @property
     def buckets(self) -> int:  # type: ignore[override]
         """See :attr:`Kernel.buckets`: one for all fits, and one for those that turn out to be deficient."""
-        return 1 if self.options.ridge > 0 else 2
+        return 1 if self.options.ridge > 0 or self.options.descent else 2
 
     def unfinished(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
         """See :meth:`Kernel.unfinished`."""
@@ -77,7 +77,7 @@ class Fit(Kernel):
 
     def program(self, bucket: int) -> Row:
         """See :meth:`Kernel.program`."""
-        return partial(self._row, least_norm=bucket > 0)
+        return partial(self._row, least_norm=bucket > 0 or self.options.descent is not None)
 
     def _row(
         self,

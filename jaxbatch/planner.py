@@ -147,7 +147,8 @@ def _compilations(kernel: Kernel) -> str:
     if not ragged:
         return f"at most {kernel.buckets}"
     each = f" for each of {kernel.buckets} buckets" if kernel.buckets > 1 else ""
-    then = ", and one for each size of what they give" if kernel.then else ""
+    most = kernel.then.buckets if kernel.then else 0
+    then = f", and {'one' if most == 1 else f'at most {most}'} for each size of what they give" if most else ""
     return f"one{each} for each rung of {' and '.join(ragged)} that the data reach{then}"
 
 

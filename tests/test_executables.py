@@ -43,7 +43,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXBATCH_CACHE", str(tmp_path / "kept"))
     monkeypatch.setattr(executables, "WORTH_KEEPING_S", 0.0)
     forget()
-    yield tmp_path / "kept"
+    yield tmp_path / "kept" / "jaxbatch"
     forget()
 
 
@@ -116,15 +116,34 @@ def test_a_damaged_program_is_made_anew(folder, spoil):
 @pytest.mark.parametrize("open_to_others", ["mode", "link"])
 def test_a_folder_that_others_can_reach_is_not_used(folder, open_to_others, caplog):
     if open_to_others == "mode":
-        folder.mkdir()
+        folder.mkdir(parents=True)
         folder.chmod(0o770)
     else:
-        (folder.parent / "real").mkdir(mode=0o700)
+        (folder.parent / "real").mkdir(mode=0o700, parents=True)
         folder.symlink_to("real")
     with caplog.at_level(logging.WARNING):
         result(by(3.0))
     assert not list(folder.iterdir())
-    assert "chmod 700" in caplog.text
+    assert "remove it" in caplog.text
+
+
+def test_a_folder_that_others_can_replace_is_not_used(folder, caplog):
+    folder.parent.mkdir()
+    folder.parent.chmod(0o777)
+    with caplog.at_level(logging.WARNING):
+        result(by(3.0))
+    assert not list(folder.iterdir())
+    assert "replace it" in caplog.text
+
+
+def test_what_lies_beside_the_folder_is_left_alone(folder, monkeypatch):
+    folder.parent.mkdir()
+    mine = folder.parent / "mine"
+    mine.write_text("x" * 1000)
+    monkeypatch.setattr(executables, "FOLDER_BYTES", 1)
+    result(by(3.0))
+    result(by(4.0))
+    assert mine.exists()
 
 
 def test_off_keeps_nothing(folder, monkeypatch):
