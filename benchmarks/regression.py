@@ -316,8 +316,8 @@ def digits(folder: Path) -> None:
         from sklearn.linear_model import LinearRegression  # pyright: ignore[reportMissingImports]
 
         fitted = LinearRegression(fit_intercept=intercept).fit(X, y)
-        found = np.append(fitted.intercept_, fitted.coef_) if intercept else fitted.coef_
-        row["sklearn"] = correct(found.tolist(), certified)
+        slopes = [float(b) for b in fitted.coef_]
+        row["sklearn"] = correct([float(fitted.intercept_), *slopes] if intercept else slopes, certified)
         import statsmodels.api as sm  # pyright: ignore[reportMissingImports]
 
         row["statsmodels"] = correct(list(sm.OLS(y, A).fit().params), certified)
