@@ -113,9 +113,7 @@ class DatasetStatistic(Datasets):
         given = {**columns, "n": n} if p is None else {**columns, "n": n, "p": p}
         if len(columns["y"]) < least_squares.LONG_ROWS:
             return self._of_one(given)
-        return sequential_vmap(self._of_one)(
-            given
-        )  # a few thousand rows by themselves stay in the cache from end to end
+        return sequential_vmap(self._of_one)(given)  # one at a time, a few thousand rows stay in the cache
 
     def _of_one(self, columns: dict[str, Any]) -> dict[str, Any]:
         Z, observed, weights, p, bad = self._data(**columns)
