@@ -113,27 +113,30 @@ def test_a_damaged_program_is_made_anew(folder, spoil):
     assert third.compilations == 0
 
 
-@pytest.mark.parametrize("open_to_others", ["mode", "link"])
-def test_a_folder_that_others_can_reach_is_not_used(folder, open_to_others, caplog):
-    if open_to_others == "mode":
-        folder.mkdir(parents=True)
-        folder.chmod(0o770)
-    else:
-        (folder.parent / "real").mkdir(mode=0o700, parents=True)
-        folder.symlink_to("real")
-    with caplog.at_level(logging.WARNING):
-        result(by(3.0))
-    assert not list(folder.iterdir())
-    assert "remove it" in caplog.text
+def open_to_a_group(folder):
+    folder.mkdir(parents=True)
+    folder.chmod(0o770)
 
 
-def test_a_folder_that_others_can_replace_is_not_used(folder, caplog):
+def a_link(folder):
+    (folder.parent / "real").mkdir(mode=0o700, parents=True)
+    folder.symlink_to("real")
+
+
+def below_one_that_is_open(folder):
     folder.parent.mkdir()
     folder.parent.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"), [(open_to_a_group, "remove it"), (a_link, "remove it"), (below_one_that_is_open, "replace it")]
+)
+def test_a_folder_that_others_can_reach_is_not_used(folder, make, reason, caplog):
+    make(folder)
     with caplog.at_level(logging.WARNING):
         result(by(3.0))
     assert not list(folder.iterdir())
-    assert "replace it" in caplog.text
+    assert reason in caplog.text
 
 
 def test_what_lies_beside_the_folder_is_left_alone(folder, monkeypatch):
