@@ -1,6 +1,7 @@
 """Taylor coefficients of three functions: jaxbatch.series against nested grad, nested jvp and jax.experimental.jet.
 
     python benchmarks/taylor.py            # 100,000 points, orders 2 to 64
+    python benchmarks/taylor.py sqrt       # one of the functions
     python benchmarks/taylor.py --quick    # few points, low orders, a short limit
 
 Every way gives c_0 … c_order of every point from one ``jit(vmap(…))``. Each (way, function) is a process of its own;
@@ -36,6 +37,10 @@ SAMPLE_SECONDS = 0.2  # short runs are repeated to make a sample of this length
 SLOW_SECONDS = 5.0  # what takes longer is measured once
 LOW_ORDER, HEAD = 4, 5  # to which order, and on how many points, the ways are compared with each other
 OURS = "jaxbatch.series"
+
+# Results of a few MB are given back to the system and faulted in again, or kept, as the allocator's state has it. That
+# alone made runs of √x differ sixfold between processes. All ways keep them.
+KEEP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 
 
 FULL = (100_000, (2, 4, 8, 12, 16, 32, 64), 60.0)  # points, orders, limit in seconds
@@ -133,7 +138,7 @@ class Cell:
 class Child:
     def __init__(self, way: str, name: str, points: int, limit: float) -> None:
         command = [sys.executable, __file__, "--child", way, name, str(points)]
-        self.process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True)
+        self.process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True, env=os.environ | KEEP)
         self.limit = limit
         self.ask("run 1", 60.0)
 
@@ -197,20 +202,20 @@ def spread(times: list[float], problem: str) -> str:
 
 def bars(cells: dict[tuple[str, int, str], Cell], limit: float) -> Iterator[tuple[str, float, float, bool]]:
     """What is compared, ours over theirs, its bar, and whether theirs ran out of time, and so is at least that."""
-    orders = sorted({order for _, order, _ in cells})
+    orders, names = sorted({order for _, order, _ in cells}), dict.fromkeys(name for name, _, _ in cells)
 
     def against(name: str, order: int, way: str, what: str, most: float) -> tuple[str, float, float, bool]:
         ours, theirs = cells[name, order, OURS], cells[name, order, way]
         ratio = ours.seconds(what) / theirs.seconds(what, limit)
         return f"{name}, order {order}: {what} / {way}'s", ratio, most, ">" in theirs.problem
 
-    for name in FUNCTIONS if {4, 64} <= set(orders) else ():
+    for name in names if {4, 64} <= set(orders) else ():
         ratio = cells[name, 64, OURS].seconds("compile") / cells[name, 4, OURS].seconds("compile")
         yield f"{name}: compile, order 64 / order 4", ratio, 1.5, False
     for name, (order, way) in product(("chain", "MLP"), ((8, "nested grad"), (12, "jet"))):
-        if order in orders:
+        if name in names and order in orders:
             yield against(name, order, way, "compile + run", 1 / 20)
-    for name in FUNCTIONS:
+    for name in names:
         yield against(name, 2, "nested jvp", "run", 1.2)
         for order in orders:
             if order <= 12 and cells[name, order, "jet"].seconds("compile") < 10:
@@ -224,7 +229,7 @@ def main() -> None:
     print(f"{'':6}{'order':>5}  {'':16}{'compile s':>28}{'wall ns/point':>28}{'CPU ns/point':>28}{'wall/ours':>11}")
     cells: dict[tuple[str, int, str], Cell] = {}
     worst: dict[tuple[str, str], float] = {}
-    for name in FUNCTIONS:
+    for name in [name for name in FUNCTIONS if name in sys.argv] or FUNCTIONS:
         for order, row in measure(name, points, orders, limit):
             ours = row[OURS]
             for way, cell in row.items():
@@ -237,7 +242,7 @@ def main() -> None:
                     differences = np.abs(np.array(cell.head) / np.array(ours.head) - 1)
                     worst[name, way] = max(worst.get((name, way), 0.0), float(np.max(differences)))
     print(f"\nlargest relative difference from {OURS}, {HEAD} points, orders to {LOW_ORDER}")
-    for name in FUNCTIONS:
+    for name in dict.fromkeys(name for name, _ in worst):
         print(f"{name:6}" + ", ".join(f"{way} {worst.get((name, way), math.nan):.1e}" for way in WAYS if way != OURS))
     print(f"\nbars (< where the other took over {limit:.0f} s; open where that, or a failure, leaves it undecided)")
     for what, ratio, most, ended in bars(cells, limit):

@@ -10,8 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxbatch.errors import JobError
 from jaxbatch.executables import executable
 from jaxbatch.kernel import Kernel
+from jaxbatch.memory import device_bytes, fitting_width, gib, intermediate_bytes, program_bytes
 from jaxbatch.traced import Program, Traced, precision, representative, row_function, row_structs, trace
 
 BATCH_BYTES = 16 * 2**20
@@ -120,6 +122,20 @@ class Programs:
             self._compiled[key] = self._compile(program, device)
             return time.perf_counter() - started
 
+    def check_memory(self, device: Any) -> None:
+        """Refuse programs that a device cannot hold; compiles only those of which that is not clear without.
+
+        Raises:
+            JobError: with the width that fits.
+        """
+        for program in representative(self.kernel):
+            traced = self.traced(program)
+            most = (traced.row_bytes + intermediate_bytes(traced.jaxpr)) * self.width(program)
+            if most > device_bytes(device):
+                self.prepare(program, device)
+        if self.then:
+            self.then.check_memory(device)
+
     def run(self, program: Program, arrays: Mapping[str, np.ndarray], valid: int, device: Any) -> Results:
         """Evaluate one batch of exactly the program's width, and keep its first ``valid`` rows."""
         self.prepare(program, device)
@@ -140,4 +156,12 @@ class Programs:
             lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket, self.dtype))).lower(batch)
             text = lowered.as_text()
             turn = _ONE_AT_A_TIME if _LAPACK in text else nullcontext()
-            return executable(lowered, text, device), turn
+            compiled = executable(lowered, text, device)
+        needed, available = program_bytes(compiled), device_bytes(device)
+        if needed > available:
+            raise JobError(
+                f"A batch of {width:,} rows of {self.kernel.describe_bucket(program.bucket)} needs {gib(needed)}, "
+                f"and the {device.device_kind} has {gib(available)}.",
+                f"Set [compute] batch_rows = {fitting_width(width, needed, available)} or less.",
+            )
+        return compiled, turn

@@ -1,23 +1,30 @@
 """One run from beginning to end: plan, skip what is published, dispatch, seal."""
 
+import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from jaxbatch import __version__, environment
 from jaxbatch.columns import Status
 from jaxbatch.engines import Engine
-from jaxbatch.errors import ExitCode, OutputError
+from jaxbatch.errors import ExitCode, storage_told
+from jaxbatch.faults import crash_point
 from jaxbatch.job import Job
 from jaxbatch.outcome import Outcome
-from jaxbatch.outputs import Output, open_store
+from jaxbatch.outputs import Output
 from jaxbatch.parts import Receipt
 from jaxbatch.planner import plan
 from jaxbatch.plans import Plan
 from jaxbatch.published import Published
+from jaxbatch.space import check_space
+from jaxbatch.storage import open_store
+
+_LOG = logging.getLogger(__name__)
 
 EngineName = Literal["local", "ray"]
 
@@ -58,6 +65,7 @@ class Summary:
     failures: tuple[str, ...]
 
 
+@storage_told()
 def run(
     job: Job | str | os.PathLike[str],
     *,
@@ -66,6 +74,7 @@ def run(
     workers: int | None = None,
     limit: int | None = None,
     restart: bool = False,
+    allow_unauthenticated: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Summary:
     """Run a job, or finish one that was interrupted.
@@ -78,12 +87,14 @@ def run(
         workers: shards in flight (local) or worker processes (Ray).
         limit: compute only the first so many rows.
         restart: remove what is in the output first.
+        allow_unauthenticated: use a Ray cluster that asks for no token.
         progress: called after every shard.
 
     Raises:
         JobError, InputError: refused before any work.
         OutputError: the output belongs to another run or holds other things.
-        ClusterError: the cluster cannot be reached.
+        AccessError: a cluster or a store refuses us, or the cluster asks for no token.
+        ClusterError, StorageError: the cluster or a store cannot be reached.
     """
     started = time.monotonic()
     job = job if isinstance(job, Job) else Job.load(job)
@@ -91,22 +102,20 @@ def run(
     address = None if address == "local" else address
     chosen = engine or ("ray" if address else "local")
     environment.prepare(platforms="cpu" if chosen == "ray" else None)
-    backend = _open_engine(chosen, job, address, workers)
+    backend = _open_engine(chosen, job, address, workers, allow_unauthenticated)
     try:
         planned = plan(job, device=backend.device, limit=limit)
-        output = Output(open_store(planned.output), planned.fingerprint, planned.stages()[-1].expected)
+        crash_point("planned")
+        output = _output(planned)
         if restart:
             output.restart()
         output.check(planned.identity)
         return _finish(planned, output, backend, progress, started)
-    except OSError as error:
-        raise OutputError(
-            f"{error.filename or 'The output'}: {error.strerror or error}.", "Check the folder's owner, mode and space."
-        ) from error
     finally:
         backend.close()
 
 
+@storage_told()
 def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
     """What a run on this machine would do, as JSON values: the plan, and what of it is there already.
 
@@ -118,7 +127,7 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
     import jax
 
     planned = plan(job, device=jax.local_devices()[0].device_kind, limit=limit)
-    output = Output(open_store(planned.output), planned.fingerprint, planned.stages()[-1].expected)
+    output = _output(planned)
     output.check(planned.identity)
     there = output.data.published()
     return {
@@ -136,11 +145,18 @@ def outstanding(planned: Plan, there: Mapping[int, Receipt]) -> dict[int, list[i
     return {shard: parts for shard, parts in missing.items() if parts}
 
 
-def _open_engine(name: EngineName, job: Job, address: str | None, workers: int | None) -> Engine:
+def _output(planned: Plan) -> Output:
+    store = open_store(planned.output, planned.job.storage)
+    return Output(store, planned.fingerprint, planned.stages()[-1].expected)
+
+
+def _open_engine(
+    name: EngineName, job: Job, address: str | None, workers: int | None, allow_unauthenticated: bool
+) -> Engine:
     if name == "ray":
         from jaxbatch.engines.ray import RayEngine
 
-        return RayEngine(job, address, workers)
+        return RayEngine(job, address, workers, allow_unauthenticated=allow_unauthenticated)
     from jaxbatch.engines.local import LocalEngine
 
     return LocalEngine(workers or job.cluster.workers)
@@ -156,6 +172,7 @@ def _finish(
     tally = _Tally(planned, there)
     progress(tally.progress())
     if todo:
+        check_space(final, todo, output.store)
         output.unseal()
         for stage in earlier:
             partials = Published(output.store, stage.folder, stage.fingerprint, stage.expected)
@@ -165,16 +182,28 @@ def _finish(
         if not tally.failed:
             _run_stage(final, todo, backend, output.data, tally, progress)
     skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
-    output.record_errors(
-        [{"part": part, "reason": reason} for part, reason in sorted(tally.failed.items())]
-        + [{"file": file["path"], "reason": file["reason"]} for file in skipped]
-    )
     summary = tally.summary(time.monotonic() - started)
-    if todo or not output.sealed:
-        output.report(_report(summary, backend, planned))
-        if not tally.failed:
-            output.seal(skipped)
+    with _told_anyway(tally.failed):
+        output.record_errors(
+            [{"part": part, "reason": reason} for part, reason in sorted(tally.failed.items())]
+            + [{"file": file["path"], "reason": file["reason"]} for file in skipped]
+        )
+        if todo or not output.sealed:
+            output.report(_report(summary, backend, planned))
+    if not (tally.failed or output.sealed):
+        output.seal(skipped)
     return summary
+
+
+@contextmanager
+def _told_anyway(failed: Mapping[int, str]) -> Iterator[None]:
+    """Where parts have failed, perhaps of a full disk, that is the news, and not that it cannot be written down."""
+    try:
+        yield
+    except OSError as error:
+        if not failed:
+            raise
+        _LOG.warning("The record of the failed parts could not be written: %s", error)
 
 
 def _run_stage(

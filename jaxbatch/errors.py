@@ -4,6 +4,8 @@ Each class carries the exit code of the command that meets it. A failed *row* is
 it is a status in the output (``columns.Status``).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -60,9 +62,15 @@ class OutputError(JaxbatchError):
 
 
 class AccessError(JaxbatchError):
-    """A cluster refuses us; trying again will not help."""
+    """A cluster or a store refuses us; trying again will not help."""
 
     exit_code = ExitCode.OUTPUT
+
+
+class StorageError(JaxbatchError):
+    """An object store does not answer now; the same command may succeed later."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 class ClusterError(JaxbatchError):
@@ -79,6 +87,29 @@ class Interrupted(JaxbatchError):
     def __init__(self, exit_code: ExitCode = ExitCode.INTERRUPTED):
         super().__init__("Interrupted.", "Finished parts are kept: run the same command again to go on.")
         self.exit_code = exit_code
+
+
+@contextmanager
+def storage_told() -> Iterator[None]:
+    """Turn what a disk or an object store says into an error for people; a decorator too.
+
+    Raises:
+        AccessError, StorageError, OutputError: by its kind.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _of_storage(error) from error
+
+
+def _of_storage(error: OSError) -> JaxbatchError:
+    where = f"{error.filename}: " if error.filename else ""
+    what = f"{where}{error.strerror or error}".rstrip(".") + "."
+    if isinstance(error, PermissionError):
+        return AccessError(what, "Check the owner and mode of the folder, or the credentials in the environment.")
+    if isinstance(error, ConnectionError):
+        return StorageError(what, "Check the endpoint; try again later.")
+    return OutputError(what, "Check the folder's owner, mode and space.")
 
 
 def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:

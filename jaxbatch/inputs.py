@@ -7,16 +7,18 @@ import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxbatch.errors import InputError
+from jaxbatch.errors import InputError, printable
 from jaxbatch.job import Job
-from jaxbatch.listing import list_files
+from jaxbatch.listing import Listed, list_files
+from jaxbatch.storage import StorageOptions, is_remote, open_file
 from jaxbatch.types import normalised
 
 _FOOTER_THREADS = 8
@@ -37,6 +39,30 @@ class InputFile:
     """Rows of each row group."""
     keys: tuple[tuple[str, str | int | None], ...]
     """Hive keys in the name, with their values."""
+    storage: StorageOptions
+    """How it is reached, where its path is a URL."""
+
+    def open(self) -> BinaryIO:
+        """The file, to read anywhere in.
+
+        Raises:
+            OSError: it is not there, or cannot be read.
+        """
+        return open_file(self.path, self.storage, self.size)
+
+    @contextmanager
+    def parquet(self, **options: Any) -> "Iterator[pq.ParquetFile]":
+        """The file as Parquet; one that comes over a network is read in few large requests.
+
+        Raises:
+            pyarrow.ArrowException, OSError: it is not there, or cannot be read.
+        """
+        if not is_remote(self.path):
+            with pq.ParquetFile(self.path, **options) as parquet:
+                yield parquet
+            return
+        with self.open() as file, pq.ParquetFile(file, pre_buffer=True, **options) as parquet:
+            yield parquet
 
 
 @dataclass(frozen=True)
@@ -49,9 +75,10 @@ class BadFile:
 
 @dataclass(frozen=True)
 class Input:
-    """The files in the input's order and the schema they share, Hive keys last."""
+    """The files in the input's order, the schema of each, and the one that most of them have, Hive keys last."""
 
     files: tuple[InputFile, ...]
+    schemas: tuple[pa.Schema, ...]
     schema: pa.Schema
     skipped: tuple[BadFile, ...]
 
@@ -64,13 +91,14 @@ def open_input(job: Job) -> Input:
     """
     listed = list_files(job)
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-        found = list(pool.map(lambda entry: _read_footer(*entry), listed))
+        found = list(pool.map(lambda file: _read_footer(file, job.storage), listed))
     bad = [file for file in found if isinstance(file, BadFile)]
     good = [file for file in found if not isinstance(file, BadFile)]
     if not good:
         raise refuse(bad)
     files = _with_typed_keys([file for file, _ in good])
-    return Input(files, _with_keys(_usual([schema for _, schema in good]), files), tuple(bad))
+    schemas = tuple(schema for _, schema in good)
+    return Input(files, schemas, _with_keys(_usual(schemas), files), tuple(bad))
 
 
 def _usual(schemas: Sequence[pa.Schema]) -> pa.Schema:
@@ -89,8 +117,7 @@ def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
     key_names = {name for name, _ in opened.files[0].keys}
     expected = {name: opened.schema.field(name).type for name in used if name not in key_names}
 
-    def misfit(file: InputFile) -> BadFile | None:
-        schema = _schema(pq.read_schema(file.path))
+    def misfit(file: InputFile, schema: pa.Schema) -> BadFile | None:
         for name, wanted in expected.items():
             if name not in schema.names:
                 return BadFile(file.path, f"it has no column '{name}'")
@@ -98,13 +125,13 @@ def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
                 return BadFile(file.path, f"column '{name}' is {schema.field(name).type}, in other files {wanted}")
         return None
 
-    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-        checked = list(pool.map(misfit, opened.files))
+    checked = [misfit(file, schema) for file, schema in zip(opened.files, opened.schemas, strict=True)]
     bad = [*opened.skipped, *(file for file in checked if file is not None)]
     if bad and (job.input.on_bad_file == "stop" or None not in checked):
         raise refuse(bad)
-    good = tuple(file for file, wrong in zip(opened.files, checked, strict=True) if wrong is None)
-    return Input(good, opened.schema, tuple(bad))
+    fitting = [number for number, wrong in enumerate(checked) if wrong is None]
+    files, schemas = (tuple(every[number] for number in fitting) for every in (opened.files, opened.schemas))
+    return Input(files, schemas, opened.schema, tuple(bad))
 
 
 def refuse(bad: Sequence[BadFile]) -> InputError:
@@ -119,7 +146,7 @@ def refuse(bad: Sequence[BadFile]) -> InputError:
 
 def is_unchanged(file: InputFile) -> bool:
     """Whether a file still has the size and footer that it was planned with."""
-    with Path(file.path).open("rb") as opened:
+    with open_file(file.path, file.storage) as opened:
         return _footer_digest(opened) == (file.size, file.footer_digest)
 
 
@@ -131,17 +158,20 @@ def _footer_digest(file: BinaryIO) -> tuple[int, str]:
     return size, hashlib.sha256(file.read()).hexdigest()
 
 
-def _read_footer(path: str, name: str) -> "tuple[InputFile, pa.Schema] | BadFile":
+def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, pa.Schema] | BadFile":
+    path, name = listed.path, listed.name
     try:
-        with Path(path).open("rb") as file:
+        with open_file(path, storage, listed.size) as file:
             size, digest = _footer_digest(file)
             if size < 12:
                 return BadFile(path, f"it holds {size} bytes, too few for a Parquet file")
             file.seek(0)
             metadata = pq.read_metadata(file)
             schema = _schema(metadata.schema.to_arrow_schema())
+    except ConnectionError:
+        raise  # of a store that does not answer nothing is known, least of all that the file is bad
     except (pa.ArrowException, OSError, ValueError) as error:
-        return BadFile(path, f"it is not readable as Parquet ({str(error).splitlines()[0]})")
+        return BadFile(path, f"it is not readable as Parquet ({printable(error, 200)})")
     duplicates = sorted({n for n in schema.names if schema.names.count(n) > 1})
     if duplicates:
         return BadFile(path, f"it has the column '{duplicates[0]}' twice")
@@ -157,7 +187,8 @@ def _read_footer(path: str, name: str) -> "tuple[InputFile, pa.Schema] | BadFile
     if len(set(names)) < len(names):
         return BadFile(path, "its path has the same key twice")
     data_bytes = sum(group.total_byte_size for group in groups)
-    return InputFile(path, name, size, digest, data_bytes, tuple(group.num_rows for group in groups), keys), schema
+    rows = tuple(group.num_rows for group in groups)
+    return InputFile(path, name, size, digest, data_bytes, rows, keys, storage), schema
 
 
 def _is_extension(field: pa.Field) -> bool:

@@ -24,6 +24,11 @@ from pydantic import (
 
 from jaxbatch import validation
 from jaxbatch.errors import JobError, UsageError
+from jaxbatch.storage.options import StorageOptions
+from jaxbatch.storage.urls import is_remote, normalised
+
+_LEADS_ELSEWHERE = re.compile(r"[/\\]|\.\.")
+"""Separators, and so every scheme, and the folder above."""
 
 _REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
 
@@ -98,6 +103,7 @@ class Job(_Table):
     compute: Compute = Compute()
     cluster: Cluster = Cluster()
     limits: Limits = Limits()
+    storage: StorageOptions = StorageOptions()
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _origin: str = PrivateAttr(default="job")
@@ -114,8 +120,8 @@ class Job(_Table):
         return self._origin
 
     def resolve(self, path: str) -> str:
-        """``path`` made absolute from the job's folder; links are left as they are."""
-        return os.path.normpath(self._folder / path)
+        """``path`` made absolute from the job's folder; links are left as they are, and URLs too."""
+        return normalised(path) if is_remote(path) else os.path.normpath(self._folder / path)
 
     def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
         """A :class:`JobError` that names the line and key it is about."""
@@ -228,7 +234,13 @@ def _fill_variables(raw: dict[str, Any], variables: dict[str, str], *, origin: s
                     f"{validation.place(origin, text, keys)}: the variable '{{{name}}}' has no value.",
                     f"Give it with --var {name}=…, or write '{{{{{name}}}}}' for the braces themselves.",
                 )
-            return variables[name]
+            found = variables[name]
+            if match[0] != value and _LEADS_ELSEWHERE.search(found):
+                raise JobError(
+                    f"{validation.place(origin, text, keys)}: '{{{name}}}' could lead elsewhere, being '{found}'.",
+                    "Within a longer string a variable holds no '/', '\\\\' or '..'; give it the whole string.",
+                )
+            return found
 
         return _REFERENCE.sub(replace, value)
 

@@ -3,14 +3,22 @@
 import fnmatch
 import glob
 import os
-import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from jaxbatch.errors import InputError
 from jaxbatch.job import Job
+from jaxbatch.storage.urls import is_remote, lies_in
 
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+
+@dataclass(frozen=True)
+class Listed:
+    """A file of the input: its path or URL, its name within the input, and its size where listing tells it."""
+
+    path: str
+    name: str
+    size: int | None = None
 
 
 def check_apart(job: Job, files: Iterable[str]) -> None:
@@ -19,47 +27,54 @@ def check_apart(job: Job, files: Iterable[str]) -> None:
     Raises:
         InputError: they overlap.
     """
-    output = os.path.realpath(job.resolve(job.output.path))
+    output = _real(job.resolve(job.output.path))
     for path in job.input.paths:
-        folder = os.path.realpath(job.resolve(_fixed_prefix(path)))
-        if os.path.isdir(folder) and _lies_in(output, folder) and _claims(path, os.path.relpath(output, folder)):
+        folder = _real(job.resolve(_fixed_prefix(path)))
+        if _lies_in(output, folder) and (is_remote(folder) or os.path.isdir(folder)) and _claims(path, output, folder):
             raise InputError(f"[output] path: {output} lies in the input folder {folder}.", _APART)
     for file in files:
-        if _lies_in(os.path.realpath(file), output):
+        if _lies_in(_real(file), output):
             raise InputError(f"[output] path: the input file {file} lies in {output}.", _APART)
 
 
 _APART = "Write to a folder of its own."
 
 
+def _real(path: str) -> str:
+    return path if is_remote(path) else os.path.realpath(path)
+
+
 def _lies_in(path: str, folder: str) -> bool:
+    if is_remote(path) or is_remote(folder):
+        return lies_in(path, folder)
     return os.path.commonpath([path, folder]) == folder
 
 
-def _claims(path: str, inside: str) -> bool:
-    """Whether an input path lays claim to what is ``inside`` its folder: ``*.parquet`` beside the job does not."""
+def _claims(path: str, output: str, folder: str) -> bool:
+    """Whether an input path lays claim to the output in its folder: ``*.parquet`` beside the job does not."""
+    if is_remote(path):
+        return not glob.has_magic(path) or _matches(_segments(output), _segments(path))
     path = os.path.normpath(path)
     named = not glob.has_magic(path) or _fixed_prefix(path) != ""
-    return named or fnmatch.fnmatch(inside.split(os.sep)[0], Path(path).parts[0])
+    return named or fnmatch.fnmatch(os.path.relpath(output, folder).split(os.sep)[0], Path(path).parts[0])
 
 
-def list_files(job: Job) -> list[tuple[str, str]]:
-    """Pairs of a file's path and its name within the input, in the input's order.
+def list_files(job: Job) -> list[Listed]:
+    """The files of the input, in its order.
 
     Raises:
         InputError: a file or folder is not there, or nothing matches at all.
+        OSError: an object store cannot be asked.
     """
-    listed: dict[str, tuple[str, str]] = {}
+    listed: dict[str, Listed] = {}
     for path in job.input.paths:
-        if _SCHEME.match(path):
-            raise InputError(
-                f"[input] path: {path} is not on a local disk.",
-                "This version reads local files and mounts only.",
-            )
-        if not glob.has_magic(path) and not os.path.exists(job.resolve(path)):
-            raise InputError(f"[input] path: there is no {job.resolve(path)}.", f"Paths start at {job.folder}.")
-        for file, root in sorted(_walk(job, path)):
-            listed.setdefault(os.path.realpath(file), (file, os.path.relpath(file, root)))
+        walk = _walk_store if is_remote(path) else _walk
+        try:
+            found = sorted(walk(job, path), key=lambda file: file.path)
+        except FileNotFoundError as error:
+            raise InputError(f"[input] path: {error}.", "Check the bucket's name.") from error
+        for file in found:
+            listed.setdefault(_real(file.path), file)
     if not listed:
         raise InputError(
             f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",
@@ -68,12 +83,12 @@ def list_files(job: Job) -> list[tuple[str, str]]:
     return list(listed.values())
 
 
-def _walk(job: Job, given: str) -> Iterator[tuple[str, str]]:
+def _walk(job: Job, given: str) -> Iterator[Listed]:
     path = job.resolve(given)
     if os.path.isdir(path):
-        yield from ((file, path) for file in _walk_folder(path))
+        yield from (_in(path, file) for file in _walk_folder(path))
     elif os.path.isfile(path):
-        yield path, os.path.dirname(path)
+        yield _in(os.path.dirname(path), path)
     elif glob.has_magic(given):
         root = job.resolve(_fixed_prefix(given))
         named = Path(given).parts
@@ -82,9 +97,19 @@ def _walk(job: Job, given: str) -> Iterator[tuple[str, str]]:
             if any(_hidden(part) and part not in named for part in Path(os.path.relpath(match, root)).parts):
                 continue
             if os.path.isdir(match):
-                yield from ((file, root) for file in _walk_folder(match))
+                yield from (_in(root, file) for file in _walk_folder(match))
             else:
-                yield match, root
+                yield _in(root, match)
+    elif not os.path.exists(path):
+        raise _absent(job, path)
+
+
+def _in(root: str, file: str) -> Listed:
+    return Listed(file, os.path.relpath(file, root))
+
+
+def _absent(job: Job, path: str) -> InputError:
+    return InputError(f"[input] path: there is no {path}.", f"Paths start at {job.folder}.")
 
 
 def _walk_folder(folder: str) -> Iterator[str]:
@@ -97,11 +122,50 @@ def _unreadable(error: OSError) -> None:
     raise InputError(f"[input] path: {error.filename}: {error.strerror}.", "Give access to the folder, or move it.")
 
 
+def _walk_store(job: Job, given: str) -> Iterator[Listed]:
+    """The same for a URL. A bucket has no folders: what lies below a match is in its folder."""
+    from jaxbatch.storage.objects import list_objects
+
+    pattern, url = _segments(job.resolve(given)), job.resolve(_fixed_prefix(given))
+    found = False
+    for file, size in list_objects(url, job.storage):
+        segments = _segments(file)
+        folder = segments[: len(_segments(url))]
+        if file == url:  # named outright
+            found = True
+            yield Listed(file, segments[-1], size)
+            continue
+        hidden = any(_hidden(part) and part not in pattern for part in segments[len(folder) :])
+        if hidden or not (_matches(segments, pattern) or (file.endswith(".parquet") and _below(segments, pattern))):
+            continue
+        found = True
+        yield Listed(file, "/".join(segments[len(folder) :]), size)
+    if not found and not glob.has_magic(given):
+        raise _absent(job, url)
+
+
+def _segments(url: str) -> tuple[str, ...]:
+    return PurePosixPath(url).parts
+
+
+def _below(segments: Sequence[str], pattern: Sequence[str]) -> bool:
+    return any(_matches(segments[:length], pattern) for length in range(1, len(segments)))
+
+
+def _matches(segments: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path matches a pattern, segment by segment; ``**`` stands for any number of them."""
+    if not pattern:
+        return not segments
+    if pattern[0] == "**":
+        return any(_matches(segments[skip:], pattern[1:]) for skip in range(len(segments) + 1))
+    return bool(segments) and fnmatch.fnmatchcase(segments[0], pattern[0]) and _matches(segments[1:], pattern[1:])
+
+
 def _hidden(name: str) -> bool:
     return name.startswith(("_", "."))
 
 
 def _fixed_prefix(path: str) -> str:
     while glob.has_magic(path):
-        path = os.path.dirname(path)
+        path = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
     return path

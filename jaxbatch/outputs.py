@@ -3,37 +3,22 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from jaxbatch import in_flight
 from jaxbatch.differences import differences
-from jaxbatch.errors import InputError, OutputError
+from jaxbatch.errors import OutputError
+from jaxbatch.faults import crash_point
+from jaxbatch.in_flight import is_mark
 from jaxbatch.parts import DATA, PARTIALS, Receipt, is_part_name, is_part_of, part_name
 from jaxbatch.published import Expected, Published
-from jaxbatch.storage import LocalStore, Store
+from jaxbatch.storage import Store
 
 PLAN = "_jaxbatch/plan.json"
 ERRORS = "_jaxbatch/errors.jsonl"
 REPORT = "_jaxbatch/report.json"
 MANIFEST = "_jaxbatch/manifest.json"
 SUCCESS = "_SUCCESS"
-
-
-def open_store(url: str) -> Store:
-    """The store that an output path names.
-
-    Raises:
-        OutputError: the path cannot be a folder.
-    """
-    if "://" in url:
-        raise InputError(f"[output] path: {url} is not on a local disk.", "This version writes to local disks only.")
-    folder = Path(url)
-    for ancestor in (folder, *folder.parents):
-        if ancestor.exists():
-            if not ancestor.is_dir():
-                raise OutputError(f"{ancestor} is a file, so {url} cannot be an output folder.", "Choose another.")
-            break
-    return LocalStore(folder)
 
 
 class Output:
@@ -81,6 +66,7 @@ class Output:
         """Write down whose folder this is, before the first part."""
         if not self.store.create(PLAN, _json(description)):
             self.check(description["identity"])
+        crash_point("claimed")
 
     def restart(self) -> None:
         """Remove what jaxbatch wrote here, the mark of success first.
@@ -114,6 +100,7 @@ class Output:
     def unseal(self) -> None:
         """Take the mark of success away, because parts are to be written."""
         self.store.delete(SUCCESS)
+        crash_point("unsealed")
 
     def record_errors(self, errors: Sequence[Mapping[str, Any]]) -> None:
         """Write the failed parts and files of the latest attempt, or remove the record where there are none."""
@@ -132,6 +119,7 @@ class Output:
         Raises:
             OutputError: a part has vanished since it was published, or another run has taken the folder.
         """
+        crash_point("sealing")
         self._check_owner()
         receipts = self.data.published()
         missing = sorted(set(self.data.expected) - set(receipts))
@@ -145,7 +133,11 @@ class Output:
             for name, _ in list(self.store.list(folder)):
                 if is_part_name(name) and name not in wanted:
                     self.store.delete(name)
+        for name, _ in list(self.store.list(in_flight.FOLDER)):
+            if is_mark(name):
+                self.store.delete(name)
         self.store.sweep()
+        crash_point("seal.cleaned")
         parts = [
             {key: value for key, value in asdict(receipts[part]).items() if key != "fingerprint"}
             for part in sorted(receipts)
@@ -157,8 +149,10 @@ class Output:
             "parts": parts,
         }
         self.store.replace(MANIFEST, _json(manifest))
+        crash_point("seal.manifest")
         self._check_owner()
         self.store.replace(SUCCESS, b"")
+        crash_point("sealed")
 
     def _check_owner(self) -> None:
         try:
@@ -189,7 +183,7 @@ def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
 
 def _is_ours(name: str) -> bool:
     known = (SUCCESS, PLAN, ERRORS, REPORT, MANIFEST)
-    return name in known or name.startswith("_jaxbatch/tmp/") or is_part_name(name)
+    return name in known or name.startswith("_jaxbatch/tmp/") or is_mark(name) or is_part_name(name)
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

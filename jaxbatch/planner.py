@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch import compiled, inputs, kernels, naming
-from jaxbatch.errors import InputError, nearest
+from jaxbatch.errors import InputError, nearest, storage_told
 from jaxbatch.fingerprint import code_identity, fingerprint
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
@@ -26,6 +26,7 @@ CHUNK_BYTES = 32 * 2**20
 """Rows of at most so many bytes, as the footers count them, are read at once."""
 
 
+@storage_told()
 def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int | None = None) -> Plan:
     """Check everything about a job and decide what its run will be.
 
@@ -36,6 +37,7 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
 
     Raises:
         JobError, InputError: the job, its function or its input cannot be run.
+        AccessError, StorageError: an object store refuses us, or does not answer.
     """
     job = job if isinstance(job, Job) else Job.load(job)
     opened = inputs.open_input(job)

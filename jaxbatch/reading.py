@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
 from jaxbatch.inputs import InputFile, is_unchanged
@@ -67,7 +66,7 @@ def _batches(
         stored = [name for name in schema.names if name not in keys]
         if not is_unchanged(file):
             raise InputError(f"{file.path} has changed since the run was planned.", "Run again to plan anew.")
-        with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
+        with file.parquet(page_checksum_verification=True) as parquet:
             if not stored:
                 counts = (file.row_groups[index] for index in indices)
                 yield from (_table({}, keys, schema, rows) for rows in counts)
@@ -112,7 +111,7 @@ class Peek:
         """The length of the first list that is not null, or None without one."""
         name = self._names[column]
         for file in self._files:
-            with pq.ParquetFile(file.path) as parquet:
+            with file.parquet() as parquet:
                 if name not in parquet.schema_arrow.names:
                     continue
                 for batch in parquet.iter_batches(batch_size=1024, columns=[name]):
@@ -128,7 +127,7 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
         if isinstance(keys[name], int):
             yield int(keys[name])  # type: ignore[arg-type]
         return
-    with pq.ParquetFile(file.path) as parquet:
+    with file.parquet() as parquet:
         metadata = parquet.metadata
         for group in range(metadata.num_row_groups):
             row_group = metadata.row_group(group)
@@ -167,7 +166,7 @@ def _ranges(file: InputFile, name: str) -> list[tuple[Any, Any] | None]:
         value = keys[name]
         return [None if value is None else (value, value)] * len(file.row_groups)
     found: list[tuple[Any, Any] | None] = []
-    with pq.ParquetFile(file.path) as parquet:
+    with file.parquet() as parquet:
         for number in range(parquet.metadata.num_row_groups):
             group = parquet.metadata.row_group(number)
             chunks = (group.column(i) for i in range(group.num_columns))

@@ -5,21 +5,22 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from jaxbatch.errors import InputError
-from jaxbatch.outputs import MANIFEST, PLAN, SUCCESS, open_store
+from jaxbatch.errors import InputError, storage_told
+from jaxbatch.outputs import MANIFEST, PLAN, SUCCESS
 from jaxbatch.parts import NotAPart, Receipt, data_digest, read_receipt
-from jaxbatch.storage import Store
+from jaxbatch.storage import StorageOptions, Store, open_store
 
 _THREADS = 8
 
 
+@storage_told()
 def verify(path: str | os.PathLike[str]) -> list[str]:
     """Re-read an output against its manifest: every difference, in words; none means that all is well.
 
     Raises:
         InputError: there is no output of jaxbatch at ``path``.
     """
-    store = open_store(os.fspath(path))
+    store = open_store(os.fspath(path), StorageOptions())
     names = dict(store.list())
     if PLAN not in names and MANIFEST not in names:
         raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")

@@ -15,6 +15,7 @@ from jaxbatch.columns import Status
 from jaxbatch.differences import differences
 from jaxbatch.errors import ClusterError, JaxbatchError, OutputError, printable
 from jaxbatch.evaluation import Evaluation
+from jaxbatch.faults import crash_point
 from jaxbatch.fingerprint import code_identity
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.parts import Receipt
@@ -22,6 +23,7 @@ from jaxbatch.plans import Plan, Stage
 from jaxbatch.published import Published
 from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard
+from jaxbatch.storage import open_store
 from jaxbatch.traced import precision
 
 GROUPED_ROWS = 1 << 20
@@ -50,7 +52,7 @@ class Worker:
         if self.kernel.grouping:
             self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
-        self._store = outputs.open_store(plan.output)
+        self._store = open_store(plan.output, job.storage)
         self._devices = jax.local_devices()
         here = {"code": code_identity(unbound, self._programs), "device": self._devices[0].device_kind}
         planned = {name: plan.identity[name] for name in here}
@@ -59,6 +61,8 @@ class Worker:
                 f"A worker would compute something else: {'; '.join(differences(planned, here))}.",
                 "Give every node the same kind of device, the same files and the versions of constraints.txt.",
             )
+        for each in self._devices:
+            self._programs.check_memory(each)
         if self.kernel.grouping:
             # Compiled while the first shards are read; what may go wrong is met again, and told, where it is used.
             prepare = partial(self._aggregation.prepare, self._devices[0])
@@ -68,6 +72,7 @@ class Worker:
     def run(self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows") -> Outcome:
         """Write those of a shard's parts that are wanted. Failures are values; nothing is raised."""
         plan = self._plans[stage]
+        crash_point("shard.begun")
         outcome = Outcome(shard.index)
         device = self._devices[shard.index % len(self._devices)]
         rows: Rows | None = None
@@ -84,6 +89,7 @@ class Worker:
                 outcome.failures.append(Failure(part.index, _reason(error)))
                 rows = None  # what follows is read afresh
         outcome.compilations = self._programs.compilations
+        crash_point("shard.done")
         return outcome
 
     def _write(self, plan: Plan, part: Part, rows: Rows | None, device: Any, outcome: Outcome) -> Receipt:
@@ -110,6 +116,7 @@ class Worker:
                     raise
                 return there
             table, status = self._groups(tables, device, outcome)
+        crash_point("part.read")
         counts = np.bincount(status, minlength=len(Status))
         with outcome.stage("encode"):
             data, receipt = parts.encode(
@@ -121,8 +128,10 @@ class Worker:
                 folder=plan.folder,
                 row_groups=row_groups,
             )
+        crash_point("part.encoded")
         with outcome.stage("publish"):
             outputs.publish(self._store, data, receipt)
+        crash_point("part.published")
         return receipt
 
     def _rows(self, part: Part, rows: Rows, device: Any, outcome: Outcome) -> tuple[pa.Table, np.ndarray]:

@@ -68,7 +68,7 @@ REFUSED = {
     "an unknown result": (["output.columns={valu='v'}"], "Did you mean 'value'?"),
     "a variable without a value": (["output.path='{date}'"], "'{date}' has no value"),
     "an unknown kept column": (["input.keep=['idd']"], "Did you mean 'id'?"),
-    "a remote path": (["input.path='s3://bucket/x'"], "not on a local disk"),
+    "a remote path": (["input.path='ftp://bucket/x'"], "only s3://, gs://, az://"),
 }
 
 

@@ -263,10 +263,6 @@ def test_output_beside_the_input(job, path, output):
     check_apart(opened, paths(opened))
 
 
-def test_remote_paths_are_refused(job):
-    assert "s3://bucket/x.parquet" in refusal(open_input, job("s3://bucket/x.parquet"))
-
-
 def test_the_odd_file_out_is_left_out_even_if_it_is_the_first(job, bench):
     bench.tasks({"a": ["text"]}, "tasks/1.parquet")
     bench.tasks({"a": [1.0]}, "tasks/2.parquet")

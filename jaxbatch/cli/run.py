@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--address", metavar="ADDR", help="Of a Ray cluster.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Shards in flight, or Ray workers.")
 @limit_option
+@click.option("--allow-unauthenticated", is_flag=True, help="Use a cluster that asks for no token.")
 @click.option("--restart", is_flag=True, help="Remove what jaxbatch wrote to the output, and start anew.")
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
@@ -33,6 +34,7 @@ def command(
     address: str | None,
     workers: int | None,
     limit: int | None,
+    allow_unauthenticated: bool,
     restart: bool,
     as_json: bool,
     quiet: bool,
@@ -53,6 +55,7 @@ def command(
             workers=workers,
             limit=limit,
             restart=restart,
+            allow_unauthenticated=allow_unauthenticated,
             progress=progress,
         )
     if as_json:

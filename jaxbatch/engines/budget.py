@@ -1,20 +1,23 @@
-"""How often work is tried again: a part's own failures are counted apart from lost workers."""
+"""How often work is tried again: a part's own failures, lost workers and deadlines passed are each counted apart."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.shards import Shard
+
+LATE_LIMIT = 2
+"""A deadline may be passed once for no fault of the shard's: its worker was stopped, its machine was slow."""
 
 
 class Attempts:
     """The attempts of every shard, and what is left of each to do."""
 
-    def __init__(self, limit: int, lost_limit: int | None = None):
+    def __init__(self, limit: int):
         self._limit = limit
-        self._lost_limit = lost_limit if lost_limit is not None else 2 * limit
+        self._lost_limit = 2 * limit
         self._failed: Counter[int] = Counter()
         self._lost: Counter[int] = Counter()
+        self._late: Counter[int] = Counter()
 
     def settle(self, shard: Shard, outcome: Outcome) -> tuple[Outcome, list[int]]:
         """Divide an outcome into what is final and the parts that deserve another attempt."""
@@ -29,11 +32,17 @@ class Attempts:
 
     def lost(self, shard: Shard, wanted: list[int], reason: str) -> tuple[Outcome, list[int]]:
         """The same for a shard whose worker died under it."""
-        self._lost[shard.index] += 1
-        if self._lost[shard.index] >= self._lost_limit:
-            return Outcome(shard.index, failures=list(_failures(wanted, reason))), []
-        return Outcome(shard.index), wanted
+        return _counted(self._lost, self._lost_limit, shard, wanted, reason)
+
+    def late(self, shard: Shard, wanted: list[int], reason: str) -> tuple[Outcome, list[int]]:
+        """The same for a shard that passed its deadline."""
+        return _counted(self._late, LATE_LIMIT, shard, wanted, reason)
 
 
-def _failures(parts: list[int], reason: str) -> Iterator[Failure]:
-    return (Failure(part, reason) for part in parts)
+def _counted(
+    counts: Counter[int], limit: int, shard: Shard, wanted: list[int], reason: str
+) -> tuple[Outcome, list[int]]:
+    counts[shard.index] += 1
+    if counts[shard.index] >= limit:
+        return Outcome(shard.index, failures=[Failure(part, reason) for part in wanted]), []
+    return Outcome(shard.index), wanted

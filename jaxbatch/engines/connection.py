@@ -13,6 +13,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
+from jaxbatch.engines.access import check_access
 from jaxbatch.errors import AccessError, ClusterError, UsageError
 
 _KNOCK_S = 10.0
@@ -26,11 +27,11 @@ class Connection:
 
     Raises:
         ClusterError: the cluster cannot be reached.
-        AccessError: it wants another token.
+        AccessError: it wants another token, or none, or others can read ours.
         UsageError: this process is connected to one already.
     """
 
-    def __init__(self, address: str | None):
+    def __init__(self, address: str | None, *, allow_unauthenticated: bool = False):
         if ray.is_initialized():
             raise UsageError("This process is connected to Ray already.", "Call ray.shutdown() first.")
         self._before = dict(os.environ)
@@ -40,12 +41,14 @@ class Connection:
         try:
             if address:
                 _knock(address)
+                if not allow_unauthenticated:
+                    check_access(address)
             else:
                 options |= self._private()
             _init(address or "local", options)
         except BaseException as error:
             self.close()
-            if isinstance(error, ClusterError) or not isinstance(error, Exception):
+            if isinstance(error, ClusterError | AccessError) or not isinstance(error, Exception):
                 raise
             if isinstance(error, ray.exceptions.AuthenticationError):
                 raise AccessError(

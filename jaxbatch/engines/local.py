@@ -1,20 +1,35 @@
 """Threads over shards in this process: one compiled program per bucket, shared by all of them."""
 
+import logging
 import os
 import queue
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import jax
 
 from jaxbatch.engines.budget import Attempts
-from jaxbatch.outcome import Failure, Outcome
+from jaxbatch.in_flight import InFlight
+from jaxbatch.outcome import Outcome
 from jaxbatch.plans import Plan
 from jaxbatch.shards import Shard
+from jaxbatch.storage import open_store
 from jaxbatch.worker import Worker
 
 _POLL_S = 0.5
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The parts to write of a shard, and how many processes have begun it."""
+
+    shard: Shard
+    wanted: list[int]
+    times: int = 1
 
 
 class LocalEngine:
@@ -25,6 +40,7 @@ class LocalEngine:
         self._stopping = threading.Event()
         self._worker: Worker | None = None
         """Of the run that was last, whose next stage it can do too."""
+        self._in_flight: InFlight | None = None
 
     @property
     def device(self) -> str:
@@ -37,29 +53,51 @@ class LocalEngine:
         return self._workers
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
-        """See :class:`~jaxbatch.engines.Engine`."""
+        """See :class:`~jaxbatch.engines.Engine`.
+
+        What was in flight when an earlier process ended comes last; and what was so twice, one at a time, so that
+        a third end is pinned on one shard.
+        """
         if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
             self._worker = Worker(plan)
-        worker = self._worker
+        self._in_flight = InFlight(open_store(plan.output, plan.job.storage), plan.stage, plan.fingerprint)
+        left = self._in_flight.left()
+        _tell(plan, {shard: times for shard, times in left.items() if shard in outstanding})
+        tasks = [_Task(plan.shards[index], wanted, left.get(index, 0) + 1) for index, wanted in outstanding.items()]
+        tasks.sort(key=lambda task: task.times)
+        together = [task for task in tasks if task.times <= 2]
+        alone = [task for task in tasks if task.times > 2]
+        for batch in [together, *([task] for task in alone)]:
+            yield from self._run(plan, batch, self._worker, self._in_flight)
+
+    def _run(self, plan: Plan, tasks: list[_Task], worker: Worker, in_flight: InFlight) -> Iterator[Outcome]:
+        """Work on some shards side by side until each is dealt with."""
         attempts = Attempts(plan.job.cluster.attempts)
-        todo: queue.SimpleQueue[tuple[Shard, list[int]] | None] = queue.SimpleQueue()
+        todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[Shard, Outcome]] = queue.SimpleQueue()
         started: dict[int, float] = {}
+        threads = 0
 
         def work() -> None:
             while not self._stopping.is_set() and (task := todo.get()) is not None:
-                shard, wanted = task
-                started[shard.index] = time.monotonic()
-                done.put((shard, worker.run(shard, wanted, plan.stage)))
+                started[task.shard.index] = time.monotonic()
+                in_flight.begin(task.shard.index, task.times)
+                done.put((task.shard, worker.run(task.shard, task.wanted, plan.stage)))
 
         def start_thread() -> None:
+            nonlocal threads
+            threads += 1
             # A daemon, because a thread that hangs in a part must not keep the process alive.
             threading.Thread(target=work, name="jaxbatch-shard", daemon=True).start()
 
-        waiting: dict[int, list[int]] = {}
-        for index, wanted in outstanding.items():
-            waiting[index] = wanted
-            todo.put((plan.shards[index], wanted))
+        waiting: dict[int, _Task] = {}
+
+        def submit(task: _Task) -> None:
+            waiting[task.shard.index] = task
+            todo.put(task)
+
+        for task in tasks:
+            submit(task)
         for _ in range(min(self._workers, len(waiting))):
             start_thread()
         try:
@@ -67,34 +105,54 @@ class LocalEngine:
                 try:
                     shard, outcome = done.get(timeout=_POLL_S)
                 except queue.Empty:
-                    for late in _overdue(plan, started, waiting):
-                        start_thread()
-                        yield late
+                    for task, reason in _overdue(plan, started, waiting):
+                        outcome, again = attempts.late(task.shard, task.wanted, reason)
+                        del waiting[task.shard.index]
+                        if again:
+                            submit(task)
+                        else:
+                            in_flight.end(task.shard.index)
+                        start_thread()  # the one that is late cannot be stopped, only left
+                        yield outcome
                     continue
-                if waiting.pop(shard.index, None) is None:
+                task = waiting.pop(shard.index, None)
+                if task is None:
                     continue  # it came after its deadline, and is accounted for
                 started.pop(shard.index, None)
                 outcome, again = attempts.settle(shard, outcome)
                 if again:
-                    waiting[shard.index] = again
-                    todo.put((shard, again))
+                    submit(_Task(shard, again, task.times))
+                else:
+                    in_flight.end(shard.index)
                 yield outcome
         finally:
-            for _ in range(self._workers):
+            for _ in range(threads):
                 todo.put(None)
 
     def close(self) -> None:
         """See :class:`~jaxbatch.engines.Engine`. A part being computed is abandoned, never half published."""
         self._stopping.set()
+        if self._in_flight is not None:
+            self._in_flight.withdraw()
 
 
-def _overdue(plan: Plan, started: dict[int, float], waiting: dict[int, list[int]]) -> Iterator[Outcome]:
-    """Give up the shards that have passed their deadline; their threads cannot be stopped, only left."""
+def _tell(plan: Plan, left: Mapping[int, int]) -> None:
+    """Say which shards were in flight when an earlier process ended."""
+    if not left:
+        return
+    parts = sorted(part.index for shard in left for part in plan.shards[shard].parts)
+    named = ", ".join(map(str, parts[:20])) + (" …" if len(parts) > 20 else "")
+    often = max(left.values())
+    blame = f" It is the {often}th time for some: they come last, one at a time." if often > 1 else " They come last."
+    _LOG.warning("An earlier run ended abruptly, or is still at work, with part %s in flight.%s", named, blame)
+
+
+def _overdue(plan: Plan, started: dict[int, float], waiting: Mapping[int, _Task]) -> Iterator[tuple[_Task, str]]:
+    """The shards that have passed their deadline."""
     limit = plan.job.cluster.part_timeout_s
     if limit is None:
         return
     for index, since in list(started.items()):
-        if time.monotonic() - since > limit * len(plan.shards[index].parts):
-            started.pop(index)
-            parts = waiting.pop(index, [])
-            yield Outcome(index, failures=[Failure(part, f"took more than {limit:g} s") for part in parts])
+        if index in waiting and time.monotonic() - since > limit * len(waiting[index].wanted):
+            del started[index]
+            yield waiting[index], f"took more than {limit:g} s"

@@ -5,7 +5,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -13,15 +12,11 @@ import ray.exceptions
 
 from jaxbatch.engines.budget import Attempts
 from jaxbatch.engines.connection import Connection, last_line
+from jaxbatch.engines.slots import SILENCE_S, SLOTS, Actor, Call, Slot, Task, device_kind
 from jaxbatch.errors import ClusterError
 from jaxbatch.job import Job
 from jaxbatch.outcome import Failure, Outcome
-from jaxbatch.plans import Plan, Stage
-from jaxbatch.shards import Shard
-from jaxbatch.worker import Worker
-
-SLOTS = 2
-"""Shards in flight in each worker: one is read and written while the other computes."""
+from jaxbatch.plans import Plan
 
 _POLL_S = 0.5
 _PATIENCE_S = 30.0
@@ -29,73 +24,24 @@ _PATIENCE_S = 30.0
 _LOG = logging.getLogger(__name__)
 
 
-class _Actor:
-    """The process of one worker."""
-
-    def __init__(self, plan: Plan):
-        self._worker = Worker(plan)
-
-    def started(self) -> None:
-        """Answers once the worker is there."""
-
-    def run(self, shard: Shard, wanted: list[int], stage: Stage) -> Outcome:
-        return self._worker.run(shard, wanted, stage)
-
-
-def _device_kind() -> str:
-    import jax
-
-    return jax.local_devices()[0].device_kind
-
-
-@dataclass(frozen=True)
-class _Task:
-    """The parts to write of a shard; ``alone`` where no other shard may be in the same worker meanwhile."""
-
-    shard: Shard
-    wanted: list[int]
-    stage: Stage
-    alone: bool = False
-
-
-@dataclass
-class _Call:
-    """A task in flight; None for the first call, which answers when the worker has started."""
-
-    task: _Task | None
-    since: float
-
-
-@dataclass
-class _Slot:
-    """One worker process, and the calls in flight in it."""
-
-    actor: Any
-    calls: dict[Any, _Call]
-    started: bool = False
-
-    def takes(self, task: _Task) -> bool:
-        """Whether there is room for a task."""
-        if not self.started or len(self.calls) >= SLOTS:
-            return False
-        return not self.calls or not (task.alone or any(call.task and call.task.alone for call in self.calls.values()))
-
-    def submit(self, task: _Task) -> None:
-        """Send a task to the worker."""
-        self.calls[self.actor.run.remote(task.shard, task.wanted, task.stage)] = _Call(task, time.monotonic())
-
-
 class RayEngine:
     """One actor per device or CPU slice, several shards in flight in each, Ray's own retries off."""
 
-    def __init__(self, job: Job, address: str | None = None, workers: int | None = None):
+    def __init__(
+        self,
+        job: Job,
+        address: str | None = None,
+        workers: int | None = None,
+        *,
+        allow_unauthenticated: bool = False,
+    ):
         self._any_started = False
         self._shared: Any = None
         """The plan in the object store, from which workers know all stages …"""
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
         """… and the workers, which stay for the next one."""
         self._failed_starts = 0
-        self._connection = Connection(address)
+        self._connection = Connection(address, allow_unauthenticated=allow_unauthenticated)
         try:
             self._place(job, address, workers)
         except BaseException:
@@ -133,7 +79,7 @@ class RayEngine:
         if not self._gpus:
             return "cpu"
         remote: Any = ray.remote(max_retries=0, **self._resources())
-        return str(ray.get(remote(_device_kind).remote()))
+        return str(ray.get(remote(device_kind).remote()))
 
     @property
     def workers(self) -> int:
@@ -146,7 +92,7 @@ class RayEngine:
         if self._shared is None:
             self._shared = ray.put(plan)
         shared, slots = self._shared, self._slots
-        todo = deque(_Task(plan.shards[index], wanted, plan.stage) for index, wanted in outstanding.items())
+        todo = deque(Task(plan.shards[index], wanted, plan.stage) for index, wanted in outstanding.items())
         slots += [self._start(shared) for _ in range(min(self._workers, len(todo)) - len(slots))]
         since = time.monotonic()
         while todo or any(call.task for slot in slots for call in slot.calls.values()):
@@ -159,10 +105,11 @@ class RayEngine:
             ready, _ = ray.wait([call for slot in slots for call in slot.calls], num_returns=1, timeout=_POLL_S)
             for reference in ready:
                 yield from self._collect(reference, slots, shared, attempts, todo)
-            yield from self._stop_overdue(plan, slots, shared, todo)
+            yield from self._stop_overdue(plan, slots, shared, attempts, todo)
+            yield from self._stop_silent(slots, shared, attempts, todo)
 
     def _collect(
-        self, reference: Any, slots: list[_Slot], shared: Any, attempts: Attempts, todo: deque[_Task]
+        self, reference: Any, slots: list[Slot], shared: Any, attempts: Attempts, todo: deque[Task]
     ) -> Iterator[Outcome]:
         """Take in one answered call, and put back what deserves another attempt."""
         slot = next(slot for slot in slots if reference in slot.calls)
@@ -172,18 +119,20 @@ class RayEngine:
         except ray.exceptions.RayError as error:
             if not slot.started:
                 self._count_failed_start(error)
-            if task is None or isinstance(error, ray.exceptions.RayActorError):
+            if task is None or not isinstance(error, ray.exceptions.RayTaskError):
                 slots[slots.index(slot)] = self._replace(slot, shared)
-                yield from _lost(slot, attempts, todo, error)
+                yield from _lost(slot, attempts, todo, _why_it_died(error))
                 return
             answer = Outcome(task.shard.index, failures=[Failure(part, last_line(error)) for part in task.wanted])
         del slot.calls[reference]
         if task is None:
+            if answer is not None:
+                raise answer
             slot.started = self._any_started = True
         else:
             outcome, again = attempts.settle(task.shard, answer)
             if again:
-                todo.append(_Task(task.shard, again, task.stage, task.alone))
+                todo.append(Task(task.shard, again, task.stage, task.alone))
             yield outcome
 
     def _count_failed_start(self, error: Exception) -> None:
@@ -209,17 +158,24 @@ class RayEngine:
             "runtime_env": {"env_vars": self._environment},
         }
 
-    def _start(self, shared: Any) -> _Slot:
-        options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": SLOTS}
+    def _start(self, shared: Any) -> Slot:
+        options: dict[str, Any] = {
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "max_concurrency": SLOTS,
+            "concurrency_groups": {"pulse": 1},
+        }
         remote: Any = ray.remote(**options, **self._resources())
-        handle = remote(_Actor).remote(shared)
-        return _Slot(handle, {handle.started.remote(): _Call(None, time.monotonic())})
+        handle = remote(Actor).remote(shared)
+        return Slot(handle, {handle.started.remote(): Call(None, time.monotonic())})
 
-    def _replace(self, slot: _Slot, shared: Any) -> _Slot:
+    def _replace(self, slot: Slot, shared: Any) -> Slot:
         ray.kill(slot.actor, no_restart=True)
         return self._start(shared)
 
-    def _stop_overdue(self, plan: Plan, slots: list[_Slot], shared: Any, todo: deque[_Task]) -> Iterator[Outcome]:
+    def _stop_overdue(
+        self, plan: Plan, slots: list[Slot], shared: Any, attempts: Attempts, todo: deque[Task]
+    ) -> Iterator[Outcome]:
         """Kill workers with a shard past its deadline, and put their other shards back."""
         limit = plan.job.cluster.part_timeout_s
         if limit is None:
@@ -232,14 +188,30 @@ class RayEngine:
             for call in slot.calls.values():
                 task = call.task
                 if call in late and task:
-                    reason = f"took more than {limit:g} s"
-                    yield Outcome(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
+                    outcome, again = attempts.late(task.shard, task.wanted, f"took more than {limit:g} s")
+                    yield outcome
+                    if again:
+                        todo.append(Task(task.shard, again, task.stage, alone=True))
                 elif task:
                     todo.append(task)
             slots[index] = self._replace(slot, shared)
 
+    def _stop_silent(self, slots: list[Slot], shared: Any, attempts: Attempts, todo: deque[Task]) -> Iterator[Outcome]:
+        """Kill workers that answer no more."""
+        now = time.monotonic()
+        for index, slot in enumerate(slots):
+            if slot.silent(now):
+                slots[index] = self._replace(slot, shared)
+                yield from _lost(slot, attempts, todo, f"its worker did not answer for {SILENCE_S:g} s")
 
-def _lost(slot: _Slot, attempts: Attempts, todo: deque[_Task], error: Exception) -> Iterator[Outcome]:
+
+def _why_it_died(error: Exception) -> str:
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return "its worker was killed for lack of memory: lower [compute] batch_rows, or give workers more"
+    return f"its worker died: {last_line(error)}"
+
+
+def _lost(slot: Slot, attempts: Attempts, todo: deque[Task], reason: str) -> Iterator[Outcome]:
     """Put back what a dead worker had in flight, to be tried alone, so that what killed it is pinned on one shard.
 
     Only a shard that was alone when its worker died has lost an attempt.
@@ -248,8 +220,7 @@ def _lost(slot: _Slot, attempts: Attempts, todo: deque[_Task], error: Exception)
     for task in tasks:
         again = task.wanted
         if len(tasks) == 1:
-            reason = f"its worker died: {last_line(error)}"
             outcome, again = attempts.lost(task.shard, task.wanted, reason)
             yield outcome
         if again:
-            todo.append(_Task(task.shard, again, task.stage, alone=True))
+            todo.append(Task(task.shard, again, task.stage, alone=True))

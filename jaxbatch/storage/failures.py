@@ -1,0 +1,44 @@
+"""An object store's errors as Python's own, by kind and in a line."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from obstore import exceptions
+
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
+
+_METADATA = ("169.254.169.254", "metadata.google.internal")
+"""Where credentials are asked for when the environment has none."""
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Translate what goes wrong with ``url``, leaving out what may be secret in a request's own URL.
+
+    Raises:
+        FileExistsError, FileNotFoundError, PermissionError: as they say.
+        ConnectionError: anything else; perhaps it goes better later.
+    """
+    try:
+        yield
+    except exceptions.AlreadyExistsError as error:
+        raise FileExistsError(f"{url} is there already") from error
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{url} is not there") from None
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        raise PermissionError(f"{url}: access is refused ({brief(error)})") from error
+    except exceptions.BaseError as error:
+        if any(code in str(error) for code in _NO_BUCKET):
+            raise FileNotFoundError(f"{url}: there is no such bucket") from error
+        if any(host in str(error) for host in _METADATA):
+            raise PermissionError(f"{url}: neither the environment nor this machine gives credentials") from error
+        raise ConnectionError(f"{url}: {brief(error)}") from error
+
+
+def brief(error: Exception) -> str:
+    """One line of an error: the store's own words if it has any."""
+    text = str(error).strip().split("\n")[0] if "<Code>" not in str(error) else str(error)
+    said = re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text, re.DOTALL)
+    text = ": ".join(said.groups()) if said else re.sub(r"\?[^\s\"')]*", "", text)
+    return " ".join(text.split())[:300].rstrip(".")

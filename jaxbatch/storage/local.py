@@ -1,0 +1,171 @@
+"""A folder of a POSIX file system."""
+
+import ctypes
+import errno
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from jaxbatch.faults import crash_point
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What a file system answers that has no links."""
+
+_NO_REPLACE = 1
+"""RENAME_NOREPLACE of renameat2 in linux/fs.h."""
+
+_HERE = -100
+"""AT_FDCWD in fcntl.h."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class LocalStore:
+    """A folder of a POSIX file system. What is written aside is synced before it is published, and its folder after."""
+
+    _TEMPORARY = "_jaxbatch/tmp"
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        self.url = str(folder)
+        self._warned = False
+
+    def create(self, name: str, data: "bytes | memoryview") -> bool:
+        """See :class:`~jaxbatch.storage.Store`. A link: the first writer wins and no reader sees a part of it."""
+        crash_point("create.begun")
+        return self._publish(name, data, self._link)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """See :class:`~jaxbatch.storage.Store`."""
+        crash_point("replace.begun")
+        self._publish(name, data, _rename)
+
+    def mark(self, name: str) -> None:
+        """See :class:`~jaxbatch.storage.Store`."""
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+
+    def read(self, name: str, start: int = 0) -> bytes:
+        """See :class:`~jaxbatch.storage.Store`."""
+        with (self.folder / name).open("rb") as file:
+            if start:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(size + start, 0) if start < 0 else start)
+            return file.read()
+
+    def open(self, name: str) -> BinaryIO:
+        """See :class:`~jaxbatch.storage.Store`."""
+        return (self.folder / name).open("rb")
+
+    def list(self, folder: str = "") -> Iterator[tuple[str, int]]:
+        """See :class:`~jaxbatch.storage.Store`."""
+        root = self.folder / folder
+        if not root.is_dir():
+            return
+        with os.scandir(root) as entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self.list(name)
+                    continue
+                with suppress(FileNotFoundError):  # another process's temporary file, gone by now
+                    yield name, entry.stat(follow_symlinks=False).st_size
+
+    def delete(self, name: str) -> None:
+        """See :class:`~jaxbatch.storage.Store`."""
+        (self.folder / name).unlink(missing_ok=True)
+        crash_point("deleted")
+
+    def sweep(self) -> None:
+        """See :class:`~jaxbatch.storage.Store`. Whoever is still at work writes aside once more."""
+        for name, _ in list(self.list(self._TEMPORARY)):
+            self.delete(name)
+
+    def free(self) -> int | None:
+        """See :class:`~jaxbatch.storage.Store`."""
+        existing = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        return shutil.disk_usage(existing).free
+
+    def _publish(self, name: str, data: "bytes | memoryview", put: Callable[[Path, Path], bool]) -> bool:
+        target = self.folder / name
+        while True:
+            temporary = self._write_aside(data)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if not put(temporary, target):
+                    return False
+                break
+            except FileNotFoundError:
+                if temporary.exists():
+                    raise
+                # Another driver has sealed the run meanwhile, and swept away what it did not know.
+            finally:
+                temporary.unlink(missing_ok=True)
+        crash_point("put")
+        _sync_folder(target.parent)
+        crash_point("put.synced")
+        return True
+
+    def _write_aside(self, data: "bytes | memoryview") -> Path:
+        folder = self.folder / self._TEMPORARY
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / secrets.token_hex(8)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                crash_point("aside")
+                os.fsync(file.fileno())
+        except OSError:  # a full disk, above all, must not be kept full
+            temporary.unlink(missing_ok=True)
+            raise
+        crash_point("aside.synced")
+        return temporary
+
+    def _link(self, source: Path, target: Path) -> bool:
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if not self._warned:
+                self._warned = True
+                _LOG.warning("%s has no links (%s): parts are published by renaming.", self.url, error.strerror)
+            return _rename_if_absent(source, target)
+        return True
+
+
+def _rename(source: Path, target: Path) -> bool:
+    source.replace(target)
+    return True
+
+
+def _rename_if_absent(source: Path, target: Path) -> bool:
+    """Rename, if there is no ``target``; whether it was done. Where the system has no such call, look first: two
+    writers at once then leave the last one's bytes, which are the same."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is not None:
+        if call(_HERE, os.fsencode(source), _HERE, os.fsencode(target), _NO_REPLACE) == 0:
+            return True
+        if ctypes.get_errno() == errno.EEXIST:
+            return False
+    if target.exists():
+        return False
+    source.rename(target)
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
