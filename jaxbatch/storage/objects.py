@@ -18,6 +18,10 @@ TAIL = 64 * 1024
 """A file's end, where the footer is, is read so many bytes at once."""
 
 
+LIST_RETRIES = 2
+"""The client asks again by itself, but not for a listing whose answer breaks off."""
+
+
 class ObjectStore:
     """A folder of a bucket. An object is put in one conditional request, so there is none that is half written."""
 
@@ -195,11 +199,16 @@ def _opened(bucket: Any, key: str, url: str, size: int | None) -> BinaryIO:
     return ObjectFile(bucket, key, url, size)  # type: ignore[return-value]
 
 
-def _listed(bucket: Any, prefix: str, url: str) -> Iterator[tuple[str, int]]:
-    with told(url):
-        for batch in obstore.list(bucket, prefix=prefix or None):
-            for meta in batch:
-                yield meta["path"], meta["size"]
+def _listed(bucket: Any, prefix: str, url: str, again: int = LIST_RETRIES) -> list[tuple[str, int]]:
+    """Keys and sizes below a prefix."""
+    try:
+        with told(url):
+            batches = list(obstore.list(bucket, prefix=prefix or None))
+    except ConnectionError:
+        if not again:
+            raise
+        return _listed(bucket, prefix, url, again - 1)
+    return [(meta["path"], meta["size"]) for batch in batches for meta in batch]
 
 
 def _split(url: str) -> tuple[str, str, str]:
