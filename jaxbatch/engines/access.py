@@ -4,6 +4,9 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from jaxbatch.errors import AccessError
@@ -31,21 +34,35 @@ def check_access(address: str) -> None:
         if not file.is_file():
             raise _open(address, "there is no token for it")
         _check_token_file(file)
-    if answers_without_token(address):
+    mode = {"RAY_AUTH_MODE": "token"}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    with ThreadPoolExecutor() as pool:
+        ours = pool.submit(_answers, address, os.environ | mode)
+        anyone = pool.submit(_answers, address, others | {"RAY_AUTH_MODE": "disabled"})
+    if anyone.result():
         raise _open(address, "it asks for no token")
+    if ours.result() is False:
+        raise AccessError(
+            f"The cluster at {address} refuses our token.",
+            "Give the cluster's own in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
+        )
 
 
-def answers_without_token(address: str) -> bool:
-    """Whether a cluster tells its nodes to one who has no token. In a process of its own, because Ray keeps the first
-    token that it has read."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
-    finished = subprocess.run(
-        [sys.executable, "-c", _PROBE, address],
-        env=environment | {"RAY_AUTH_MODE": "disabled"},
-        capture_output=True,
-        timeout=_PROBE_S,
-    )
-    return finished.returncode == 0
+def _answers(address: str, environment: Mapping[str, str]) -> bool | None:
+    """Whether a cluster tells its nodes to one with such an environment; None if it says neither yes nor no. In a
+    process of its own, because Ray keeps the first token that it has read, and goes on asking when it is refused."""
+    command = [sys.executable, "-c", _PROBE, address]
+    with subprocess.Popen(command, env=dict(environment), stderr=subprocess.PIPE, text=True) as process:
+        timer = threading.Timer(_PROBE_S, process.kill)
+        timer.start()
+        try:
+            assert process.stderr is not None
+            if any("InvalidAuthToken" in line for line in process.stderr):
+                return False
+            return True if process.wait() == 0 else None
+        finally:
+            timer.cancel()
+            process.kill()
 
 
 def _check_token_file(file: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
+from ray._raylet import Config
 
 from jaxbatch.engines.access import check_access
 from jaxbatch.errors import AccessError, ClusterError, UsageError
@@ -43,6 +44,7 @@ class Connection:
                 _knock(address)
                 if not allow_unauthenticated:
                     check_access(address)
+                    _use_token()
             else:
                 options |= self._private()
             _init(address or "local", options)
@@ -81,6 +83,12 @@ class Connection:
 def _token() -> str:
     """The token of this process's private Rays: one for all, because Ray keeps the first it has read."""
     return secrets.token_hex(32)
+
+
+def _use_token() -> None:
+    """Have Ray show its token to a cluster that is there already: by itself it does so to those that it starts."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    Config.initialize("")  # which has read the environment before
 
 
 def _init(address: str, options: dict[str, Any]) -> None:

@@ -91,8 +91,8 @@ def test_two_hundred_kills_lose_nothing(large, capsys):
             kills += 1
             by[victim] += 1
             large.check_readable()
-    process.kill()
-    process.wait()
+        process.kill()
+        process.wait()
     there = len(large.digests())
     assert large.run(workers=16).exit_code == 0
     large.check_finished()
