@@ -65,22 +65,26 @@ def width_limit(largest_part: int) -> int:
 class Programs:
     """The compiled programs of one process, made at first use and kept.
 
-    ``batch_rows`` is the job's own width, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow.
+    ``batch_rows`` is the job's own width, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow; so many
+    batches may be on a device ``at_once``.
     """
 
-    def __init__(self, kernel: Kernel, dtype: str, *, batch_rows: int | None, limit: int):
+    def __init__(self, kernel: Kernel, dtype: str, *, batch_rows: int | None, limit: int, at_once: int = 1):
         self.kernel = kernel
         self.dtype = dtype
         self._batch_rows = batch_rows
         self._limit = limit
+        self._at_once = at_once
         self._lock = threading.Lock()
         self._making: dict[Program, threading.Lock] = {}
         self._traces: dict[Program, Traced] = {}
         self._compiled: dict[tuple[Program, Any], tuple[Any, AbstractContextManager[Any]]] = {}
         one = kernel.grouping is not None and not kernel.grouping.by
         then_limit = MIN_WIDTH if one else min(limit, THEN_WIDTH)
-        self.then = Programs(kernel.then, dtype, batch_rows=None, limit=then_limit) if kernel.then else None
+        self.then: Programs | None = None
         """The programs of the kernel's second stage."""
+        if kernel.then:
+            self.then = Programs(kernel.then, dtype, batch_rows=None, limit=then_limit, at_once=at_once)
 
     @property
     def compilations(self) -> int:
@@ -131,7 +135,7 @@ class Programs:
         for program in representative(self.kernel):
             traced = self.traced(program)
             most = (traced.row_bytes + intermediate_bytes(traced.jaxpr)) * self.width(program)
-            if most > device_bytes(device):
+            if most > device_bytes(device) // self._at_once:
                 self.prepare(program, device)
         if self.then:
             self.then.check_memory(device)
@@ -157,11 +161,11 @@ class Programs:
             text = lowered.as_text()
             turn = _ONE_AT_A_TIME if _LAPACK in text else nullcontext()
             compiled = executable(lowered, text, device)
-        needed, available = program_bytes(compiled), device_bytes(device)
+        needed, available = program_bytes(compiled), device_bytes(device) // self._at_once
         if needed > available:
             raise JobError(
                 f"A batch of {width:,} rows of {self.kernel.describe_bucket(program.bucket)} needs {gib(needed)}, "
-                f"and the {device.device_kind} has {gib(available)}.",
+                f"and the {device.device_kind} has {gib(available)} for each of {self._at_once}.",
                 f"Set [compute] batch_rows = {fitting_width(width, needed, available)} or less.",
             )
         return compiled, turn

@@ -36,9 +36,16 @@ _STATUSES = pa.array([status.name for status in Status], pa.string())
 
 
 class Worker:
-    """One process's share of a run: its kernel, its compiled programs, its devices. Threads may share it."""
+    """One process's share of a run: its kernel, its compiled programs, its devices.
 
-    def __init__(self, plan: Plan):
+    So many threads may share it, each with a batch of its own, as ``at_once`` says.
+
+    Raises:
+        JobError: a batch cannot fit its device.
+        ClusterError: this process would compute something else than was planned.
+    """
+
+    def __init__(self, plan: Plan, at_once: int = 1):
         self.plan = plan
         job = plan.job
         with precision(job.compute.precision):
@@ -46,7 +53,11 @@ class Worker:
         with precision(job.compute.precision, unbound):
             self.kernel = unbound.bind(plan.source)
         self._programs = compiled.Programs(
-            self.kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit
+            self.kernel,
+            job.compute.precision,
+            batch_rows=job.compute.batch_rows,
+            limit=plan.width_limit,
+            at_once=at_once,
         )
         self._plans = {stage.stage: stage for stage in plan.stages()}
         if self.kernel.grouping:

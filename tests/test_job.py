@@ -238,3 +238,30 @@ def test_override_of_unknown_key(refused):
 )
 def test_max_failed_rows(limit, failed, rows, allowed):
     assert Limits(max_failed_rows=limit).allows(failed, rows) is allowed
+
+
+@pytest.mark.parametrize("value", ["..", "a/b", "/etc", "s3://bucket", "a\\b", "..x"])
+def test_a_variable_within_a_string_cannot_lead_elsewhere(bench, value):
+    """A scheduler that passes on somebody's date must not thereby let them choose the folder."""
+    file = bench.file("job.toml", JOB.format(path="tasks/{date}.parquet"))
+    with pytest.raises(JobError, match=r"'\{date\}' could lead elsewhere"):
+        Job.load(file, {"date": value})
+
+
+@pytest.mark.parametrize("value", ["/elsewhere/x.parquet", "../x.parquet", "s3://bucket/x.parquet"])
+def test_a_variable_that_is_the_whole_string_can_be_any_path(bench, value):
+    file = bench.file("job.toml", JOB.format(path="{file}"))
+    assert Job.load(file, {"file": value}).input.path == value
+
+
+def test_the_jobs_name_is_such_a_variable(bench):
+    file = bench.file("job.toml", JOB.format(path="tasks/{name}.parquet"))
+    with pytest.raises(JobError, match="could lead elsewhere"):
+        Job.load(file, overrides=["name='../x'"])
+
+
+JOB = """
+kernel = "taylor"
+input.path = "{path}"
+output.path = "results"
+"""

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
-from ray._raylet import Config
+from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]
 
 from jaxbatch.engines.access import check_access
 from jaxbatch.errors import AccessError, ClusterError, UsageError

@@ -59,7 +59,7 @@ class LocalEngine:
         a third end is pinned on one shard.
         """
         if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
-            self._worker = Worker(plan)
+            self._worker = Worker(plan, at_once=self._workers)
         self._in_flight = InFlight(open_store(plan.output, plan.job.storage), plan.stage, plan.fingerprint)
         left = self._in_flight.left()
         _tell(plan, {shard: times for shard, times in left.items() if shard in outstanding})

@@ -28,7 +28,7 @@ class Actor:
     def __init__(self, plan: Plan):
         self._refusal: JaxbatchError | None = None
         try:
-            self._worker = Worker(plan)
+            self._worker = Worker(plan, at_once=SLOTS)
         except JaxbatchError as error:
             self._refusal = error
 

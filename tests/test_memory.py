@@ -1,0 +1,47 @@
+"""A batch that its device cannot hold is refused before any work, with the width that fits."""
+
+import re
+
+import numpy as np
+import pytest
+
+from jaxbatch import memory
+from jaxbatch.errors import ExitCode, JobError
+
+LARGE = "import jax.numpy as jnp\n\ndef f(x):\n    return jnp.sort(jnp.arange(100_000.0) * x)[7]\n"
+JOB = 'kernel = "apply"\nparams.function = "large.py:f"\n'
+
+
+@pytest.fixture
+def large(bench):
+    """A job of which each row needs 800 kB on the way to one number."""
+    bench.file("large.py", LARGE)
+    bench.tasks({"x": np.arange(200.0)})
+    return bench
+
+
+def test_what_does_not_fit_is_refused_with_the_width_that_does(large, monkeypatch):
+    monkeypatch.setattr(memory, "host_bytes", lambda: 80 << 20)
+    with pytest.raises(JobError, match=r"A batch of 256 rows .* needs .* GiB, and the cpu has 0.0391 GiB") as refused:
+        large.run(JOB)
+    assert refused.value.exit_code == ExitCode.REFUSED
+    assert not (large.folder / "results/data").exists()
+    width = int(re.search(r"batch_rows = (\d+)", str(refused.value))[1])  # type: ignore[index]
+    assert 8 <= width <= 32
+    summary = large.run(JOB, f"compute.batch_rows={width}", restart=True)
+    assert (summary.exit_code, summary.rows) == (0, 200)
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_the_refusal_is_the_same_on_both_engines(engine, large, jaxbatch):
+    large.job(JOB)
+    ended = jaxbatch("run", "job.toml", "--engine", engine, "--set", "compute.batch_rows=100000000")
+    assert ended.returncode == 4, ended.stderr
+    assert "Set [compute] batch_rows = " in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 3
+
+
+def test_what_fits_is_not_compiled_for_that(large):
+    assert large.run(JOB).compilations == 1
+    assert memory.fitting_width(256, 1000, 999) == 128
+    assert memory.fitting_width(256, 1000, 1) == 1
