@@ -15,6 +15,7 @@ help:
 	@echo "make faults  kill, damage and fuzz everything, some 30 minutes"
 	@echo "make soak    kill one run 200 times at random, some 15 minutes"
 	@echo "make lint    formatting, lint, layering and types"
+	@echo "make audit   known holes of the pinned packages; needs the network"
 	@echo "make bench   measure side by side with other ways; one table each"
 	@echo "make clean   remove what the above made"
 
@@ -41,6 +42,12 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright --warnings
+
+audit:
+	@test -n "$(PYTHON)" || { echo "jaxbatch needs Python 3.11 or later: make PYTHON=/path/to/python3"; exit 1; }
+	"$(PYTHON)" -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --vulnerability-service osv --no-deps --disable-pip --requirement constraints.txt
 
 bench: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
