@@ -16,6 +16,8 @@ from jaxbatch.types import is_text
 
 _KEY = b"jaxbatch"
 _BUCKETS = b"buckets"
+_WRITE_ROWS = 1024
+_WRITE_BYTES = 1 << 20
 _TAIL = 64 * 1024
 _NAME = re.compile(r"^(data|_jaxbatch/partials)/part-(?P<index>\d{7,})-(?P<run>[0-9a-f]{8})\.parquet$")
 
@@ -77,12 +79,15 @@ def encode(
     """
     sink = io.BytesIO()
     texts = [field.name for field in table.schema if is_text(field.type)]
+    longest = max((table.column(name).nbytes for name in texts), default=0) // max(table.num_rows, 1)
     with pq.ParquetWriter(
         sink,
         table.schema,
         compression=compression,
         use_dictionary=texts or False,  # pyright: ignore[reportArgumentType]
         write_page_checksum=True,
+        # Pages end between writes, and their size is a 32-bit number: few long texts must not make one of gigabytes.
+        write_batch_size=max(1, min(_WRITE_ROWS, _WRITE_BYTES // max(longest, 1))),
     ) as writer:
         table, start = table.combine_chunks(), 0
         for rows in row_groups or [table.num_rows]:
@@ -110,12 +115,12 @@ def read_receipt(store: Store, name: str, size: int) -> Receipt:
     Raises:
         NotAPart: the object is cut short, or not one of ours.
     """
-    tail = store.read(name, -min(_TAIL, size)) if size else b""
+    tail = store.read(name, max(size - _TAIL, 0)) if size else b""
     length = int.from_bytes(tail[-8:-4], "little") + 8
     if tail[-4:] != b"PAR1" or length > size:
         raise NotAPart(f"{name} is not a whole Parquet file")
     if length > len(tail):
-        tail = store.read(name, -length)
+        tail = store.read(name, size - length)
     try:
         stamp = json.loads((pq.read_metadata(io.BytesIO(tail)).metadata or {})[_KEY])
         if stamp["data_bytes"] != size - length:

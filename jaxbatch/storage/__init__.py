@@ -33,7 +33,7 @@ class Store(Protocol):
         ...
 
     def read(self, name: str, start: int = 0) -> bytes:
-        """An object's bytes from ``start`` on (from the end where negative). FileNotFoundError if absent."""
+        """An object's bytes from ``start`` on. FileNotFoundError if absent."""
         ...
 
     def open(self, name: str) -> BinaryIO:

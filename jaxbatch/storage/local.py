@@ -54,9 +54,7 @@ class LocalStore:
     def read(self, name: str, start: int = 0) -> bytes:
         """See :class:`~jaxbatch.storage.Store`."""
         with (self.folder / name).open("rb") as file:
-            if start:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(size + start, 0) if start < 0 else start)
+            file.seek(start)
             return file.read()
 
     def open(self, name: str) -> BinaryIO:

@@ -64,7 +64,7 @@ class ObjectStore:
 
     def read(self, name: str, start: int = 0) -> bytes:
         """See :class:`~jaxbatch.storage.Store`."""
-        options: Any = {} if not start else {"range": {"suffix": -start} if start < 0 else {"offset": start}}
+        options: Any = {"range": {"offset": start}} if start else {}
         with told(self._url(name)):
             return bytes(obstore.get(self._bucket, self._key(name), options=options).bytes())
 
