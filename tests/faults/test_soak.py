@@ -21,7 +21,7 @@ KILLS, PARTS, ROWS = 200, 400, 25
 JOB = f"""
 kernel = "counting.py:Counting"
 [params]
-seconds = 0.1
+seconds = 0.3
 [input]
 path = "tasks"
 [output]
@@ -32,7 +32,7 @@ rows_per_part = {ROWS}
 
 @pytest.fixture
 def large(tmp_path):
-    """A job of 400 parts that takes 40 s, and the digests that it should have."""
+    """A job of 400 parts that takes two minutes of sleep, and the digests that it should have."""
     shutil.copy(Path(__file__).parents[1] / "counting.py", tmp_path)
     (tmp_path / "tasks").mkdir()
     for number in range(4):
@@ -62,7 +62,7 @@ def test_two_hundred_kills_lose_nothing(large, capsys):
     chance, kills, runs, by = random.Random(seed), 0, 0, {"driver": 0, "worker": 0, "raylet": 0, "gcs_server": 0}
     started = time.monotonic()
     while kills < KILLS:
-        engine = "ray" if chance.random() < 0.1 else "local"
+        engine = "ray" if chance.random() < 0.15 else "local"
         runs += 1
         process = subprocess.Popen(
             large.command("--engine", engine, "--workers", "1" if engine == "local" else "2"),
@@ -94,6 +94,7 @@ def test_two_hundred_kills_lose_nothing(large, capsys):
         process.kill()
         process.wait()
     there = len(large.digests())
+    assert all(by.values()), by
     assert large.run(workers=16).exit_code == 0
     large.check_finished()
     with capsys.disabled():
