@@ -188,6 +188,8 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
         return BadFile(path, "its path has the same key twice")
     data_bytes = sum(group.total_byte_size for group in groups)
     rows = tuple(group.num_rows for group in groups)
+    if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
+        return BadFile(path, f"its footer counts {metadata.num_rows} rows, and in its row groups {sum(rows)}")
     return InputFile(path, name, size, digest, data_bytes, rows, keys, storage), schema
 
 

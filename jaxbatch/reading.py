@@ -5,6 +5,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -72,15 +73,21 @@ def _batches(
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
             for index in indices:  # one at a time: asked for several, pyarrow holds them all
-                try:
+                with _damage_told(f"{file.path}, row group {index}"):
                     for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[index], columns=stored):
                         columns = {name: batch.column(name) for name in stored}
                         yield _table(columns, keys, schema, batch.num_rows)
-                except (pa.ArrowException, OSError) as error:
-                    raise InputError(
-                        f"{file.path}, row group {index}: cannot be read ({printable(error)}).",
-                        "Replace the file, then run again.",
-                    ) from error
+
+
+@contextmanager
+def _damage_told(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError:
+        raise  # that says nothing of the file
+    except (pa.ArrowException, OSError) as error:
+        what = f"{where}: cannot be read ({printable(error)})."
+        raise InputError(what, "Replace the file, then run again.") from error
 
 
 def _table(columns: dict[str, pa.Array], keys: dict[str, str | int | None], schema: pa.Schema, rows: int) -> pa.Table:
@@ -111,7 +118,10 @@ class Peek:
         """The length of the first list that is not null, or None without one."""
         name = self._names[column]
         for file in self._files:
-            with file.parquet() as parquet:
+            with (
+                _damage_told(f"{file.path}, column '{name}'"),
+                file.parquet(page_checksum_verification=True) as parquet,
+            ):
                 if name not in parquet.schema_arrow.names:
                     continue
                 for batch in parquet.iter_batches(batch_size=1024, columns=[name]):
@@ -127,7 +137,7 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
         if isinstance(keys[name], int):
             yield int(keys[name])  # type: ignore[arg-type]
         return
-    with file.parquet() as parquet:
+    with _damage_told(f"{file.path}, column '{name}'"), file.parquet(page_checksum_verification=True) as parquet:
         metadata = parquet.metadata
         for group in range(metadata.num_row_groups):
             row_group = metadata.row_group(group)

@@ -12,6 +12,7 @@ from jaxbatch.errors import ExitCode, InputError
 from jaxbatch.inputs import check_files, open_input
 from jaxbatch.job import Job
 from jaxbatch.listing import check_apart
+from jaxbatch.planner import plan
 
 ONE = pa.table({"a": [1.0]})
 
@@ -274,3 +275,29 @@ def test_the_odd_file_out_is_left_out_even_if_it_is_the_first(job, bench):
 
 def test_a_listed_file_that_is_not_there_is_refused(job):
     assert "there is no" in refusal(open_input, job(["tasks/1.parquet", "tasks/typo.parquet"], "tasks/1.parquet"))
+
+
+def test_a_footer_that_contradicts_itself_is_refused(job, bench):
+    file = bench.tasks({"a": [1.0] * 5000}, "tasks/a.parquet")
+    data = file.read_bytes()
+    at = data.rindex(b"\x90\x4e")  # 5000 as Thrift writes it; the row group's count comes last
+    file.write_bytes(data[:at] + b"\x92" + data[at + 1 :])
+    assert "its footer counts 5000 rows, and in its row groups 5001" in refusal(open_input, job("tasks"))
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("order", 'kernel = "taylor"\nparams.function = "jax.numpy:sin"\n'),
+        ("x", 'kernel = "apply"\nparams.function = "jax.numpy:linalg.norm"\n'),
+    ],
+)
+def test_a_damaged_page_that_planning_looks_into_is_refused(bench, column, text):
+    tasks = {"center": [1.0], "point": [2.0], "order": [3], "x": [[1.0, 2.0]]}
+    file = bench.tasks(tasks, use_dictionary=False, write_page_checksum=True, write_statistics=False)
+    data = bytearray(file.read_bytes())
+    for number in range(2, 4):
+        chunk = pq.read_metadata(file).row_group(0).column(number)
+        data[chunk.data_page_offset + chunk.total_compressed_size - 1] ^= 1
+    file.write_bytes(data)
+    assert f"column '{column}': cannot be read" in refusal(plan, bench.job(text))
