@@ -1,6 +1,8 @@
 """The input: what its files hold and whether they fit. Reads footers, never data pages."""
 
+import base64
 import hashlib
+import io
 import os
 import re
 import urllib.parse
@@ -23,6 +25,8 @@ from jaxbatch.types import normalised
 
 _FOOTER_THREADS = 8
 _NULL_KEY = "__HIVE_DEFAULT_PARTITION__"
+_ARROW_SCHEMA, _SET_ASIDE = b"ARROW:schema", b"set:aside:by"
+_EXTENSION, _DISARMED = b"ARROW:extension:name", b"jaxbatch:refuses-it:"
 
 
 @dataclass(frozen=True)
@@ -147,24 +151,33 @@ def refuse(bad: Sequence[BadFile]) -> InputError:
 def is_unchanged(file: InputFile) -> bool:
     """Whether a file still has the size and footer that it was planned with."""
     with open_file(file.path, file.storage) as opened:
-        return _footer_digest(opened) == (file.size, file.footer_digest)
+        size, footer = _footer(opened)
+    return (size, _digest(footer)) == (file.size, file.footer_digest)
 
 
-def _footer_digest(file: BinaryIO) -> tuple[int, str]:
+def _digest(footer: bytes) -> str:
+    return hashlib.sha256(footer).hexdigest()
+
+
+def _footer(file: BinaryIO) -> tuple[int, bytes]:
+    """The size of a file, and what its footer seems to be."""
     size = file.seek(0, os.SEEK_END)
     file.seek(-min(8, size), os.SEEK_END)
     length = int.from_bytes(file.read(4), "little") + 8
     file.seek(-min(length, size), os.SEEK_END)
-    return size, hashlib.sha256(file.read()).hexdigest()
+    return size, file.read()
 
 
 def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, pa.Schema] | BadFile":
     path, name = listed.path, listed.name
     try:
         with open_file(path, storage, listed.size) as file:
-            size, digest = _footer_digest(file)
+            size, footer = _footer(file)
             if size < 12:
                 return BadFile(path, f"it holds {size} bytes, too few for a Parquet file")
+            extended = _declared_extension(footer)
+            if extended is not None:
+                return _of_extension_type(path, extended)
             file.seek(0)
             metadata = pq.read_metadata(file)
             schema = _schema(metadata.schema.to_arrow_schema())
@@ -177,7 +190,7 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
         return BadFile(path, f"it has the column '{duplicates[0]}' twice")
     for field in schema:
         if _is_extension(field):
-            return BadFile(path, f"column '{field.name}' has an extension type, which is refused")
+            return _of_extension_type(path, field.name)
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     keys = tuple(_keys(name))
     names = [key for key, _ in keys]
@@ -190,15 +203,35 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
     rows = tuple(group.num_rows for group in groups)
     if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
         return BadFile(path, f"its footer counts {metadata.num_rows} rows, and in its row groups {sum(rows)}")
-    return InputFile(path, name, size, digest, data_bytes, rows, keys, storage), schema
+    return InputFile(path, name, size, _digest(footer), data_bytes, rows, keys, storage), schema
+
+
+def _of_extension_type(path: str, column: str) -> BadFile:
+    return BadFile(path, f"column '{column}' has an extension type, which is refused")
+
+
+def _declared_extension(footer: bytes) -> str | None:
+    """The first column of an extension type, by the Arrow schema that a footer may hold.
+
+    Asked before anything reads the footer as it is: a type that is registered in this process, as other libraries do,
+    runs its own code on what the file says, to unpickle it for one. Under other keys the same is plain metadata.
+    """
+    if _ARROW_SCHEMA not in footer:
+        return None
+    metadata = pq.read_metadata(io.BytesIO(footer.replace(_ARROW_SCHEMA, _SET_ASIDE))).metadata or {}
+    stored = base64.b64decode(metadata.get(_SET_ASIDE, b""))
+    if _EXTENSION not in stored:
+        return None
+    schema = pa.ipc.read_schema(pa.py_buffer(stored.replace(_EXTENSION, _DISARMED)))
+    return next((field.name for field in schema if _is_extension(field)), None)
 
 
 def _is_extension(field: pa.Field) -> bool:
     """Whether a column or anything inside it has an extension type, one that is registered here or not."""
     kind = normalised(field.type)
     inner = (kind.field(i) for i in range(kind.num_fields))
-    named = b"ARROW:extension:name" in (field.metadata or {})
-    return named or isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, inner))
+    named = {_EXTENSION, _DISARMED} & set(field.metadata or {})
+    return bool(named) or isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, inner))
 
 
 def _schema(schema: pa.Schema) -> pa.Schema:

@@ -4,6 +4,7 @@ import fnmatch
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -44,6 +45,16 @@ def _real(path: str) -> str:
     return path if is_remote(path) else os.path.realpath(path)
 
 
+def _identity(path: str) -> str | tuple[int, int]:
+    """What all paths of one file have in common, whichever kind of link leads to it."""
+    if not is_remote(path):
+        with suppress(OSError):  # it is not there: whoever opens it will say so
+            found = os.stat(path)
+            if found.st_nlink > 1:
+                return found.st_dev, found.st_ino
+    return _real(path)
+
+
 def _lies_in(path: str, folder: str) -> bool:
     if is_remote(path) or is_remote(folder):
         return lies_in(path, folder)
@@ -66,7 +77,7 @@ def list_files(job: Job) -> list[Listed]:
         InputError: a file or folder is not there, or nothing matches at all.
         OSError: an object store cannot be asked.
     """
-    listed: dict[str, Listed] = {}
+    listed: dict[str | tuple[int, int], Listed] = {}
     for path in job.input.paths:
         walk = _walk_store if is_remote(path) else _walk
         try:
@@ -74,7 +85,7 @@ def list_files(job: Job) -> list[Listed]:
         except FileNotFoundError as error:
             raise InputError(f"[input] path: {error}.", "Check the bucket's name.") from error
         for file in found:
-            listed.setdefault(_real(file.path), file)
+            listed.setdefault(_identity(file.path), file)
     if not listed:
         raise InputError(
             f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",
@@ -92,8 +103,7 @@ def _walk(job: Job, given: str) -> Iterator[Listed]:
     elif glob.has_magic(given):
         root = job.resolve(_fixed_prefix(given))
         named = Path(given).parts
-        pattern = os.path.normpath(os.path.join(glob.escape(str(job.folder)), given))  # the folder is no pattern
-        for match in glob.iglob(pattern, recursive=True):
+        for match in _glob(job, given, root):
             if any(_hidden(part) and part not in named for part in Path(os.path.relpath(match, root)).parts):
                 continue
             if os.path.isdir(match):
@@ -102,6 +112,22 @@ def _walk(job: Job, given: str) -> Iterator[Listed]:
                 yield _in(root, match)
     elif not os.path.exists(path):
         raise _absent(job, path)
+
+
+def _glob(job: Job, given: str, root: str) -> Iterator[str]:
+    if "**" not in Path(given).parts:
+        yield from glob.iglob(os.path.normpath(os.path.join(glob.escape(str(job.folder)), given)))  # it is no pattern
+        return
+    # Python's own ** follows links to folders, and two that lead round in circles keep it busy for ever.
+    pattern = Path(given).parts[len(Path(_fixed_prefix(given)).parts) :]
+    if _matches((), pattern):
+        yield root
+    for current, folders, files in os.walk(root, onerror=_unreadable, followlinks=False):
+        seen = [name for name in folders if not _hidden(name) or name in pattern]
+        folders[:] = [name for name in seen if not os.path.islink(os.path.join(current, name))]
+        for path in (os.path.join(current, name) for name in (*folders, *files)):
+            if _matches(Path(os.path.relpath(path, root)).parts, pattern):
+                yield path
 
 
 def _in(root: str, file: str) -> Listed:

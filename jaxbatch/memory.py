@@ -1,8 +1,9 @@
 """Whether a batch fits its device: asked of the compiled program before anything is computed."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,48 @@ def host_bytes() -> int:
         with suppress(OSError, ValueError):  # there is no such file, or it says "max"
             limits.append(int(Path(file).read_text()))
     return min(limits)
+
+
+class Room:
+    """Memory that the parts in the making share."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self._held = self._parts = self._waiting = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def part(self) -> Iterator[Callable[[int], None]]:
+        """A part in the making: what is given is called with the bytes that it holds from then on.
+
+        Where there is no room it waits for the other parts.
+
+        Raises:
+            MemoryError: when called, if no other part is at work that would make room.
+        """
+        mine = 0
+
+        def hold(count: int) -> None:
+            nonlocal mine
+            with self._changed:
+                while self._held + count > self.size:
+                    if self._waiting + 1 >= self._parts:
+                        raise MemoryError
+                    self._waiting += 1
+                    self._changed.wait()
+                    self._waiting -= 1
+                self._held += count
+                mine += count
+
+        with self._changed:
+            self._parts += 1
+        try:
+            yield hold
+        finally:
+            with self._changed:
+                self._parts -= 1
+                self._held -= mine
+                self._changed.notify_all()
 
 
 def program_bytes(compiled: Any) -> int:

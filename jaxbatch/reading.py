@@ -10,10 +10,19 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
 from jaxbatch.inputs import InputFile, is_unchanged
 from jaxbatch.shards import RowGroup, Shard
+
+READ_BYTES = 64 * 2**20
+"""So many bytes of a column are decoded at once, or one row; and rows are taken until texts and lists have so many."""
+
+_UNKNOWN_ROWS = 16
+"""So many rows are decoded at once where texts are stored by what they have in common, and nothing tells how much."""
+
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
 class Rows:
@@ -27,7 +36,7 @@ class Rows:
         self._position = 0
 
     def take(self, rows: int) -> pa.Table:
-        """The next ``rows`` rows as a table of one chunk per column.
+        """The next ``rows`` rows as a table of one chunk per column, or fewer where texts or lists are long.
 
         Raises:
             pyarrow.ArrowException, OSError: a page cannot be read, or the file holds fewer rows than its
@@ -35,7 +44,8 @@ class Rows:
         """
         taken: list[pa.Table] = []
         missing = rows
-        while missing > 0:
+        taken_bytes = 0
+        while missing > 0 and taken_bytes < READ_BYTES:
             table = self._left.pop() if self._left else next(self._batches, None)
             if table is None:
                 raise pa.ArrowInvalid(f"the file holds {missing} rows fewer than its footer says")
@@ -44,7 +54,8 @@ class Rows:
                 table = table.slice(0, missing)
             taken.append(table)
             missing -= table.num_rows
-        self._position += rows
+            taken_bytes += sum(column.nbytes for column in table.columns if not _is_number(column.type))
+        self._position += rows - missing
         return pa.concat_tables(taken).combine_chunks() if taken else self._schema.empty_table()
 
     def move_to(self, position: int) -> None:
@@ -72,11 +83,50 @@ def _batches(
                 counts = (file.row_groups[index] for index in indices)
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
+            leaves = _leaves(parquet.metadata, stored)
             for index in indices:  # one at a time: asked for several, pyarrow holds them all
                 with _damage_told(f"{file.path}, row group {index}"):
-                    for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[index], columns=stored):
+                    step = min(batch_rows, _fitting(file, parquet.metadata, index, leaves))
+                    for batch in parquet.iter_batches(batch_size=step, row_groups=[index], columns=stored):
                         columns = {name: batch.column(name) for name in stored}
                         yield _table(columns, keys, schema, batch.num_rows)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_primitive(kind) or pa.types.is_decimal(kind)
+
+
+def _leaves(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[int]:
+    """The numbers of the Parquet columns that some columns are stored in."""
+    paths = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    return [n for n, path in enumerate(paths) if any(path == c or path.startswith(f"{c}.") for c in columns)]
+
+
+def _fitting(file: InputFile, metadata: pq.FileMetaData, index: int, leaves: Sequence[int]) -> int:
+    """How many rows of a row group may be decoded at once: a dictionary or a run makes gigabytes of a few bytes."""
+    group, fitting = metadata.row_group(index), READ_BYTES
+    for number in leaves:
+        leaf, chunk = metadata.schema.column(number), group.column(number)
+        stored = max(chunk.total_uncompressed_size, 1)
+        decoded = max(stored, chunk.num_values * _WIDTHS.get(leaf.physical_type, leaf.length))
+        fitting = min(fitting, READ_BYTES * group.num_rows // decoded)
+        if leaf.physical_type != "BYTE_ARRAY" or group.num_rows * stored <= READ_BYTES:
+            continue  # no text is longer than all that is stored
+        if "." in leaf.path or leaf.logical_type.type == "DECIMAL" or "DELTA_BYTE_ARRAY" in chunk.encodings:
+            fitting = min(fitting, max(READ_BYTES // stored, _UNKNOWN_ROWS))
+        elif any("DICTIONARY" in encoding for encoding in chunk.encodings):
+            fitting = min(fitting, READ_BYTES // max(_longest(file, index, leaf.path), 1))
+    return max(fitting, 1)
+
+
+def _longest(file: InputFile, index: int, path: str) -> int:
+    """The length of the longest text in the dictionary of a row group's column, which is all that this decodes."""
+    with file.parquet(read_dictionary=[path]) as parquet:
+        for batch in parquet.iter_batches(batch_size=1024, row_groups=[index], columns=[path]):
+            dictionary = batch.column(0).dictionary
+            if len(dictionary):
+                return pc.max(pc.binary_length(dictionary)).as_py()
+    return 0
 
 
 @contextmanager
@@ -124,10 +174,13 @@ class Peek:
             ):
                 if name not in parquet.schema_arrow.names:
                     continue
-                for batch in parquet.iter_batches(batch_size=1024, columns=[name]):
-                    lengths = pc.drop_null(pc.list_value_length(batch.column(name)))
-                    if len(lengths):
-                        return int(lengths[0].as_py())
+                leaves = _leaves(parquet.metadata, [name])
+                for index in range(parquet.metadata.num_row_groups):
+                    step = min(1024, _fitting(file, parquet.metadata, index, leaves))
+                    for batch in parquet.iter_batches(batch_size=step, row_groups=[index], columns=[name]):
+                        lengths = pc.drop_null(pc.list_value_length(batch.column(name)))
+                        if len(lengths):
+                            return int(lengths[0].as_py())
         return None
 
 

@@ -1,7 +1,7 @@
 """A shard's whole way: read, decode, compute, encode, publish — to its receipts."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import aggregation, compiled, kernels, outputs, parts
+from jaxbatch import aggregation, compiled, kernels, memory, outputs, parts
 from jaxbatch.aggregation import Aggregation
 from jaxbatch.columns import Status
 from jaxbatch.differences import differences
-from jaxbatch.errors import ClusterError, JaxbatchError, OutputError, printable
+from jaxbatch.errors import ClusterError, InputError, JaxbatchError, OutputError, printable
 from jaxbatch.evaluation import Evaluation
 from jaxbatch.faults import crash_point
 from jaxbatch.fingerprint import code_identity
@@ -31,6 +31,9 @@ GROUPED_ROWS = 1 << 20
 
 GROUPED_BYTES = 1 << 28
 """But no more than have statistics of this size, were each a group of its own."""
+
+HELD = 4
+"""One byte of memory in so many is for the rows of the parts in the making: writing copies them twice."""
 
 _STATUSES = pa.array([status.name for status in Status], pa.string())
 
@@ -64,6 +67,7 @@ class Worker:
             self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
         self._store = open_store(plan.output, job.storage)
+        self._room = memory.Room(memory.host_bytes() // HELD)
         self._devices = jax.local_devices()
         here = {"code": code_identity(unbound, self._programs), "device": self._devices[0].device_kind}
         planned = {name: plan.identity[name] for name in here}
@@ -95,7 +99,8 @@ class Worker:
                     rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
                     with outcome.stage("read"):
                         rows.move_to(part.start)
-                outcome.receipts.append(self._write(plan, part, rows, device, outcome))
+                with self._room.part() as hold:
+                    outcome.receipts.append(self._write(plan, part, rows, hold, device, outcome))
             except BaseException as error:  # a SystemExit of the user's must not end a thread unseen
                 outcome.failures.append(Failure(part.index, _reason(error)))
                 rows = None  # what follows is read afresh
@@ -103,11 +108,19 @@ class Worker:
         crash_point("shard.done")
         return outcome
 
-    def _write(self, plan: Plan, part: Part, rows: Rows | None, device: Any, outcome: Outcome) -> Receipt:
+    def _write(
+        self,
+        plan: Plan,
+        part: Part,
+        rows: Rows | None,
+        hold: Callable[[int], None],
+        device: Any,
+        outcome: Outcome,
+    ) -> Receipt:
         row_groups: list[int] = []
         if plan.stage == "rows":
             assert rows is not None
-            table, status = self._rows(part, rows, device, outcome)
+            table, status = self._rows(part, rows, hold, device, outcome)
         elif plan.stage == "partials":
             assert rows is not None
             table, status = self._partials(part, rows, device, outcome), np.zeros(0, np.int8)
@@ -145,8 +158,14 @@ class Worker:
         crash_point("part.published")
         return receipt
 
-    def _rows(self, part: Part, rows: Rows, device: Any, outcome: Outcome) -> tuple[pa.Table, np.ndarray]:
-        """A row for every row."""
+    def _rows(
+        self, part: Part, rows: Rows, hold: Callable[[int], None], device: Any, outcome: Outcome
+    ) -> tuple[pa.Table, np.ndarray]:
+        """A row for every row.
+
+        Raises:
+            InputError: so many do not fit in memory.
+        """
         plan = self.plan
         tables, statuses = [plan.schema.empty_table()], [np.zeros(0, np.int8)]
         for table in _chunks(part, rows, plan.chunk_rows, outcome):
@@ -155,6 +174,13 @@ class Worker:
             with outcome.stage("encode"):
                 columns = [*kept, *results, _STATUSES.take(pa.array(status))]
                 tables.append(pa.Table.from_arrays(columns, schema=plan.schema))
+            try:
+                hold(tables[-1].nbytes)
+            except MemoryError as error:
+                raise InputError(
+                    f"its rows hold more than the {memory.gib(self._room.size)} of memory that there are for parts: "
+                    "lower [output] rows_per_part, or leave the largest columns out of [input] keep"
+                ) from error
             statuses.append(status)
         return pa.concat_tables(tables), np.concatenate(statuses)
 
