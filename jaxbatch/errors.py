@@ -30,8 +30,8 @@ class JaxbatchError(Exception):
 
     def __init__(self, what: str, remedy: str = ""):
         super().__init__(what, remedy)
-        self.what = what
-        self.remedy = remedy
+        self.what = one_line(what)
+        self.remedy = one_line(remedy)
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.remedy}" if self.remedy else self.what
@@ -124,4 +124,9 @@ def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
 
 def printable(error: BaseException, length: int = 300) -> str:
     """An error's message in one line without control characters, which a damaged file can put there."""
-    return "".join(char if char.isprintable() else " " for char in str(error))[:length].strip()
+    return one_line(str(error))[:length].strip()
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and control characters, which a name in a job can hold as well as a damaged file."""
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -65,7 +65,7 @@ class Compute(_Table):
     """What may change bits of a result."""
 
     precision: Literal["float64", "float32"] = "float64"
-    batch_rows: PositiveInt | None = None
+    batch_rows: Annotated[int, Field(gt=0, lt=2**31)] | None = None  # what a dimension of XLA's may be
 
 
 class Cluster(_Table):
@@ -165,14 +165,18 @@ class Job(_Table):
             raise JobError(f"{file}: is not UTF-8 text.", "Give the path of a TOML job file.") from None
         try:
             raw = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number of too many digits is a plain ValueError
             raise JobError(f"{file}: is not valid TOML: {error}.", "Correct that line.") from None
         for override in overrides:
             _override(raw, override)
         raw.setdefault("name", file.stem)
         filled = _fill_variables(raw, dict(variables or {}), origin=str(file), text=text)
         try:
-            job = cls.model_validate_json(pydantic_core.to_json(filled))
+            written = pydantic_core.to_json(filled)
+        except ValueError as error:  # too many brackets, or bytes of the command line that are no text
+            raise JobError(f"{file}: holds what cannot be written as JSON: {error}.", "Correct the value.") from None
+        try:
+            job = cls.model_validate_json(written)
         except ValidationError as error:
             raise validation.explain(error, origin=str(file), text=text, data=filled, known=_known_keys(cls)) from None
         job._folder = file.resolve().parent
@@ -198,7 +202,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
     try:
         value: Any = tomllib.loads(override)
         path = tomllib.loads(f"{key} = 0")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--set {override}: {error}.", remedy) from None
     table: Any = raw
     while True:

@@ -8,19 +8,22 @@ from pydantic import ValidationError
 
 from jaxbatch.errors import JobError, nearest
 
+_SHOWN = 200
+"""Of a value so many characters are shown."""
+
 
 def line_of(text: str, keys: Sequence[str]) -> int | None:
     """The line (from 1) on which the dotted ``keys`` are set in a TOML ``text``, or else their table's line.
 
     Found by parsing ever longer beginnings of the text: the first that holds the key ends on its line.
     """
-    lines = text.splitlines()
+    lines = text.split("\n")
     found = None
     for depth in range(len(keys), 0, -1):
         for number in range(1, len(lines) + 1):
             try:
                 value: Any = tomllib.loads("\n".join(lines[:number]))
-            except tomllib.TOMLDecodeError:
+            except (ValueError, RecursionError):
                 continue
             for key in keys[:depth]:
                 value = value.get(key) if isinstance(value, dict) else None
@@ -80,6 +83,5 @@ def _holds(data: Any, keys: Sequence[str]) -> bool:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        return f'"{value}"'
-    return str(value)
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"

@@ -265,3 +265,28 @@ kernel = "taylor"
 input.path = "{path}"
 output.path = "results"
 """
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 260 + "]" * 260, "[" * 2000 + "]" * 2000])
+def test_a_value_of_too_many_digits_or_brackets(refused, load, value):
+    refused(below("params", f"x = {value}"))
+    with pytest.raises((JobError, UsageError)):
+        load(TEXT, f"params.x={value}")
+
+
+def test_an_argument_that_is_no_text(refused):
+    """What a shell may pass on: bytes of no encoding, which Python keeps as lone surrogates."""
+    refused(TEXT.replace("tasks.parquet", "{x}"), x="\udcff")
+
+
+def test_a_message_has_no_more_lines_than_it_should(refused):
+    what, _ = refused(below("input", '"a\\nb\\u001b[31m\\u2028" = 1'))
+    assert "'input.a b [31m '" in what
+
+
+def test_a_long_value_is_shown_in_part(refused):
+    assert len(refused(below("input", f'keep = "{"x" * 100_000}"'))[0]) < 500
+
+
+def test_a_batch_of_more_rows_than_a_dimension_may_have(refused):
+    assert "key 'compute.batch_rows'" in refused(below("compute", f"batch_rows = {2**31}"))[0]

@@ -20,6 +20,9 @@ ORDER = "order"
 SERIES_FROM = 3
 """From this total order on, a number that is differentiated in more than once is expanded in a series."""
 
+HIGHEST = 1000
+"""The highest order: far above it no number of 64 bits holds the derivatives of anything."""
+
 REVERSE_FROM = 5
 """From this many differentiated numbers on, the gradient is taken in reverse mode."""
 
@@ -48,8 +51,8 @@ class Derivatives(Kernel):
 
     def bind(self, source: Source) -> Kernel:
         """See :meth:`Kernel.bind`."""
-        if self.order < 0:
-            raise JobError(f"[params] order is {self.order}.", "An order is 0 or more.")
+        if not 0 <= self.order <= HIGHEST:
+            raise JobError(f"[params] order is {self.order}.", f"Give 0 to {HIGHEST}.")
         chosen = choose(self.function, self.functions, source)
         first = chosen.first
         wrt = tuple(first.columns if self.wrt is None else self.wrt)
@@ -105,6 +108,9 @@ class Derivatives(Kernel):
                             f"[params] partials: '{','.join(path)}' names '{name}', which is not differentiated.",
                             nearest(name, [n for n in arguments if n in shapes]),
                         )
+            longest = max(map(len, paths), default=0)
+            if longest > HIGHEST:
+                raise JobError(f"[params] partials: one is of order {longest}.", f"Give {HIGHEST} at most.")
             if len(set(paths)) < len(paths):
                 raise JobError("[params] partials names a derivative twice.", "Name each once.")
             return paths
