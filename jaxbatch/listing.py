@@ -4,7 +4,6 @@ import fnmatch
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,16 +44,6 @@ def _real(path: str) -> str:
     return path if is_remote(path) else os.path.realpath(path)
 
 
-def _identity(path: str) -> str | tuple[int, int]:
-    """What all paths of one file have in common, whichever kind of link leads to it."""
-    if not is_remote(path):
-        with suppress(OSError):  # it is not there: whoever opens it will say so
-            found = os.stat(path)
-            if found.st_nlink > 1:
-                return found.st_dev, found.st_ino
-    return _real(path)
-
-
 def _lies_in(path: str, folder: str) -> bool:
     if is_remote(path) or is_remote(folder):
         return lies_in(path, folder)
@@ -85,7 +74,7 @@ def list_files(job: Job) -> list[Listed]:
         except FileNotFoundError as error:
             raise InputError(f"[input] path: {error}.", "Check the bucket's name.") from error
         for file in found:
-            listed.setdefault(_identity(file.path), file)
+            listed.setdefault(_real(file.path), file)
     if not listed:
         raise InputError(
             f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",

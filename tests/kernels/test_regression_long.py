@@ -127,7 +127,7 @@ def test_nist(bench, shape, engine, jaxbatch_json):
 @settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_any_split_gives_the_same_coefficients(data, tmp_path_factory):
-    from conftest import Bench
+    from tests.conftest import Bench
 
     table = observations(groups=3, rows=60, seed=5)
     expected = groups_of(table, ["site"])
