@@ -171,7 +171,7 @@ def bind_one(reference: str, folder: Path, constants: Mapping[str, Any]) -> Boun
     return bind(reference, folder, free, constants)
 
 
-def describe_failure(error: Exception) -> str:
+def describe_failure(error: BaseException) -> str:
     """`` at functions.py, line 7: TypeError: …``: where in the user's own code, if it can be told, and what."""
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):

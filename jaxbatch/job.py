@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic_core
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,6 +22,7 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError
 
 from jaxbatch import validation
 from jaxbatch.errors import JobError, UsageError
@@ -33,6 +35,15 @@ _LEADS_ELSEWHERE = re.compile(r"[/\\]|\.\.")
 _REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
 
 
+def _without_null(path: str) -> str:
+    if "\0" in path:
+        raise PydanticCustomError("null_character", "a path must be without null characters")
+    return path
+
+
+_Path = Annotated[str, Field(min_length=1), AfterValidator(_without_null)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -40,7 +51,7 @@ class _Table(BaseModel):
 class Input(_Table):
     """Where the tasks are and how their columns are named."""
 
-    path: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    path: _Path | Annotated[list[_Path], Field(min_length=1)]
     columns: dict[str, str] = {}
     constants: dict[str, JsonValue] = {}
     keep: list[str] | None = None
@@ -55,7 +66,7 @@ class Input(_Table):
 class Output(_Table):
     """Where the results go and how they are cut and encoded."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: _Path
     columns: dict[str, str] = {}
     rows_per_part: PositiveInt = 1_000_000
     compression: Literal["none", "snappy", "gzip", "brotli", "lz4", "zstd"] = "snappy"

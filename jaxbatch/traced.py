@@ -115,7 +115,7 @@ def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
         jaxpr, outputs = jax.make_jaxpr(row_function(kernel, program.bucket, dtype), return_shape=True)(structs)
     except JaxbatchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise JobError(
             f"{kernel.describe_bucket(program.bucket)} cannot be traced{describe_failure(error)}",
             "It must be a pure JAX function of one row; --debug shows the traceback.",

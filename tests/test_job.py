@@ -124,10 +124,16 @@ def test_wrong_value(refused, table, key, value):
     assert f"line {line(table) + 1}, key '{table + '.' if table else ''}{key}':" in what
 
 
-@pytest.mark.parametrize("path", ["3", "[]", '["a", 3]', "2026-11-22", '""'])
+@pytest.mark.parametrize("path", ["3", "[]", '["a", 3]', "2026-11-22", '""', r'"a\u0000"'])
 def test_wrong_input_path(refused, path):
     what = refused(TEXT.replace('"tasks.parquet"', path))[0]
     assert f"line {line('input') + 1}, key 'input.path':" in what
+
+
+@pytest.mark.parametrize("path", ["3", '""', '["a"]', r'"a\u0000"'])
+def test_wrong_output_path(refused, path):
+    what = refused(TEXT.replace('"results"', path))[0]
+    assert f"line {line('output') + 1}, key 'output.path':" in what
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruc
         return {name: results[name] for name in names}
     except JobError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shapes = ", ".join(f"{name}: {struct.dtype}{list(struct.shape)}" for name, struct in structs.items())
         where = describe_failure(error)
         raise JobError(f"'{function.reference}' fails on ({shapes}){where}", "Correct the function.") from error

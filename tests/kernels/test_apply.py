@@ -149,3 +149,11 @@ def test_a_result_with_the_name_of_a_kept_column_is_refused(functions):
         functions.run(job("polar"))
     (row,) = functions.rows(job("polar"), 'output.columns={radius="r"}', 'input.path="tasks.parquet"')
     assert (row["radius"], row["r"]) == (0.0, math.hypot(1, 2))
+
+
+@pytest.mark.parametrize("kernel", ["apply", "derivatives"])
+def test_a_function_that_would_end_the_process_is_refused(bench, kernel):
+    bench.tasks({"x": [1.0]})
+    bench.file("functions.py", "def f(x):\n    raise SystemExit(7)\n")
+    with pytest.raises(JobError, match="line 2: SystemExit: 7"):
+        bench.run(f'kernel = "{kernel}"\nparams.function = "functions.py:f"\n')
