@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
+from jaxbatch.footers import Chunk, chunks
 from jaxbatch.job import Job
 from jaxbatch.listing import Listed, list_files
 from jaxbatch.storage import StorageOptions, is_remote, open_file
@@ -53,6 +54,15 @@ class InputFile:
             OSError: it is not there, or cannot be read.
         """
         return open_file(self.path, self.storage, self.size)
+
+    def chunks(self) -> list[list[Chunk]]:
+        """Its column chunks by row group.
+
+        Raises:
+            pyarrow.ArrowException, OSError: they cannot be read.
+        """
+        with self.open() as file:
+            return chunks(_footer(file)[1])
 
     @contextmanager
     def parquet(self, **options: Any) -> "Iterator[pq.ParquetFile]":

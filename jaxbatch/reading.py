@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
+from jaxbatch.footers import Chunk
 from jaxbatch.inputs import InputFile, is_unchanged
 from jaxbatch.shards import RowGroup, Shard
 
@@ -84,9 +85,11 @@ def _batches(
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
             leaves = _leaves(parquet.metadata, stored)
+            with _damage_told(file.path):
+                chunks = file.chunks()
             for index in indices:  # one at a time: asked for several, pyarrow holds them all
                 with _damage_told(f"{file.path}, row group {index}"):
-                    step = min(batch_rows, _fitting(file, parquet.metadata, index, leaves))
+                    step = min(batch_rows, _fitting(file, parquet.metadata, chunks, index, leaves))
                     for batch in parquet.iter_batches(batch_size=step, row_groups=[index], columns=stored):
                         columns = {name: batch.column(name) for name in stored}
                         yield _table(columns, keys, schema, batch.num_rows)
@@ -102,19 +105,21 @@ def _leaves(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[int]:
     return [n for n, path in enumerate(paths) if any(path == c or path.startswith(f"{c}.") for c in columns)]
 
 
-def _fitting(file: InputFile, metadata: pq.FileMetaData, index: int, leaves: Sequence[int]) -> int:
+def _fitting(
+    file: InputFile, metadata: pq.FileMetaData, chunks: Sequence[Sequence[Chunk]], index: int, leaves: Sequence[int]
+) -> int:
     """How many rows of a row group may be decoded at once: a dictionary or a run makes gigabytes of a few bytes."""
-    group, fitting = metadata.row_group(index), READ_BYTES
+    rows, fitting = file.row_groups[index], READ_BYTES
     for number in leaves:
-        leaf, chunk = metadata.schema.column(number), group.column(number)
-        stored = max(chunk.total_uncompressed_size, 1)
-        decoded = max(stored, chunk.num_values * _WIDTHS.get(leaf.physical_type, leaf.length))
-        fitting = min(fitting, READ_BYTES * group.num_rows // decoded)
-        if leaf.physical_type != "BYTE_ARRAY" or group.num_rows * stored <= READ_BYTES:
+        leaf, chunk = metadata.schema.column(number), chunks[index][number]
+        stored = max(chunk.stored, 1)
+        decoded = max(stored, chunk.values * _WIDTHS.get(leaf.physical_type, leaf.length))
+        fitting = min(fitting, READ_BYTES * rows // decoded)
+        if leaf.physical_type != "BYTE_ARRAY" or rows * stored <= READ_BYTES:
             continue  # no text is longer than all that is stored
-        if "." in leaf.path or leaf.logical_type.type == "DECIMAL" or "DELTA_BYTE_ARRAY" in chunk.encodings:
+        if "." in leaf.path or leaf.logical_type.type == "DECIMAL" or chunk.is_incremental:
             fitting = min(fitting, max(READ_BYTES // stored, _UNKNOWN_ROWS))
-        elif any("DICTIONARY" in encoding for encoding in chunk.encodings):
+        elif chunk.has_dictionary:
             fitting = min(fitting, READ_BYTES // max(_longest(file, index, leaf.path), 1))
     return max(fitting, 1)
 
@@ -174,9 +179,9 @@ class Peek:
             ):
                 if name not in parquet.schema_arrow.names:
                     continue
-                leaves = _leaves(parquet.metadata, [name])
+                leaves, chunks = _leaves(parquet.metadata, [name]), file.chunks()
                 for index in range(parquet.metadata.num_row_groups):
-                    step = min(1024, _fitting(file, parquet.metadata, index, leaves))
+                    step = min(1024, _fitting(file, parquet.metadata, chunks, index, leaves))
                     for batch in parquet.iter_batches(batch_size=step, row_groups=[index], columns=[name]):
                         lengths = pc.drop_null(pc.list_value_length(batch.column(name)))
                         if len(lengths):
@@ -191,20 +196,22 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
             yield int(keys[name])  # type: ignore[arg-type]
         return
     with _damage_told(f"{file.path}, column '{name}'"), file.parquet(page_checksum_verification=True) as parquet:
-        metadata = parquet.metadata
-        for group in range(metadata.num_row_groups):
-            row_group = metadata.row_group(group)
-            chunks = (row_group.column(i) for i in range(row_group.num_columns))
-            chunk = next((chunk for chunk in chunks if chunk.path_in_schema == name), None)
-            if chunk is None:
-                return  # the check of the files, which comes later, names every file without the column
-            statistics = chunk.statistics
-            if statistics is not None and statistics.has_min_max:
-                value = statistics.max
-            else:
-                value = pc.max(parquet.read_row_group(group, columns=[name]).column(name)).as_py()
+        leaf = _leaf(parquet.metadata, name)
+        if leaf is None:
+            return  # the check of the files, which comes later, names every file without the column
+        signed = not pa.types.is_unsigned_integer(parquet.schema_arrow.field(name).type)
+        for index, group in enumerate(file.chunks()):
+            known = group[leaf].range(parquet.metadata.schema.column(leaf).physical_type, signed)
+            if known is not None:
+                yield known[1]
+                continue
+            value = pc.max(parquet.read_row_group(index, columns=[name]).column(name)).as_py()
             if value is not None:
                 yield int(value)
+
+
+def _leaf(metadata: pq.FileMetaData, name: str) -> int | None:
+    return next((n for n in range(metadata.num_columns) if metadata.schema.column(n).path == name), None)
 
 
 def are_apart(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
@@ -212,7 +219,10 @@ def are_apart(files: Sequence[InputFile], shards: Sequence[Shard], column: str) 
     if any(len(shard.parts) > 1 for shard in shards):
         return False
     ranges: list[tuple[Any, Any]] = []
-    wanted = {number: _ranges(files[number], column) for number in {g.file for s in shards for g in s.row_groups}}
+    asked = {number: _ranges(files[number], column) for number in {g.file for s in shards for g in s.row_groups}}
+    if len({kind for kind, _ in asked.values()}) > 1:
+        return False
+    wanted = {number: found for number, (_, found) in asked.items()}
     for shard in shards:
         found = [wanted[group.file][group.index] for group in shard.row_groups]
         if not found or None in found:
@@ -222,24 +232,23 @@ def are_apart(files: Sequence[InputFile], shards: Sequence[Shard], column: str) 
     return all(before[1] < after[0] for before, after in itertools.pairwise(ranges))
 
 
-def _ranges(file: InputFile, name: str) -> list[tuple[Any, Any] | None]:
-    """The least and the largest value in each row group, None where the footer does not tell or there are nulls."""
+def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | None]]:
+    """The least and the largest value in each row group, None where the footer does not tell or there are nulls.
+
+    Before them what kind of numbers or bytes they are: those of one kind can be compared.
+    """
     keys = dict(file.keys)
     if name in keys:
         value = keys[name]
-        return [None if value is None else (value, value)] * len(file.row_groups)
-    found: list[tuple[Any, Any] | None] = []
-    with file.parquet() as parquet:
-        for number in range(parquet.metadata.num_row_groups):
-            group = parquet.metadata.row_group(number)
-            chunks = (group.column(i) for i in range(group.num_columns))
-            chunk = next((chunk for chunk in chunks if chunk.path_in_schema == name), None)
-            known = chunk.statistics if chunk is not None else None
-            if known is None or not known.has_min_max or not known.has_null_count or known.null_count:
-                found.append(None)
-                continue
-            try:
-                found.append((known.min, known.max))
-            except (ValueError, OverflowError, pa.ArrowException):  # a value that Python's own types do not hold
-                found.append(None)
-    return found
+        return "key", [None if value is None else (value, value)] * len(file.row_groups)
+    with _damage_told(f"{file.path}, column '{name}'"), file.parquet() as parquet:
+        leaf = _leaf(parquet.metadata, name)
+        if leaf is None:
+            return "", [None] * len(file.row_groups)
+        column, stored = parquet.metadata.schema.column(leaf), parquet.schema_arrow.field(name).type
+        kind = f"{column.physical_type} {column.logical_type}"
+        if pa.types.is_decimal(stored):  # whose bytes are not in their order
+            return kind, [None] * len(file.row_groups)
+        signed = not pa.types.is_unsigned_integer(stored)
+        found = [group[leaf] for group in file.chunks()]
+        return kind, [chunk.range(column.physical_type, signed) if chunk.nulls == 0 else None for chunk in found]

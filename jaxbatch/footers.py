@@ -1,0 +1,137 @@
+"""Column chunks as a Parquet footer describes them, read without pyarrow.
+
+Over some damaged footers pyarrow (26.0) ends the process: ``RowGroupMetaData.column`` and the statistics that it leads
+to let a C++ exception pass where nothing catches it. Reading data is safe, as is the rest of the metadata.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+_PLAIN_DICTIONARY, _DELTA_BYTE_ARRAY, _RLE_DICTIONARY = 2, 7, 8
+
+_WIDTHS = {"INT32": 4, "INT64": 8}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One column of one row group."""
+
+    path: str
+    values: int
+    stored: int
+    """Its bytes before compression."""
+    encodings: frozenset[int]
+    nulls: int | None
+    least: bytes | None
+    most: bytes | None
+
+    @property
+    def has_dictionary(self) -> bool:
+        """Whether values are stored as places in a dictionary."""
+        return bool(self.encodings & {_PLAIN_DICTIONARY, _RLE_DICTIONARY})
+
+    @property
+    def is_incremental(self) -> bool:
+        """Whether texts are stored by what they have in common with the one before."""
+        return _DELTA_BYTE_ARRAY in self.encodings
+
+    def range(self, physical_type: str, signed: bool = True) -> "tuple[Any, Any] | None":
+        """The least and the largest value, integers or bytes by the column's physical type, where that is known."""
+        if self.least is None or self.most is None:
+            return None
+        if physical_type == "BYTE_ARRAY":
+            return self.least, self.most
+        width = _WIDTHS.get(physical_type)
+        if width is None or {len(self.least), len(self.most)} != {width}:
+            return None
+        least, most = (int.from_bytes(value, "little", signed=signed) for value in (self.least, self.most))
+        return least, most
+
+
+def chunks(footer: bytes) -> list[list[Chunk]]:
+    """The column chunks of each row group, as many in each as the schema has columns.
+
+    Raises:
+        pyarrow.ArrowInvalid: the footer is damaged.
+    """
+    try:
+        metadata = _Struct(footer).fields
+        columns = sum(5 not in element for element in metadata[2])
+        found = [[_chunk(column) for column in group[1]] for group in metadata[4]]
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise pa.ArrowInvalid(f"its footer is damaged: {error}") from error
+    if any(len(group) != columns for group in found):
+        raise pa.ArrowInvalid(f"its footer is damaged: a row group has not the {columns} columns of its schema")
+    return found
+
+
+def _chunk(column: dict[int, Any]) -> Chunk:
+    described = column[3]
+    statistics = described.get(12, {})
+    return Chunk(
+        path=b".".join(described[3]).decode(),
+        values=described[5],
+        stored=described[6],
+        encodings=frozenset(described[2]),
+        nulls=statistics.get(3),
+        least=statistics.get(6),
+        most=statistics.get(5),
+    )
+
+
+class _Struct:
+    """A struct in Thrift's compact protocol, its fields by number."""
+
+    def __init__(self, data: bytes):
+        self._data = data
+        self._at = 0
+        self.fields = self._struct()
+
+    def _struct(self) -> dict[int, Any]:
+        fields: dict[int, Any] = {}
+        number = 0
+        while head := self._byte():
+            number = number + (head >> 4) if head >> 4 else self._number()
+            kind = head & 15
+            fields[number] = kind == 1 if kind in (1, 2) else self._value(kind)
+        return fields
+
+    def _value(self, kind: int) -> Any:
+        if kind in (4, 5, 6):
+            return self._number()
+        if kind == 8:
+            return self._bytes(self._varint())
+        if kind == 12:
+            return self._struct()
+        if kind == 9:
+            head = self._byte()
+            count = head >> 4 if head >> 4 < 15 else self._varint()
+            return [self._value(head & 15) for _ in range(count)]
+        if kind in (1, 2, 3):
+            return self._byte()
+        if kind == 7:
+            return self._bytes(8)
+        raise ValueError(f"a value of type {kind}")
+
+    def _byte(self) -> int:
+        self._at += 1
+        return self._data[self._at - 1]
+
+    def _bytes(self, count: int) -> bytes:
+        start, self._at = self._at, self._at + count
+        if self._at > len(self._data):
+            raise IndexError("it ends too early")
+        return self._data[start : self._at]
+
+    def _number(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while (byte := self._byte()) & 128:
+            value |= (byte & 127) << shift
+            shift += 7
+        return value | byte << shift
