@@ -163,9 +163,10 @@ class Programs:
             compiled = executable(lowered, text, device)
         needed, available = program_bytes(compiled), device_bytes(device) // self._at_once
         if needed > available:
+            shared = f" for each of {self._at_once} at once" if self._at_once > 1 else ""
             raise JobError(
                 f"A batch of {width:,} rows of {self.kernel.describe_bucket(program.bucket)} needs {gib(needed)}, "
-                f"and the {device.device_kind} has {gib(available)} for each of {self._at_once}.",
+                f"and the {device.device_kind} has {gib(available)}{shared}.",
                 f"Set [compute] batch_rows = {fitting_width(width, needed, available)} or less.",
             )
         return compiled, turn

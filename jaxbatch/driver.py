@@ -12,7 +12,7 @@ from typing import Any, Literal
 from jaxbatch import __version__, environment
 from jaxbatch.columns import Status
 from jaxbatch.engines import Engine
-from jaxbatch.errors import ExitCode, storage_told
+from jaxbatch.errors import ExitCode, JobError, storage_told
 from jaxbatch.faults import crash_point
 from jaxbatch.job import Job
 from jaxbatch.outcome import Outcome
@@ -130,6 +130,7 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
     output = _output(planned)
     output.check(planned.identity)
     there = output.data.published()
+    output.data.note(there.values())
     return {
         **planned.describe(),
         "compilations": planned.compilations,
@@ -165,15 +166,27 @@ def _open_engine(
 def _finish(
     planned: Plan, output: Output, backend: Engine, progress: Callable[[Progress], None], started: float
 ) -> Summary:
-    output.claim({**planned.describe(), "layout": planned.layout()})
+    new = output.claim({**planned.describe(), "layout": planned.layout()})
+    try:
+        return _finish_claimed(planned, output, backend, progress, started)
+    except JobError:  # refused after all: whoever heeds the remedy has another identity, and wants the same folder
+        if new:
+            output.disclaim()
+        raise
+
+
+def _finish_claimed(
+    planned: Plan, output: Output, backend: Engine, progress: Callable[[Progress], None], started: float
+) -> Summary:
     *earlier, final = planned.stages()
-    there = output.data.recover()
+    there = output.data.published()
     todo = outstanding(final, there)
     tally = _Tally(planned, there)
     progress(tally.progress())
     if todo:
         check_space(final, todo, output.store)
         output.unseal()
+        output.data.recover()
         for stage in earlier:
             partials = Published(output.store, stage.folder, stage.fingerprint, stage.expected)
             left = partials.recover()

@@ -43,6 +43,7 @@ class InFlight:
         self._stage = stage
         self._run = fingerprint[:8]
         self._begun: dict[int, Mark] = {}
+        self._silent = False
 
     def left(self) -> dict[int, int]:
         """The shards that an earlier process began and did not end, and how often they were begun."""
@@ -62,13 +63,18 @@ class InFlight:
     def end(self, shard: int) -> None:
         """Take the mark of a shard away, and those that earlier processes left of it."""
         mark = self._begun.pop(shard)
-        for times in range(1, mark.times + 1):
-            self._store.delete(Mark(mark.stage, shard, times, mark.run).name)
+        try:
+            for times in range(1, mark.times + 1):
+                self._store.delete(Mark(mark.stage, shard, times, mark.run).name)
+        except OSError as error:
+            _LOG.warning("The mark of shard %d as in flight stays: %s", shard, error)
+            self._silent = True
 
     def withdraw(self) -> None:
         """Take away the marks of shards that are given up on purpose."""
         for shard in list(self._begun):
-            self.end(shard)
+            if not self._silent:  # of a store that does not answer no more is asked: the run is to end
+                self.end(shard)
 
     def _marks(self) -> list[Mark]:
         found = (_NAME.match(name) for name, _ in self._store.list(FOLDER))

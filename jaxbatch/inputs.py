@@ -185,14 +185,18 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
             size, footer = _footer(file)
             if size < 12:
                 return BadFile(path, f"it holds {size} bytes, too few for a Parquet file")
+            if footer.count(_ARROW_SCHEMA) > 1 or _SET_ASIDE in footer:
+                return BadFile(path, "its footer has more than one Arrow schema, which is refused")
             extended = _declared_extension(footer)
             if extended is not None:
                 return _of_extension_type(path, extended)
             file.seek(0)
             metadata = pq.read_metadata(file)
             schema = _schema(metadata.schema.to_arrow_schema())
-    except ConnectionError:
-        raise  # of a store that does not answer nothing is known, least of all that the file is bad
+    except (ConnectionError, PermissionError) as error:
+        if is_remote(path) or isinstance(error, ConnectionError):
+            raise  # of a store that does not answer nothing is known, least of all that the file is bad
+        return BadFile(path, f"it cannot be read ({printable(error, 200)})")
     except (pa.ArrowException, OSError, ValueError) as error:
         return BadFile(path, f"it is not readable as Parquet ({printable(error, 200)})")
     duplicates = sorted({n for n in schema.names if schema.names.count(n) > 1})

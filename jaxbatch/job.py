@@ -29,8 +29,8 @@ from jaxbatch.errors import JobError, UsageError
 from jaxbatch.storage.options import StorageOptions
 from jaxbatch.storage.urls import is_remote, normalised
 
-_LEADS_ELSEWHERE = re.compile(r"[/\\]|\.\.")
-"""Separators, and so every scheme, and the folder above."""
+_LEADS_ELSEWHERE = re.compile(r"[/\\*?\[\]]|\.\.|^\.?$")
+"""Separators, and so every scheme; patterns; the folder above, the folder itself and no name at all."""
 
 _REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
 

@@ -27,38 +27,44 @@ def host_bytes() -> int:
     return min(limits)
 
 
+class NoRoom(Exception):
+    """A part holds more than what the others leave, or more than there is."""
+
+
 class Room:
     """Memory that the parts in the making share."""
 
     def __init__(self, size: int):
         self.size = size
         self._held = self._parts = self._waiting = 0
+        self._alone = False
         self._changed = threading.Condition()
 
     @contextmanager
-    def part(self) -> Iterator[Callable[[int], None]]:
+    def part(self, *, alone: bool = False) -> Iterator[Callable[[int], None]]:
         """A part in the making: what is given is called with the bytes that it holds from then on.
 
-        Where there is no room it waits for the other parts.
+        One for which the others leave no room is begun again ``alone``: it waits until they have ended, and no other
+        begins before it.
 
         Raises:
-            MemoryError: when called, if no other part is at work that would make room.
+            NoRoom: when called, if so much is not free.
         """
         mine = 0
 
         def hold(count: int) -> None:
             nonlocal mine
             with self._changed:
-                while self._held + count > self.size:
-                    if self._waiting + 1 >= self._parts:
-                        raise MemoryError
-                    self._waiting += 1
-                    self._changed.wait()
-                    self._waiting -= 1
+                if self._held + count > self.size:
+                    raise NoRoom
                 self._held += count
                 mine += count
 
         with self._changed:
+            self._waiting += alone
+            self._changed.wait_for(lambda: not self._parts if alone else not (self._waiting or self._alone))
+            self._waiting -= alone
+            self._alone = alone
             self._parts += 1
         try:
             yield hold
@@ -66,6 +72,7 @@ class Room:
             with self._changed:
                 self._parts -= 1
                 self._held -= mine
+                self._alone = False
                 self._changed.notify_all()
 
 

@@ -62,11 +62,17 @@ class Output:
                 "Choose another [output] path, or remove that run's output with --restart.",
             )
 
-    def claim(self, description: Mapping[str, Any]) -> None:
-        """Write down whose folder this is, before the first part."""
-        if not self.store.create(PLAN, _json(description)):
+    def claim(self, description: Mapping[str, Any]) -> bool:
+        """Write down whose folder this is, before the first part; whether it was nobody's."""
+        new = self.store.create(PLAN, _json(description))
+        if not new:
             self.check(description["identity"])
         crash_point("claimed")
+        return new
+
+    def disclaim(self) -> None:
+        """Take that back, before anything was published."""
+        self.store.delete(PLAN)
 
     def restart(self) -> None:
         """Remove what jaxbatch wrote here, the mark of success first.

@@ -35,6 +35,8 @@ class Published:
     def recover(self) -> dict[int, Receipt]:
         """The same; objects under this run's names that are not whole parts of it are removed, to be made again."""
         found = self._inspect()
+        if any(receipt is None for receipt, _ in found):
+            found = self._inspect()  # another driver may just have mended them
         for receipt, name in found:
             if receipt is None:
                 self.store.delete(name)

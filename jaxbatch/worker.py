@@ -13,7 +13,7 @@ from jaxbatch import aggregation, compiled, kernels, memory, outputs, parts
 from jaxbatch.aggregation import Aggregation
 from jaxbatch.columns import Status
 from jaxbatch.differences import differences
-from jaxbatch.errors import ClusterError, InputError, JaxbatchError, OutputError, printable
+from jaxbatch.errors import ClusterError, JaxbatchError, OutputError, printable
 from jaxbatch.evaluation import Evaluation
 from jaxbatch.faults import crash_point
 from jaxbatch.fingerprint import code_identity
@@ -60,7 +60,7 @@ class Worker:
             job.compute.precision,
             batch_rows=job.compute.batch_rows,
             limit=plan.width_limit,
-            at_once=at_once,
+            at_once=-(-at_once // len(jax.local_devices())),
         )
         self._plans = {stage.stage: stage for stage in plan.stages()}
         if self.kernel.grouping:
@@ -94,19 +94,32 @@ class Worker:
         for part in shard.parts:
             if part.index not in wanted:
                 continue
-            try:
-                if stage != "merge":
-                    rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
-                    with outcome.stage("read"):
-                        rows.move_to(part.start)
-                with self._room.part() as hold:
-                    outcome.receipts.append(self._write(plan, part, rows, hold, device, outcome))
-            except BaseException as error:  # a SystemExit of the user's must not end a thread unseen
-                outcome.failures.append(Failure(part.index, _reason(error)))
-                rows = None  # what follows is read afresh
+            for alone in (False, True):
+                try:
+                    if stage != "merge":
+                        rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
+                        with outcome.stage("read"):
+                            rows.move_to(part.start)
+                    with self._room.part(alone=alone) as hold:
+                        outcome.receipts.append(self._write(plan, part, rows, hold, device, outcome))
+                    break
+                except memory.NoRoom:
+                    rows = None  # what follows is read afresh
+                    if alone:
+                        outcome.failures.append(Failure(part.index, self._too_large()))
+                except BaseException as error:  # a SystemExit of the user's must not end a thread unseen
+                    outcome.failures.append(Failure(part.index, _reason(error)))
+                    rows = None
+                    break
         outcome.compilations = self._programs.compilations
         crash_point("shard.done")
         return outcome
+
+    def _too_large(self) -> str:
+        return (
+            f"its rows hold more than the {memory.gib(self._room.size)} of memory that there are for parts: "
+            "lower [output] rows_per_part, or leave the largest columns out of [input] keep"
+        )
 
     def _write(
         self,
@@ -164,7 +177,7 @@ class Worker:
         """A row for every row.
 
         Raises:
-            InputError: so many do not fit in memory.
+            NoRoom: so many do not fit in memory.
         """
         plan = self.plan
         tables, statuses = [plan.schema.empty_table()], [np.zeros(0, np.int8)]
@@ -174,13 +187,7 @@ class Worker:
             with outcome.stage("encode"):
                 columns = [*kept, *results, _STATUSES.take(pa.array(status))]
                 tables.append(pa.Table.from_arrays(columns, schema=plan.schema))
-            try:
-                hold(tables[-1].nbytes)
-            except MemoryError as error:
-                raise InputError(
-                    f"its rows hold more than the {memory.gib(self._room.size)} of memory that there are for parts: "
-                    "lower [output] rows_per_part, or leave the largest columns out of [input] keep"
-                ) from error
+            hold(tables[-1].nbytes)
             statuses.append(status)
         return pa.concat_tables(tables), np.concatenate(statuses)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from jaxbatch.errors import AccessError
+from jaxbatch.errors import AccessError, ClusterError
 
 _PROBE_S = 30.0
 
@@ -26,6 +26,7 @@ def check_access(address: str) -> None:
 
     Raises:
         AccessError: with what to do about it.
+        ClusterError: it does not answer.
     """
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         raise _open(address, "RAY_AUTH_MODE turns tokens off")
@@ -41,7 +42,12 @@ def check_access(address: str) -> None:
         anyone = pool.submit(_answers, address, others | {"RAY_AUTH_MODE": "disabled"})
     if anyone.result():
         raise _open(address, "it asks for no token")
-    if ours.result() is False:
+    if None in (anyone.result(), ours.result()):
+        raise ClusterError(
+            f"The cluster at {address} does not say whether it asks for a token.",
+            "Give the host and port of its GCS, HOST:6379 for one; or try again later.",
+        )
+    if not ours.result():
         raise AccessError(
             f"The cluster at {address} refuses our token.",
             "Give the cluster's own in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import jax
 
 from jaxbatch.engines.budget import Attempts
+from jaxbatch.errors import printable
 from jaxbatch.in_flight import InFlight
-from jaxbatch.outcome import Outcome
+from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.plans import Plan
 from jaxbatch.shards import Shard
 from jaxbatch.storage import open_store
@@ -59,7 +60,7 @@ class LocalEngine:
         a third end is pinned on one shard.
         """
         if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
-            self._worker = Worker(plan, at_once=self._workers)
+            self._worker = Worker(plan, at_once=min(self._workers, len(outstanding)))
         self._in_flight = InFlight(open_store(plan.output, plan.job.storage), plan.stage, plan.fingerprint)
         left = self._in_flight.left()
         _tell(plan, {shard: times for shard, times in left.items() if shard in outstanding})
@@ -81,8 +82,13 @@ class LocalEngine:
         def work() -> None:
             while not self._stopping.is_set() and (task := todo.get()) is not None:
                 started[task.shard.index] = time.monotonic()
-                in_flight.begin(task.shard.index, task.times)
-                done.put((task.shard, worker.run(task.shard, task.wanted, plan.stage)))
+                try:
+                    in_flight.begin(task.shard.index, task.times)
+                    outcome = worker.run(task.shard, task.wanted, plan.stage)
+                except BaseException as error:  # or the run would wait for this thread for ever
+                    reason = f"{type(error).__name__}: {printable(error)}"
+                    outcome = Outcome(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
+                done.put((task.shard, outcome))
 
         def start_thread() -> None:
             nonlocal threads

@@ -129,6 +129,7 @@ class RayEngine:
             if answer is not None:
                 raise answer
             slot.started = self._any_started = True
+            self._failed_starts = 0
         else:
             outcome, again = attempts.settle(task.shard, answer)
             if again:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -49,6 +50,8 @@ def _s3(bucket: str, options: StorageOptions) -> Any:
         settings["region"] = options.region
     if options.anonymous:
         settings["skip_signature"] = True
+    if re.search(r"//[^/]*@|\?", endpoint or ""):
+        raise ValueError("credentials do not belong into an endpoint's URL")
     plain = {"allow_http": True} if (endpoint or "").startswith("http://") else {}
     provider = None if options.anonymous else _aws_profile(options)
     return obstore.store.S3Store(

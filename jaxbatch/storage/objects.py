@@ -159,7 +159,7 @@ class ObjectFile(io.RawIOBase):
         with told(self.name):
             data = bytes(obstore.get_range(self._bucket, self._key, start=start, end=end))
         if len(data) != end - start:
-            raise OSError(f"{self.name}: the store gave {len(data)} bytes where {end - start} were asked for")
+            raise ConnectionError(f"{self.name}: the store gave {len(data)} bytes where {end - start} were asked for")
         return data
 
 
@@ -208,11 +208,13 @@ def _listed(bucket: Any, prefix: str, url: str, again: int = LIST_RETRIES) -> li
         if not again:
             raise
         return _listed(bucket, prefix, url, again - 1)
-    return [(meta["path"], meta["size"]) for batch in batches for meta in batch]
+    found = {meta["path"]: meta["size"] for batch in batches for meta in batch}
+    folders = {key[:end] for key in found for end in range(len(key)) if key[end] == "/"} | {prefix}
+    return [(key, size) for key, size in found.items() if size or key not in folders]  # some tools mark folders so
 
 
 def _split(url: str) -> tuple[str, str, str]:
     try:
         return split(url)
     except ValueError as error:
-        raise JobError(f"{url}: {error}.", "Write s3://bucket/folder.") from None
+        raise JobError(f"{url.partition('://')[0]}://…: {error}.", "Write s3://bucket/folder.") from None

@@ -24,6 +24,8 @@ def split(url: str) -> tuple[str, str, str]:
     bucket, key = found["bucket"], found["key"].strip("/")
     if "@" in bucket or ":" in bucket:
         raise ValueError("credentials and ports do not belong into a path")
+    if re.search(r"[?&](sig|token|x-amz-\w+)=", key, re.IGNORECASE):
+        raise ValueError("a signature does not belong into a path")
     if not bucket:
         raise ValueError("it names no bucket")
     if any(segment in ("", ".", "..") for segment in key.split("/")) and key:

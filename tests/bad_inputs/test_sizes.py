@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import reading
-from jaxbatch.memory import Room
+from jaxbatch.memory import NoRoom, Room
 from tests.bad_inputs.conftest import JOB
 from tests.conftest import Bench
 
@@ -182,27 +182,31 @@ def test_ten_thousand_row_groups(bench):
     assert time.monotonic() - started < 60
 
 
-def test_parts_wait_for_room_and_only_the_last_is_turned_away():
-    room, order = Room(10), []
-    with room.part() as first:
-        first(6)
+def test_a_part_that_finds_no_room_is_made_alone_and_none_that_fits_alone_is_turned_away():
+    """Twelve parts of 4 on six threads share room for 10, as a worker makes them."""
+    room, made, at_once, most = Room(10), [], [0], [0]
 
-        def second():
-            with room.part() as hold:
-                order.append("second asks")
-                hold(6)
-                order.append("second has")
+    def make(number):
+        for alone in (False, True):
+            try:
+                with room.part(alone=alone) as hold:
+                    at_once[0] += 1
+                    for _ in range(4):
+                        hold(1)
+                        most[0] = max(most[0], at_once[0] if alone else 0)
+                        time.sleep(0.001)
+                    made.append(number)
+                    at_once[0] -= 1
+                return
+            except NoRoom:
+                at_once[0] -= 1
+                assert not alone
 
-        thread = threading.Thread(target=second)
-        thread.start()
-        while not order:
-            time.sleep(0.001)
-        time.sleep(0.05)
-        first(4)
-        order.append("first has")
-        with pytest.raises(MemoryError):
-            first(1)
-    thread.join(10)
-    assert order == ["second asks", "first has", "second has"]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(make, range(12)))
+    assert sorted(made) == list(range(12))
+    assert most[0] in (0, 1), "nobody is beside one that is alone"
     with room.part() as hold:
         hold(10)
+        with pytest.raises(NoRoom):
+            hold(1)

@@ -69,7 +69,7 @@ def test_messages_that_are_late_change_nothing(site):
 def test_an_open_cluster_is_refused(site):
     """Anyone who reaches it can run code on it; and what we send to it."""
     with cluster(1, RAY_AUTH_MODE="disabled") as (address, _):
-        without = site.process("--address", address)
+        without = site.process("--address", address, HOME=str(site.folder))
         with_one = site.process("--address", address, **AUTHENTICATED)
         allowed = site.process("--address", address, "--allow-unauthenticated", RAY_AUTH_MODE="disabled")
     assert without.returncode == 5, without.stderr

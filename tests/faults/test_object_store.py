@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,7 @@ def test_what_goes_wrong_on_the_way_changes_nothing(fault, bucket):
     bucket.check_finished()
 
 
+@pytest.mark.faults
 def test_a_store_that_fails_for_good_fails_the_parts_and_a_rerun_finishes_them(bucket):
     bucket.proxy.fault = lambda method, path, _: "drop" if method == "PUT" and "0000004" in path else None
     ended = bucket.process("--engine", "local")
@@ -234,6 +236,7 @@ def test_no_secret_is_written_anywhere(bucket):
     )
     while process.poll() is None:
         commands += [_read(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+        time.sleep(0.2)
     assert process.stdout is not None
     written = [process.stdout.read(), *commands, *bucket.objects().values()]
     process.stdout.close()

@@ -98,10 +98,11 @@ def test_a_segfault_ends_the_local_engine_and_the_next_runs_close_in_on_it(poiso
     assert second.returncode == -signal.SIGSEGV
     assert "with part" in second.stderr
     assert "in flight" in second.stderr
-    third = poisoned.process("--engine", "local", "--workers", "2", POISON="segfault")
-    assert third.returncode == -signal.SIGSEGV
-    assert "one at a time" in third.stderr
-    poisoned.check_readable()
+    for _ in range(2):  # the one that ended it comes last then, and whatever stood beside it before
+        third = poisoned.process("--engine", "local", "--workers", "2", POISON="segfault")
+        assert third.returncode == -signal.SIGSEGV
+        assert "one at a time" in third.stderr
+        poisoned.check_readable()
     assert len(poisoned.digests()) == 5, "all but the poisoned part are there"
     fourth = poisoned.process("--engine", "local")
     assert "with part 2 in flight" in fourth.stderr
@@ -115,6 +116,7 @@ def test_a_stopped_worker_is_given_up_at_the_deadline_and_its_part_done_elsewher
     poisoned.check_finished()
 
 
+@pytest.mark.faults
 def test_a_worker_that_answers_no_more_is_given_up_without_a_deadline(poisoned):
     impatient = (
         "from jaxbatch.engines import slots; slots.PULSE_S, slots.SILENCE_S = 1.0, 4.0; "
