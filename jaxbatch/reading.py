@@ -113,7 +113,7 @@ def _fitting(
     for number in leaves:
         leaf, chunk = metadata.schema.column(number), chunks[index][number]
         stored = max(chunk.stored, 1)
-        decoded = max(stored, chunk.values * _WIDTHS.get(leaf.physical_type, leaf.length))
+        decoded = max(stored, chunk.values * _WIDTHS.get(leaf.physical_type, leaf.length or 0))
         fitting = min(fitting, READ_BYTES * rows // decoded)
         if leaf.physical_type != "BYTE_ARRAY" or rows * stored <= READ_BYTES:
             continue  # no text is longer than all that is stored

@@ -86,36 +86,67 @@ def _pages(data: bytes) -> Iterator[tuple[int, int, int]]:
             start = chunk.dictionary_page_offset or chunk.data_page_offset
             end = start + chunk.total_compressed_size
             while start < end:
-                fields, body = _struct(data, start)
-                yield start, body, body + fields[3]  # PageHeader.compressed_page_size
-                start = body + fields[3]
+                thrift = Thrift(data, start)
+                yield start, thrift.at, thrift.at + thrift.fields[3]  # PageHeader.compressed_page_size
+                start = thrift.at + thrift.fields[3]
 
 
-def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """The fields of a struct in Thrift's compact protocol, and where it ends."""
-    fields: dict[int, Any] = {}
-    number = 0
-    while head := data[at]:
-        assert head >> 4, "a page header has few fields, close together"
-        number += head >> 4
-        fields[number], at = _value(data, at + 1, head & 15)
-    return fields, at + 1
+class Thrift:
+    """A struct in Thrift's compact protocol: its fields, and where its numbers are."""
+
+    def __init__(self, data: bytes, at: int):
+        self._data = data
+        self.at = at
+        self.numbers: list[tuple[int, int]] = []
+        """Where each begins and how long it is, lengths and field numbers too."""
+        self.fields = self._struct()
+
+    def _struct(self) -> dict[int, Any]:
+        fields: dict[int, Any] = {}
+        number = 0
+        while head := self._byte():
+            number = number + (head >> 4) if head >> 4 else self._number()
+            fields[number] = head & 15 == 1 if head & 15 in (1, 2) else self._value(head & 15)
+        return fields
+
+    def _value(self, kind: int) -> Any:
+        if kind in (1, 2, 3):
+            return self._byte()
+        if kind in (4, 5, 6):
+            return self._number()
+        if kind in (7, 8):
+            length = 8 if kind == 7 else self._varint()
+            self.at += length
+            return None
+        if kind == 12:
+            return self._struct()
+        head = self._byte()
+        count = head >> 4 if head >> 4 < 15 else self._varint()
+        return [self._value(head & 15) for _ in range(count)]
+
+    def _byte(self) -> int:
+        self.at += 1
+        return self._data[self.at - 1]
+
+    def _number(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def _varint(self) -> int:
+        start, value = self.at, 0
+        while (byte := self._byte()) & 128:
+            value |= (byte & 127) << 7 * (self.at - start - 1)
+        self.numbers.append((start, self.at - start))
+        return value | byte << 7 * (self.at - start - 1)
 
 
-def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
-    if kind in (1, 2):
-        return kind == 1, at
-    if kind == 12:
-        return _struct(data, at)
-    shift = value = 0
-    while True:
-        value |= (data[at] & 127) << shift
-        shift, at = shift + 7, at + 1
-        if not data[at - 1] & 128:
-            break
-    if kind == 8:
-        return data[at : at + value], at + value
-    return (value >> 1) ^ -(value & 1), at
+def _as_varint(number: int) -> bytes:
+    value = (number << 1) ^ (number >> 63)
+    written = bytearray()
+    while value > 127:
+        written.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*written, value])
 
 
 VARINTS = [b"\xff\xff\xff\xff\x0f", b"\xfe\xff\xff\xff\x0f", b"\xff" * 9 + b"\x01", b"\x80\x80\x80\x80\x10", b"\x01"]
@@ -138,6 +169,17 @@ def bodies(kind: Kind) -> st.SearchStrategy[int]:
 
 
 Edit = tuple[str, int, Any]
+
+_LIMITS = [sign * 2**power + more for sign in (1, -1) for power in (15, 31, 32, 40, 62) for more in (-1, 0, 1)]
+
+
+def numbers(kind: Kind) -> st.SearchStrategy[Sequence[Edit]]:
+    """Other numbers in the footer or in the head of a page, which stay as they are else."""
+    footer = Thrift(kind.data, kind.footer).numbers
+    heads = [number for start, _, _ in kind.pages for number in Thrift(kind.data, start).numbers]
+    value = st.integers(-3, 200) | st.sampled_from(_LIMITS) | st.integers(-(2**63), 2**63 - 1)
+    edit = st.tuples(st.sampled_from(footer) | st.sampled_from(heads), value)
+    return st.lists(edit, min_size=1, max_size=2).map(lambda found: [("number", at, (n, v)) for (at, n), v in found])
 
 
 def edits(place: st.SearchStrategy[int]) -> st.SearchStrategy[Sequence[Edit]]:
@@ -174,6 +216,13 @@ def damaged(data: bytes, edits: Sequence[Edit]) -> bytes:
             data = data[:at] + data[at + how :]
         elif what == "truncate":
             data = data[:at]
+        elif what == "number":
+            length, value = how
+            written = _as_varint(value)
+            footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+            longer = len(written) - length if at >= footer else 0
+            said = (len(data) - 8 - footer + longer).to_bytes(4, "little")
+            data = data[:at] + written + data[at + length : -8] + said + data[-4:]
         elif what == "copy":
             start, length = how
             data = data[:at] + data[start : start + length] + data[at + length :]

@@ -1,12 +1,17 @@
 """Job files of any text and Parquet files of any bytes: an answer for people, and never a crash."""
 
+import io
 import json
 import os
 import select
+import shutil
+import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
+from jaxbatch import cli
 from tests.faults import damaged, victim
+from tests.faults.any_jobs import trials
+from tests.faults.harmless import DEPTH, Trial, is_harmless, write_tasks
 
 FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
 
@@ -32,15 +40,15 @@ def fuzz(strategy: st.SearchStrategy[Any], check: Callable[[Any], None], seconds
 
     def one(example: Any) -> None:
         nonlocal done
-        done += 1
         check(example)
+        done += 1
 
     for seed in range(1_000_000):
         limits = settings(
             max_examples=examples,
             deadline=None,
             database=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
             phases=(Phase.generate, Phase.shrink),
             print_blob=False,
         )
@@ -53,8 +61,9 @@ def fuzz(strategy: st.SearchStrategy[Any], check: Callable[[Any], None], seconds
 class Victim:
     """The process that runs jobs on damaged files; begun again where it has died."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *jobs: str):
         self.folder = folder
+        self._jobs = jobs
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "functions.py").write_text("def f(x, v):\n    return {'a': 2 * x + v.sum(), 'b': x - v[0]}\n")
         for name, text in victim.JOBS.items():
@@ -80,7 +89,7 @@ class Victim:
         (self.folder / "tasks.parquet").write_bytes(damaged.kind("plain", True).data)
         with (self.folder / "stderr").open("ab") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-m", "tests.faults.victim"],
+                [sys.executable, "-X", "faulthandler", "-m", "tests.faults.victim", *self._jobs],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
                 stdin=subprocess.PIPE,
@@ -100,15 +109,24 @@ class Victim:
         kept = self.folder / f"deadly-{time.time_ns()}.parquet"
         kept.write_bytes((self.folder / "tasks.parquet").read_bytes())
         fate = f"died with {process.returncode}" if ready else f"gave no answer in {seconds} s"
-        raise AssertionError(f"{what}: the process {fate}; copy {kept} to tasks.parquet beside it and run it again.")
+        raise AssertionError(
+            f"{what}: the process {fate}. {self.folder}/stderr says where; to repeat it, copy {kept} to tasks.parquet "
+            "in its folder and run the job there."
+        )
 
 
 @pytest.fixture
-def unfortunate(tmp_path: Path) -> Iterator[Victim]:
-    """A process for damaged files."""
-    found = Victim(tmp_path)
-    yield found
-    found.end()
+def unfortunate(tmp_path: Path) -> Iterator[Callable[..., Victim]]:
+    """A process for damaged files and some jobs."""
+    begun: list[Victim] = []
+
+    def unfortunate(*jobs: str) -> Victim:
+        begun.append(Victim(tmp_path, *jobs))
+        return begun[-1]
+
+    yield unfortunate
+    for each in begun:
+        each.end()
 
 
 @dataclass(frozen=True)
@@ -124,13 +142,16 @@ class Damage:
 
 
 @st.composite
-def damages(draw: st.DrawFn) -> Damage:
+def damages(draw: st.DrawFn, jobs: Sequence[str]) -> Damage:
     """Damage that checksums show, or any."""
-    job = draw(st.sampled_from(["apply"] * 6 + ["taylor"] * 2 + ["regression"]))
+    job = draw(st.sampled_from(jobs))
     name, checked = draw(st.sampled_from(list(damaged.KINDS))), draw(st.booleans())
     in_pages = checked and draw(st.booleans())
     kind = damaged.kind(name, checked)
-    edits = draw(damaged.flips(damaged.bodies(kind)) if in_pages else damaged.edits(damaged.places(kind)))
+    if in_pages:
+        edits = draw(damaged.flips(damaged.bodies(kind)))
+    else:
+        edits = draw(damaged.numbers(kind) | damaged.edits(damaged.places(kind)))
     return Damage(job, name, checked, edits, in_pages)
 
 
@@ -149,11 +170,71 @@ def check_damage(unfortunate: Victim) -> Callable[[Damage], None]:
 
 
 def test_damaged_parquet_in_short(unfortunate):
-    fuzz(damages(), check_damage(unfortunate))
+    fuzz(damages(["apply"]), check_damage(unfortunate("apply")))
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_damaged_parquet(unfortunate):
-    done = fuzz(damages(), check_damage(unfortunate), FUZZ_SECONDS)
+    often = ["apply"] * 6 + ["taylor"] * 2 + ["regression"]  # by how fast they are
+    done = fuzz(damages(often), check_damage(unfortunate(*victim.JOBS)), FUZZ_SECONDS)
     print(f"{done} damaged files")
+
+
+class Jobs:
+    """A folder in which any job is tried, which is put in order each time."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        root.mkdir()
+
+    def check(self, trial: Trial) -> None:
+        """``plan`` and ``run`` end with an exit code and at most three lines for people."""
+        hypothesis.assume(is_harmless(trial, self.root))
+        folder = self.root.joinpath(*DEPTH)
+        shutil.rmtree(self.root)
+        folder.mkdir(parents=True)
+        write_tasks(trial.tasks, folder)
+        (folder / "job.toml").write_bytes(trial.text)
+        for command in (["plan"], ["run", "--engine=local", "--quiet"]):
+            code, said = answer([*command, str(folder / "job.toml"), *trial.arguments])
+            assert code in range(6), said
+            assert "Traceback" not in said, said
+            assert "Unexpected:" not in said, said
+            assert len(said.splitlines()) <= 3, said
+            assert said or code == 0
+
+
+def answer(arguments: list[str]) -> tuple[Any, str]:
+    """The exit code of a command that is run in this process, and what it says on stderr."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", how) for how in ("strict", "backslashreplace"))
+    signals = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGALRM)]
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, ANSWER_S)
+    try:
+        with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("default", UserWarning)
+            with pytest.raises(SystemExit) as ended:
+                cli.main(arguments)
+            err.flush()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in signals:
+            signal.signal(number, handler)
+    return ended.value.code, err.buffer.getvalue().decode()
+
+
+def _too_long(*_: Any) -> None:
+    raise AssertionError(f"no answer in {ANSWER_S} s")
+
+
+def test_any_job_in_short(tmp_path):
+    fuzz(trials(), Jobs(tmp_path / "root").check)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_any_job(tmp_path):
+    done = fuzz(trials(), Jobs(tmp_path / "root").check, FUZZ_SECONDS)
+    print(f"{done} jobs")

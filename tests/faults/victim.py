@@ -1,6 +1,7 @@
 """A process that runs one job after another on a file that is damaged anew each time, and says how each ended.
 
-A line on stdin names the job; a line of JSON on stdout answers. The first answer is to no request: it is ready.
+Its arguments name the jobs. A line on stdin names one; a line of JSON on stdout answers. The first answer is to no
+request: it is ready.
 """
 
 import json
@@ -76,7 +77,7 @@ def main() -> None:
     """Answer until there are no more requests."""
     environment.prepare(platforms="cpu")
     answers, sys.stdout = sys.stdout, sys.stderr
-    jobs = {name: Job.load(f"{name}.toml") for name in JOBS}
+    jobs = {name: Job.load(f"{name}.toml") for name in sys.argv[1:]}
     expected = {name: run(job, None)["rows"] for name, job in jobs.items()}
     limit = virtual_bytes() + SPARE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
