@@ -3,19 +3,16 @@
 import logging
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
 from jaxbatch import __version__, environment
-from jaxbatch.columns import Status
 from jaxbatch.engines import Engine
-from jaxbatch.errors import ExitCode, JobError, storage_told
+from jaxbatch.errors import JobError, storage_told
 from jaxbatch.faults import crash_point
 from jaxbatch.job import Job
-from jaxbatch.outcome import Outcome
 from jaxbatch.outputs import Output
 from jaxbatch.parts import Receipt
 from jaxbatch.planner import plan
@@ -23,46 +20,11 @@ from jaxbatch.plans import Plan
 from jaxbatch.published import Published
 from jaxbatch.space import check_space
 from jaxbatch.storage import open_store
+from jaxbatch.tally import Progress, Summary, Tally
 
 _LOG = logging.getLogger(__name__)
 
 EngineName = Literal["local", "ray"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is, for whoever shows it."""
-
-    rows: int
-    rows_done: int
-    rows_skipped: int
-    failed_rows: int
-    parts: int
-    parts_done: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a run ended. Rows and statuses are those of the whole output, ``rows_per_second`` of this run."""
-
-    exit_code: int
-    output: str
-    fingerprint: str
-    rows: int
-    failed_rows: int
-    flagged_rows: int
-    statuses: Mapping[str, int]
-    parts: int
-    parts_done: int
-    parts_failed: int
-    parts_skipped: int
-    seconds: float
-    rows_per_second: float
-    stages: Mapping[str, float]
-    compilations: int
-    padding: float | None
-    """How much longer padded batches of lists were than the lists, as a fraction; None without lists."""
-    failures: tuple[str, ...]
 
 
 @storage_told()
@@ -181,7 +143,7 @@ def _finish_claimed(
     *earlier, final = planned.stages()
     there = output.data.published()
     todo = outstanding(final, there)
-    tally = _Tally(planned, there)
+    tally = Tally(planned, there)
     progress(tally.progress())
     if todo:
         check_space(final, todo, output.store)
@@ -224,7 +186,7 @@ def _run_stage(
     todo: Mapping[int, list[int]],
     backend: Engine,
     published: Published,
-    tally: "_Tally",
+    tally: "Tally",
     progress: Callable[[Progress], None],
 ) -> None:
     if not todo:
@@ -233,92 +195,6 @@ def _run_stage(
         tally.add(stage, outcome)
         published.note(outcome.receipts)
         progress(tally.progress())
-
-
-class _Tally:
-    """What has come of a run so far."""
-
-    def __init__(self, planned: Plan, there: Mapping[int, Receipt]):
-        self._plan = planned
-        self._final = planned.stages()[-1]
-        self._skipped = len(there)
-        self._receipts = dict(there)
-        self._rows_of = {part.index: part.rows for shard in planned.shards for part in shard.parts}
-        self._rows_skipped = self._rows_done = 0
-        self.failed: dict[int, str] = {}
-        self._stages: Counter[str] = Counter()
-        self._compilations = 0
-        self._padding: Counter[str] = Counter()
-        if self._final is planned:
-            self.skip(there)
-        elif self._skipped == self._final.parts:
-            self._rows_skipped = self._rows_done = planned.rows
-
-    def skip(self, there: Iterable[int]) -> None:
-        """Count input that earlier attempts have dealt with."""
-        self._rows_skipped = sum(self._rows_of[part] for part in there)
-        self._rows_done = self._rows_skipped
-
-    def add(self, stage: Plan, outcome: Outcome) -> None:
-        """Count one shard's outcome."""
-        if stage is self._plan:
-            self._rows_done += sum(self._rows_of[receipt.part] for receipt in outcome.receipts)
-        if stage.folder == self._final.folder:
-            self._receipts |= {receipt.part: receipt for receipt in outcome.receipts}
-        first = "first stage: " if stage.folder != self._final.folder else ""
-        self.failed |= {failure.part: f"{first}{failure.reason}" for failure in outcome.failures}
-        self._stages.update(outcome.stages)
-        self._padding.update(outcome.padding)
-        self._compilations = max(self._compilations, outcome.compilations)
-
-    def progress(self) -> Progress:
-        """The state of things, to show."""
-        statuses = self._statuses()
-        return Progress(
-            rows=self._plan.rows,
-            rows_done=self._rows_done,
-            rows_skipped=self._rows_skipped,
-            failed_rows=sum(count for name, count in statuses.items() if Status[name].failed),
-            parts=self._final.parts,
-            parts_done=len(self._receipts),
-        )
-
-    def summary(self, seconds: float) -> Summary:
-        """The end of things."""
-        statuses = self._statuses()
-        rows = sum(receipt.rows for receipt in self._receipts.values())
-        failed_rows = sum(count for name, count in statuses.items() if Status[name].failed)
-        if self.failed:
-            code = ExitCode.PARTS_FAILED
-        elif not self._plan.job.limits.allows(failed_rows, rows):
-            code = ExitCode.TOO_MANY_FAILED_ROWS
-        else:
-            code = ExitCode.DONE
-        return Summary(
-            exit_code=int(code),
-            output=self._plan.output,
-            fingerprint=self._plan.fingerprint,
-            rows=rows,
-            failed_rows=failed_rows,
-            flagged_rows=sum(count for name, count in statuses.items() if Status[name].flagged),
-            statuses=statuses,
-            parts=self._final.parts,
-            parts_done=len(self._receipts) - self._skipped,
-            parts_failed=len(self.failed),
-            parts_skipped=self._skipped,
-            seconds=round(seconds, 3),
-            rows_per_second=round((self._rows_done - self._rows_skipped) / max(seconds, 1e-9), 1),
-            stages={name: round(spent, 3) for name, spent in sorted(self._stages.items())},
-            compilations=self._compilations,
-            padding=round(self._padding["computed"] / given - 1, 3) if (given := self._padding["given"]) else None,
-            failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),
-        )
-
-    def _statuses(self) -> dict[str, int]:
-        counts: Counter[str] = Counter()
-        for receipt in self._receipts.values():
-            counts.update(receipt.statuses)
-        return dict(sorted(counts.items()))
 
 
 def _report(summary: Summary, backend: Engine, planned: Plan) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jaxbatch.cli.progress import shown
 from jaxbatch.errors import ExitCode
 
 if TYPE_CHECKING:
-    from jaxbatch.driver import Summary
+    from jaxbatch.tally import Summary
 
 
 @click.command("run")

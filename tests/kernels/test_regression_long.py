@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch import driver, planner
+from jaxbatch import planner, tally
 from jaxbatch.errors import InputError, JobError
 from jaxbatch.worker import Worker
 
@@ -184,7 +184,7 @@ def test_a_killed_run_keeps_its_statistics(bench, engine, jaxbatch_json):
 
     left = len(list(partials.iterdir()))
     assert 0 < left < 40, "killed too late"
-    seen: list[driver.Progress] = []
+    seen: list[tally.Progress] = []
     summary = bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=500", progress=seen.append)
     assert summary.exit_code == 0
     skipped = [progress.rows_skipped for progress in seen if progress.rows_skipped]
