@@ -6,9 +6,19 @@ from pathlib import Path
 import pytest
 
 from jaxbatch.faults import POINTS
+from tests.faults.conftest import Site
 
 PACKAGE = Path(__file__).parents[2] / "jaxbatch"
 KILLED = -9
+
+
+def crash_and_finish(site: Site, point: str) -> None:
+    """End a run there, see what a reader sees, and finish it."""
+    ended = site.process("--engine", "local", "--workers", "1", JAXBATCH_CRASH_AT=point)
+    assert ended.returncode == KILLED, ended.stderr
+    site.check_readable()
+    assert site.run().exit_code == 0
+    site.check_finished()
 
 
 def test_every_point_is_in_the_list_and_in_the_code():
@@ -18,11 +28,7 @@ def test_every_point_is_in_the_list_and_in_the_code():
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_crash_loses_nothing(point, site):
-    ended = site.process("--engine", "local", "--workers", "1", JAXBATCH_CRASH_AT=point)
-    assert ended.returncode == KILLED, ended.stderr
-    site.check_readable()
-    assert site.run().exit_code == 0
-    site.check_finished()
+    crash_and_finish(site, point)
 
 
 MIDDLE = ("put@4", "part.published@3", "shard.done@2", "aside.synced@5")
@@ -41,11 +47,7 @@ def test_a_crash_in_the_middle_costs_a_part_at_most(point, site):
 
 @pytest.mark.parametrize("point", ["part.published@1", "part.published@3", "sealing", "deleted@6"])
 def test_a_crash_between_two_stages_loses_nothing(point, grouped):
-    ended = grouped.process("--engine", "local", "--workers", "1", JAXBATCH_CRASH_AT=point)
-    assert ended.returncode == KILLED, ended.stderr
-    grouped.check_readable()
-    assert grouped.run().exit_code == 0
-    grouped.check_finished()
+    crash_and_finish(grouped, point)
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
