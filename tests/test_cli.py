@@ -214,3 +214,16 @@ def test_an_unreachable_cluster_is_exit_75(main, job):
     code, out, err = main("run", str(job), "--address", "127.0.0.1:1")
     assert (code, out) == (75, "")
     assert "127.0.0.1:1 cannot be reached" in err
+
+
+def test_a_signal_that_got_lost_in_a_destructor_is_met_again():
+    script = (
+        "import os, signal, sys\nfrom jaxbatch.cli import signals\nfrom jaxbatch.errors import Interrupted\n\n"
+        "class Destructor:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        for _ in range(99): pass\n\n"
+        "signals.listen()\nDestructor()\n"
+        "try:\n    signals.check()\nexcept Interrupted as error:\n    sys.exit(error.exit_code)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "Exception ignored in" in ended.stderr
+    assert ended.returncode == 143

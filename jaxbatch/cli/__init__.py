@@ -5,14 +5,13 @@ Nothing here imports JAX or Ray before a command needs it.
 
 import importlib
 import os
-import signal
 import sys
-from typing import Any
 
 import click
 
 import jaxbatch
-from jaxbatch.errors import ExitCode, Interrupted, JaxbatchError
+from jaxbatch.cli import signals
+from jaxbatch.errors import Interrupted, JaxbatchError
 
 _COMMANDS = {
     "init": "A small runnable job and its sample tasks.",
@@ -51,7 +50,7 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line, and turn every error into one to three lines and its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, _terminated)
+    signals.listen()
     try:
         sys.exit(group.main(arguments, prog_name="jaxbatch", standalone_mode=False) or 0)
     except click.exceptions.Exit as error:
@@ -68,10 +67,6 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         _fail(JaxbatchError(f"Unexpected: {text}", "Run again with --debug for the traceback."), arguments)
-
-
-def _terminated(*_: Any) -> None:
-    raise Interrupted(ExitCode.TERMINATED)
 
 
 def _fail(error: JaxbatchError, arguments: list[str]) -> None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jaxbatch.cli import signals
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
 from jaxbatch.cli.output import print_json, stdout_kept_clean, table
 from jaxbatch.cli.progress import shown
 from jaxbatch.errors import ExitCode
 
 if TYPE_CHECKING:
-    from jaxbatch.tally import Summary
+    from jaxbatch.tally import Progress, Summary
 
 
 @click.command("run")
@@ -47,7 +48,12 @@ def command(
 
     if engine == "local" and address:
         raise click.UsageError("--engine local takes no --address.")
-    with stdout_kept_clean(), shown(quiet) as progress:
+    with stdout_kept_clean(), shown(quiet) as show:
+
+        def progress(so_far: "Progress") -> None:
+            signals.check()
+            show(so_far)
+
         summary = driver.run(
             loaded,
             engine=engine,  # type: ignore[arg-type]
