@@ -1,24 +1,20 @@
 """The input: what its files hold and whether they fit. Reads footers, never data pages."""
 
 import base64
-import hashlib
 import io
-import os
 import re
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
-from jaxbatch.footers import Chunk, chunks
+from jaxbatch.input_file import InputFile, digest, read_footer
 from jaxbatch.job import Job
 from jaxbatch.listing import Listed, list_files
 from jaxbatch.storage import StorageOptions, is_remote, open_file
@@ -28,55 +24,6 @@ _FOOTER_THREADS = 8
 _NULL_KEY = "__HIVE_DEFAULT_PARTITION__"
 _ARROW_SCHEMA, _SET_ASIDE = b"ARROW:schema", b"set:aside:by"
 _EXTENSION, _DISARMED = b"ARROW:extension:name", b"jaxbatch:refuses-it:"
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One Parquet file as its footer describes it; ``name`` is its path within the input."""
-
-    path: str
-    name: str
-    size: int
-    footer_digest: str
-    bytes: int
-    """Of its data, before compression."""
-    row_groups: tuple[int, ...]
-    """Rows of each row group."""
-    keys: tuple[tuple[str, str | int | None], ...]
-    """Hive keys in the name, with their values."""
-    storage: StorageOptions
-    """How it is reached, where its path is a URL."""
-
-    def open(self) -> BinaryIO:
-        """The file, to read anywhere in.
-
-        Raises:
-            OSError: it is not there, or cannot be read.
-        """
-        return open_file(self.path, self.storage, self.size)
-
-    def chunks(self) -> list[list[Chunk]]:
-        """Its column chunks by row group.
-
-        Raises:
-            pyarrow.ArrowException, OSError: they cannot be read.
-        """
-        with self.open() as file:
-            return chunks(_footer(file)[1])
-
-    @contextmanager
-    def parquet(self, **options: Any) -> "Iterator[pq.ParquetFile]":
-        """The file as Parquet; one that comes over a network is read in few large requests.
-
-        Raises:
-            pyarrow.ArrowException, OSError: it is not there, or cannot be read.
-        """
-        if not is_remote(self.path):
-            with pq.ParquetFile(self.path, **options) as parquet:
-                yield parquet
-            return
-        with self.open() as file, pq.ParquetFile(file, pre_buffer=True, **options) as parquet:
-            yield parquet
 
 
 @dataclass(frozen=True)
@@ -158,41 +105,18 @@ def refuse(bad: Sequence[BadFile]) -> InputError:
     )
 
 
-def is_unchanged(file: InputFile) -> bool:
-    """Whether a file still has the size and footer that it was planned with."""
-    with open_file(file.path, file.storage) as opened:
-        size, footer = _footer(opened)
-    return (size, _digest(footer)) == (file.size, file.footer_digest)
-
-
-def _digest(footer: bytes) -> str:
-    return hashlib.sha256(footer).hexdigest()
-
-
-def _footer(file: BinaryIO) -> tuple[int, bytes]:
-    """The size of a file, and what its footer seems to be."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(-min(8, size), os.SEEK_END)
-    length = int.from_bytes(file.read(4), "little") + 8
-    file.seek(-min(length, size), os.SEEK_END)
-    return size, file.read()
-
-
 def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, pa.Schema] | BadFile":
     path, name = listed.path, listed.name
     try:
         with open_file(path, storage, listed.size) as file:
-            size, footer = _footer(file)
-            if size < 12:
-                return BadFile(path, f"it holds {size} bytes, too few for a Parquet file")
-            if footer.count(_ARROW_SCHEMA) > 1 or _SET_ASIDE in footer:
-                return BadFile(path, "its footer has more than one Arrow schema, which is refused")
-            extended = _declared_extension(footer)
-            if extended is not None:
-                return _of_extension_type(path, extended)
-            file.seek(0)
-            metadata = pq.read_metadata(file)
-            schema = _schema(metadata.schema.to_arrow_schema())
+            size, footer = read_footer(file)
+        if footer.count(_ARROW_SCHEMA) > 1 or _SET_ASIDE in footer:
+            return BadFile(path, "its footer has more than one Arrow schema, which is refused")
+        extended = _declared_extension(footer)
+        if extended is not None:
+            return _of_extension_type(path, extended)
+        metadata = pq.read_metadata(io.BytesIO(footer))
+        schema = _schema(metadata.schema.to_arrow_schema())
     except (ConnectionError, PermissionError) as error:
         if is_remote(path) or isinstance(error, ConnectionError):
             raise  # of a store that does not answer nothing is known, least of all that the file is bad
@@ -217,7 +141,7 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
     rows = tuple(group.num_rows for group in groups)
     if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
         return BadFile(path, f"its footer counts {metadata.num_rows} rows, and in its row groups {sum(rows)}")
-    return InputFile(path, name, size, _digest(footer), data_bytes, rows, keys, storage), schema
+    return InputFile(path, name, size, digest(footer), data_bytes, rows, keys, storage), schema
 
 
 def _of_extension_type(path: str, column: str) -> BadFile:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,22 @@ class NoRoom(Exception):
     """A part holds more than what the others leave, or more than there is."""
 
 
+class GivenUp(Exception):
+    """A part that was given up is still at work."""
+
+
 class Room:
-    """Memory that the parts in the making share."""
+    """Memory that the parts in the making share, each known by an ``owner`` that makes one at a time."""
 
     def __init__(self, size: int):
         self.size = size
-        self._held = self._parts = self._waiting = 0
+        self._held: dict[Hashable, list[int]] = {}
+        self._waiting = 0
         self._alone = False
         self._changed = threading.Condition()
 
     @contextmanager
-    def part(self, *, alone: bool = False) -> Iterator[Callable[[int], None]]:
+    def part(self, owner: Hashable, *, alone: bool = False) -> Iterator[Callable[[int], None]]:
         """A part in the making: what is given is called with the bytes that it holds from then on.
 
         One for which the others leave no room is begun again ``alone``: it waits until they have ended, and no other
@@ -49,29 +54,34 @@ class Room:
 
         Raises:
             NoRoom: when called, if so much is not free.
+            GivenUp: when called, if its owner was given up meanwhile.
         """
-        mine = 0
+        mine: list[int] = []
 
         def hold(count: int) -> None:
-            nonlocal mine
             with self._changed:
-                if self._held + count > self.size:
+                if self._held.get(owner) is not mine:
+                    raise GivenUp
+                if sum(map(sum, self._held.values())) + count > self.size:
                     raise NoRoom
-                self._held += count
-                mine += count
+                mine.append(count)
 
         with self._changed:
             self._waiting += alone
-            self._changed.wait_for(lambda: not self._parts if alone else not (self._waiting or self._alone))
+            self._changed.wait_for(lambda: not self._held if alone else not (self._waiting or self._alone))
             self._waiting -= alone
             self._alone = alone
-            self._parts += 1
+            self._held[owner] = mine
         try:
             yield hold
         finally:
-            with self._changed:
-                self._parts -= 1
-                self._held -= mine
+            if self._held.get(owner) is mine:
+                self.give_up(owner)
+
+    def give_up(self, owner: Hashable) -> None:
+        """Wait no more for a part that does not end."""
+        with self._changed:
+            if self._held.pop(owner, None) is not None:
                 self._alone = False
                 self._changed.notify_all()
 

@@ -178,9 +178,13 @@ def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
     Raises:
         OutputError: the part there differs.
     """
-    if store.create(receipt.name, data):
-        return
-    if store.read(receipt.name) != data:
+    while not store.create(receipt.name, data):
+        try:
+            there = store.read(receipt.name)
+        except FileNotFoundError:
+            continue  # it was removed in between, by a restart or a recovery
+        if there == data:
+            return
         raise OutputError(
             f"{store.url}/{receipt.name} is there already with other contents.",
             "It was altered, or this run is not reproducible: is the function pure?",

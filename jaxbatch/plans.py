@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from jaxbatch import __version__, inputs
+from jaxbatch import __version__
+from jaxbatch.input_file import InputFile
+from jaxbatch.inputs import BadFile
 from jaxbatch.job import Job
 from jaxbatch.kernel import Source
 from jaxbatch.parts import DATA, PARTIALS, part_name
@@ -27,8 +29,8 @@ class Plan:
 
     job: Job
     source: Source
-    files: tuple[inputs.InputFile, ...]
-    skipped: tuple[inputs.BadFile, ...]
+    files: tuple[InputFile, ...]
+    skipped: tuple[BadFile, ...]
     shards: tuple[Shard, ...]
     read: pa.Schema
     keep: tuple[str, ...]

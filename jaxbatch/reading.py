@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
-from jaxbatch.footers import Chunk
-from jaxbatch.inputs import InputFile, is_unchanged
+from jaxbatch.input_file import InputFile, OpenFile
 from jaxbatch.shards import RowGroup, Shard
 
 READ_BYTES = 64 * 2**20
@@ -77,20 +76,16 @@ def _batches(
         file = files[number]
         keys = dict(file.keys)
         stored = [name for name in schema.names if name not in keys]
-        if not is_unchanged(file):
-            raise InputError(f"{file.path} has changed since the run was planned.", "Run again to plan anew.")
-        with file.parquet(page_checksum_verification=True) as parquet:
+        with _damage_told(file.path), file.open() as opened:
             if not stored:
                 counts = (file.row_groups[index] for index in indices)
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
-            leaves = _leaves(parquet.metadata, stored)
-            with _damage_told(file.path):
-                chunks = file.chunks()
+            leaves = _leaves(opened.parquet.metadata, stored)
             for index in indices:  # one at a time: asked for several, pyarrow holds them all
                 with _damage_told(f"{file.path}, row group {index}"):
-                    step = min(batch_rows, _fitting(file, parquet.metadata, chunks, index, leaves))
-                    for batch in parquet.iter_batches(batch_size=step, row_groups=[index], columns=stored):
+                    step = min(batch_rows, _fitting(file, opened, index, leaves))
+                    for batch in opened.parquet.iter_batches(batch_size=step, row_groups=[index], columns=stored):
                         columns = {name: batch.column(name) for name in stored}
                         yield _table(columns, keys, schema, batch.num_rows)
 
@@ -105,13 +100,11 @@ def _leaves(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[int]:
     return [n for n, path in enumerate(paths) if any(path == c or path.startswith(f"{c}.") for c in columns)]
 
 
-def _fitting(
-    file: InputFile, metadata: pq.FileMetaData, chunks: Sequence[Sequence[Chunk]], index: int, leaves: Sequence[int]
-) -> int:
+def _fitting(file: InputFile, opened: OpenFile, index: int, leaves: Sequence[int]) -> int:
     """How many rows of a row group may be decoded at once: a dictionary or a run makes gigabytes of a few bytes."""
     rows, fitting = file.row_groups[index], READ_BYTES
     for number in leaves:
-        leaf, chunk = metadata.schema.column(number), chunks[index][number]
+        leaf, chunk = opened.parquet.metadata.schema.column(number), opened.chunks[index][number]
         stored = max(chunk.stored, 1)
         decoded = max(stored, chunk.values * _WIDTHS.get(leaf.physical_type, leaf.length or 0))
         fitting = min(fitting, READ_BYTES * rows // decoded)
@@ -126,8 +119,8 @@ def _fitting(
 
 def _longest(file: InputFile, index: int, path: str) -> int:
     """The length of the longest text in the dictionary of a row group's column, which is all that this decodes."""
-    with file.parquet(read_dictionary=[path]) as parquet:
-        for batch in parquet.iter_batches(batch_size=1024, row_groups=[index], columns=[path]):
+    with file.open(read_dictionary=[path]) as opened:
+        for batch in opened.parquet.iter_batches(batch_size=1024, row_groups=[index], columns=[path]):
             dictionary = batch.column(0).dictionary
             if len(dictionary):
                 return pc.max(pc.binary_length(dictionary)).as_py()
@@ -173,16 +166,13 @@ class Peek:
         """The length of the first list that is not null, or None without one."""
         name = self._names[column]
         for file in self._files:
-            with (
-                _damage_told(f"{file.path}, column '{name}'"),
-                file.parquet(page_checksum_verification=True) as parquet,
-            ):
-                if name not in parquet.schema_arrow.names:
+            with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
+                if name not in opened.parquet.schema_arrow.names:
                     continue
-                leaves, chunks = _leaves(parquet.metadata, [name]), file.chunks()
-                for index in range(parquet.metadata.num_row_groups):
-                    step = min(1024, _fitting(file, parquet.metadata, chunks, index, leaves))
-                    for batch in parquet.iter_batches(batch_size=step, row_groups=[index], columns=[name]):
+                leaves = _leaves(opened.parquet.metadata, [name])
+                for index in range(len(file.row_groups)):
+                    step = min(1024, _fitting(file, opened, index, leaves))
+                    for batch in opened.parquet.iter_batches(batch_size=step, row_groups=[index], columns=[name]):
                         lengths = pc.drop_null(pc.list_value_length(batch.column(name)))
                         if len(lengths):
                             return int(lengths[0].as_py())
@@ -195,12 +185,13 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
         if isinstance(keys[name], int):
             yield int(keys[name])  # type: ignore[arg-type]
         return
-    with _damage_told(f"{file.path}, column '{name}'"), file.parquet(page_checksum_verification=True) as parquet:
+    with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
+        parquet = opened.parquet
         leaf = _leaf(parquet.metadata, name)
         if leaf is None:
             return  # the check of the files, which comes later, names every file without the column
         signed = not pa.types.is_unsigned_integer(parquet.schema_arrow.field(name).type)
-        for index, group in enumerate(file.chunks()):
+        for index, group in enumerate(opened.chunks):
             known = group[leaf].range(parquet.metadata.schema.column(leaf).physical_type, signed)
             if known is not None:
                 yield known[1]
@@ -241,7 +232,8 @@ def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | Non
     if name in keys:
         value = keys[name]
         return "key", [None if value is None else (value, value)] * len(file.row_groups)
-    with _damage_told(f"{file.path}, column '{name}'"), file.parquet() as parquet:
+    with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
+        parquet = opened.parquet
         leaf = _leaf(parquet.metadata, name)
         if leaf is None:
             return "", [None] * len(file.row_groups)
@@ -250,5 +242,5 @@ def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | Non
         if pa.types.is_decimal(stored):  # whose bytes are not in their order
             return kind, [None] * len(file.row_groups)
         signed = not pa.types.is_unsigned_integer(stored)
-        found = [group[leaf] for group in file.chunks()]
+        found = [group[leaf] for group in opened.chunks]
         return kind, [chunk.range(column.physical_type, signed) if chunk.nulls == 0 else None for chunk in found]

@@ -14,13 +14,17 @@ _THREADS = 8
 
 
 @storage_told()
-def verify(path: str | os.PathLike[str]) -> list[str]:
+def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) -> list[str]:
     """Re-read an output against its manifest: every difference, in words; none means that all is well.
+
+    Args:
+        path: the output folder.
+        storage: how it is reached, where it is a URL.
 
     Raises:
         InputError: there is no output of jaxbatch at ``path``.
     """
-    store = open_store(os.fspath(path), StorageOptions())
+    store = open_store(os.fspath(path), storage or StorageOptions())
     names = dict(store.list())
     if PLAN not in names and MANIFEST not in names:
         raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")

@@ -41,16 +41,19 @@ _STATUSES = pa.array([status.name for status in Status], pa.string())
 class Worker:
     """One process's share of a run: its kernel, its compiled programs, its devices.
 
-    So many threads may share it, each with a batch of its own, as ``at_once`` says.
+    So many threads may share it, each with a batch of its own, as ``at_once`` says; and so many workers the
+    machine's memory, as ``neighbours`` says.
 
     Raises:
         JobError: a batch cannot fit its device.
         ClusterError: this process would compute something else than was planned.
     """
 
-    def __init__(self, plan: Plan, at_once: int = 1):
+    def __init__(self, plan: Plan, at_once: int = 1, neighbours: int = 1):
         self.plan = plan
         job = plan.job
+        self._devices = jax.local_devices()
+        in_host_memory = self._devices[0].platform == "cpu"
         with precision(job.compute.precision):
             unbound = kernels.build(job)
         with precision(job.compute.precision, unbound):
@@ -60,15 +63,14 @@ class Worker:
             job.compute.precision,
             batch_rows=job.compute.batch_rows,
             limit=plan.width_limit,
-            at_once=-(-at_once // len(jax.local_devices())),
+            at_once=-(-at_once // len(self._devices)) * (neighbours if in_host_memory else 1),
         )
         self._plans = {stage.stage: stage for stage in plan.stages()}
         if self.kernel.grouping:
             self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
         self._store = open_store(plan.output, job.storage)
-        self._room = memory.Room(memory.host_bytes() // HELD)
-        self._devices = jax.local_devices()
+        self._room = memory.Room(memory.host_bytes() // HELD // neighbours)
         here = {"code": code_identity(unbound, self._programs), "device": self._devices[0].device_kind}
         planned = {name: plan.identity[name] for name in here}
         if here != planned:
@@ -100,7 +102,7 @@ class Worker:
                         rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
                         with outcome.stage("read"):
                             rows.move_to(part.start)
-                    with self._room.part(alone=alone) as hold:
+                    with self._room.part((stage, shard.index), alone=alone) as hold:
                         outcome.receipts.append(self._write(plan, part, rows, hold, device, outcome))
                     break
                 except memory.NoRoom:
@@ -114,6 +116,10 @@ class Worker:
         outcome.compilations = self._programs.compilations
         crash_point("shard.done")
         return outcome
+
+    def give_up(self, shard: Shard, stage: Stage) -> None:
+        """Have the others wait no more for a shard that does not end."""
+        self._room.give_up((stage, shard.index))
 
     def _too_large(self) -> str:
         return (

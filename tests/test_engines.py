@@ -24,7 +24,13 @@ def digests(output: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((output / "data").iterdir())}
 
 
-@pytest.mark.parametrize("kernel", list(samples.SAMPLES))
+QUICK = {"derivatives", "regression"}
+"""Between them they go every way that a kernel can."""
+
+
+@pytest.mark.parametrize(
+    "kernel", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in samples.SAMPLES]
+)
 def test_same_bytes_on_every_engine(kernel, tmp_path, jaxbatch_json):
     samples.write(kernel, tmp_path)
     written = {}

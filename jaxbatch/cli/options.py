@@ -11,10 +11,14 @@ from jaxbatch.job import Job
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """JOB with ``--var`` and ``--set``."""
+    return click.argument("job", type=click.Path(dir_okay=False))(filling_options(command))
+
+
+def filling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--var`` and ``--set``."""
     for decorate in (
         click.option("--set", "overrides", metavar="A.B=V", multiple=True, help="Override a key with a TOML value."),
         click.option("--var", "variables", metavar="K=V", multiple=True, help="Fill {K} in the job's strings."),
-        click.argument("job", type=click.Path(dir_okay=False)),
     ):
         command = decorate(command)
     return command

@@ -112,6 +112,7 @@ class LocalEngine:
                     shard, outcome = done.get(timeout=_POLL_S)
                 except queue.Empty:
                     for task, reason in _overdue(plan, started, waiting):
+                        worker.give_up(task.shard, plan.stage)
                         outcome, again = attempts.late(task.shard, task.wanted, reason)
                         del waiting[task.shard.index]
                         if again:

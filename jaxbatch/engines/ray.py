@@ -118,7 +118,7 @@ class RayEngine:
             answer: Any = ray.get(reference)
         except ray.exceptions.RayError as error:
             if not slot.started:
-                self._count_failed_start(error)
+                self._count_failed_start(last_line(error))
             if task is None or not isinstance(error, ray.exceptions.RayTaskError):
                 slots[slots.index(slot)] = self._replace(slot, shared)
                 yield from _lost(slot, attempts, todo, _why_it_died(error))
@@ -136,7 +136,7 @@ class RayEngine:
                 todo.append(Task(task.shard, again, task.stage, task.alone))
             yield outcome
 
-    def _count_failed_start(self, error: Exception) -> None:
+    def _count_failed_start(self, reason: str) -> None:
         """A worker that cannot start would fail again; one that is lost while it starts may not.
 
         Raises:
@@ -144,9 +144,7 @@ class RayEngine:
         """
         self._failed_starts += 1
         if not self._any_started or self._failed_starts > 2 * self._workers:
-            raise ClusterError(
-                f"No worker can start: {last_line(error)}", "Give every node the job's files and versions."
-            ) from error
+            raise ClusterError(f"No worker can start: {reason}", "Give every node the job's files and versions.")
 
     def close(self) -> None:
         """See :class:`~jaxbatch.engines.Engine`."""
@@ -167,8 +165,8 @@ class RayEngine:
             "concurrency_groups": {"pulse": 1},
         }
         remote: Any = ray.remote(**options, **self._resources())
-        handle = remote(Actor).remote(shared)
-        return Slot(handle, {handle.started.remote(): Call(None, time.monotonic())})
+        handle = remote(Actor).remote(shared, self._cpus, self._workers)
+        return Slot(handle, {handle.start.remote(): Call(None, time.monotonic())}, handle.pulse.remote())
 
     def _replace(self, slot: Slot, shared: Any) -> Slot:
         ray.kill(slot.actor, no_restart=True)
@@ -202,8 +200,11 @@ class RayEngine:
         now = time.monotonic()
         for index, slot in enumerate(slots):
             if slot.silent(now):
+                reason = f"its worker did not answer for {SILENCE_S:g} s"
+                if not slot.started:
+                    self._count_failed_start(reason)
                 slots[index] = self._replace(slot, shared)
-                yield from _lost(slot, attempts, todo, f"its worker did not answer for {SILENCE_S:g} s")
+                yield from _lost(slot, attempts, todo, reason)
 
 
 def _why_it_died(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Worker processes on Ray, and what is in flight in each of them."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -25,16 +25,17 @@ SILENCE_S = 60.0
 class Actor:
     """The process of one worker."""
 
-    def __init__(self, plan: Plan):
-        self._refusal: JaxbatchError | None = None
-        try:
-            self._worker = Worker(plan, at_once=SLOTS)
-        except JaxbatchError as error:
-            self._refusal = error
+    def __init__(self, plan: Plan, cpus: float, workers: int):
+        self._plan, self._cpus, self._workers = plan, cpus, workers
 
-    def started(self) -> JaxbatchError | None:
-        """Answers once the worker is there, or with the reason why it will not be."""
-        return self._refusal
+    def start(self) -> JaxbatchError | None:
+        """Make the worker; the reason if there will not be one."""
+        try:
+            neighbours = min(self._workers, _fitting_here(self._cpus))
+            self._worker = Worker(self._plan, at_once=SLOTS, neighbours=neighbours)
+        except JaxbatchError as error:
+            return error
+        return None
 
     @ray.method(concurrency_group="pulse")
     def pulse(self) -> None:
@@ -43,6 +44,13 @@ class Actor:
     def run(self, shard: Shard, wanted: list[int], stage: Stage) -> Outcome:
         """Write those of a shard's parts that are wanted."""
         return self._worker.run(shard, wanted, stage)
+
+
+def _fitting_here(cpus: float) -> int:
+    """How many workers of so many CPUs Ray may place on this node."""
+    here = ray.get_runtime_context().get_node_id()
+    node = next((node for node in ray.nodes() if node["NodeID"] == here), {})
+    return max(1, int(node.get("Resources", {}).get("CPU", 1) / cpus))
 
 
 def device_kind() -> str:
@@ -76,18 +84,18 @@ class Slot:
 
     actor: Any
     calls: dict[Any, Call]
-    started: bool = False
-    pulse: Any = None
+    pulse: Any
     """The question that it has not answered yet …"""
-    heard: float = field(default_factory=time.monotonic)
-    """… and when it answered last."""
+    started: bool = False
+    heard: float | None = None
+    """… and when it answered last: not before it has a place, for which it may wait long."""
 
     def silent(self, now: float) -> bool:
         """Whether the worker has not answered for too long; asks it again where it has."""
-        if not self.started:
-            return False
         if self.pulse is not None and ray.wait([self.pulse], timeout=0)[0]:
             self.pulse, self.heard = None, now  # an error is an answer too: its calls have it as well
+        if self.heard is None:
+            return False
         if self.pulse is None and now - self.heard > PULSE_S:
             self.pulse, self.heard = self.actor.pulse.remote(), now
         return self.pulse is not None and now - self.heard > SILENCE_S

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import pyarrow as pa
+
 from jaxbatch.errors import OutputError
 from jaxbatch.storage.local import LocalStore
 from jaxbatch.storage.options import StorageOptions
@@ -87,4 +89,4 @@ def open_file(path: str, options: StorageOptions, size: int | None = None) -> Bi
         from jaxbatch.storage.objects import open_object
 
         return open_object(path, options, size)
-    return Path(path).open("rb")
+    return pa.OSFile(path)  # type: ignore[return-value]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import reading
-from jaxbatch.memory import NoRoom, Room
+from jaxbatch.memory import GivenUp, NoRoom, Room
 from tests.bad_inputs.conftest import JOB
 from tests.conftest import Bench
 
@@ -189,7 +189,7 @@ def test_a_part_that_finds_no_room_is_made_alone_and_none_that_fits_alone_is_tur
     def make(number):
         for alone in (False, True):
             try:
-                with room.part(alone=alone) as hold:
+                with room.part(number, alone=alone) as hold:
                     at_once[0] += 1
                     for _ in range(4):
                         hold(1)
@@ -206,7 +206,22 @@ def test_a_part_that_finds_no_room_is_made_alone_and_none_that_fits_alone_is_tur
         list(pool.map(make, range(12)))
     assert sorted(made) == list(range(12))
     assert most[0] in (0, 1), "nobody is beside one that is alone"
-    with room.part() as hold:
+    with room.part("last") as hold:
         hold(10)
         with pytest.raises(NoRoom):
             hold(1)
+
+
+def test_a_part_that_was_given_up_is_waited_for_no_more():
+    room = Room(10)
+    with room.part("late") as hold:
+        hold(4)
+        room.give_up("late")
+        with room.part("next", alone=True) as hold_next:
+            hold_next(10)
+            with pytest.raises(GivenUp):
+                hold(1)
+        with room.part("late", alone=True) as hold_again:
+            hold_again(10)
+            with pytest.raises(GivenUp):
+                hold(1)

@@ -15,6 +15,7 @@ import boto3
 import pytest
 
 from jaxbatch import Job, plan, verify
+from jaxbatch.cli import main
 from jaxbatch.faults import POINTS
 from jaxbatch.worker import Worker
 from tests.faults.conftest import ROWS, Site, a_site
@@ -224,6 +225,17 @@ def test_what_cannot_be_reached_is_said_before_any_work(override, code, said, bu
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) <= 3
     assert bucket.objects() == {}
+
+
+def test_a_job_says_where_its_store_is_and_verify_heeds_it(bucket, monkeypatch, capfd):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    endpoint = f"storage.endpoint='{bucket.proxy.url}'"
+    assert bucket.process("--engine", "local", "--set", endpoint).returncode == 0
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(bucket.folder / "job.toml"), "--set", endpoint])
+    assert ended.value.code == 0, capfd.readouterr().err
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.proxy.url)
+    bucket.check_finished()
 
 
 def test_no_secret_is_written_anywhere(bucket):

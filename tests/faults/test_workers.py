@@ -11,10 +11,18 @@ from pathlib import Path
 import pytest
 
 POISON = '''
-import ctypes, os, signal, time
+import ctypes, os, signal, sys, time
 from pathlib import Path
 from jaxbatch import Column, Kernel
 import jax.numpy as jnp
+
+if os.environ.get("POISON") == "stop at the start" and "default_worker" in sys.argv[0]:
+    try:
+        (Path(__file__).parent / "poisoned").touch(exist_ok=False)
+    except FileExistsError:
+        pass
+    else:
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 class Poison(Kernel):
     """sin, but for the part that begins with id 200."""
@@ -79,7 +87,7 @@ def errors(site) -> dict[int, str]:
     return {line["part"]: line["reason"] for line in map(json.loads, lines)}
 
 
-@pytest.mark.parametrize("kind", ["segfault", "unpicklable"])
+@pytest.mark.parametrize("kind", ["segfault", pytest.param("unpicklable", marks=pytest.mark.faults)])
 def test_poison_is_pinned_on_its_part_and_a_rerun_does_only_that(kind, poisoned):
     ended = poisoned.process("--engine", "ray", POISON=kind)
     assert ended.returncode == 1, ended.stderr
@@ -110,6 +118,7 @@ def test_a_segfault_ends_the_local_engine_and_the_next_runs_close_in_on_it(poiso
     poisoned.check_finished()
 
 
+@pytest.mark.faults
 def test_a_stopped_worker_is_given_up_at_the_deadline_and_its_part_done_elsewhere(poisoned):
     ended = poisoned.process("--engine", "ray", "--set", "cluster.part_timeout_s=4", POISON="once stop")
     assert ended.returncode == 0, ended.stderr
@@ -117,13 +126,14 @@ def test_a_stopped_worker_is_given_up_at_the_deadline_and_its_part_done_elsewher
 
 
 @pytest.mark.faults
-def test_a_worker_that_answers_no_more_is_given_up_without_a_deadline(poisoned):
+@pytest.mark.parametrize("kind", ["once stop", "stop at the start"])
+def test_a_worker_that_answers_no_more_is_given_up_without_a_deadline(kind, poisoned):
     impatient = (
         "from jaxbatch.engines import slots; slots.PULSE_S, slots.SILENCE_S = 1.0, 4.0; "
         "from jaxbatch.cli import main; main(['run', 'job.toml', '--quiet', '--engine', 'ray'])"
     )
     command = [sys.executable, "-c", impatient]
-    subprocess.run(command, cwd=poisoned.folder, env={**os.environ, "POISON": "once stop"}, check=True, timeout=120)
+    subprocess.run(command, cwd=poisoned.folder, env={**os.environ, "POISON": kind}, check=True, timeout=120)
     assert (poisoned.folder / "poisoned").exists()
     poisoned.check_finished()
 

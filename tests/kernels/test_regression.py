@@ -387,6 +387,7 @@ def test_descent_reaches_least_squares(bench, rate):
         assert 20 < row["steps"] < 2000
 
 
+@pytest.mark.slow
 def test_descent_follows_the_notebooks_loop(bench):
     rng = np.random.default_rng(2)
     X = rng.normal(size=(16, 1))
@@ -486,6 +487,7 @@ def test_weights_in_the_nested_layout(bench):
     assert {row["status"] for row in bench.rows(job(weights="w"))} == {"invalid_input"}
 
 
+@pytest.mark.slow
 def test_three_hundred_features(bench):
     rng = np.random.default_rng(7)
     X, y = rng.normal(size=(400, 300)), rng.normal(size=400)
@@ -494,6 +496,7 @@ def test_three_hundred_features(bench):
     check(row, X, y)
 
 
+@pytest.mark.slow
 def test_more_features_than_observations(bench):
     rng = np.random.default_rng(7)
     X, y = rng.normal(size=(200, 80)), rng.normal(size=200)

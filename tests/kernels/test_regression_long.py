@@ -124,6 +124,7 @@ def test_nist(bench, shape, engine, jaxbatch_json):
     nested.check_nist(rows, digits, {name: wanted - 1 for name, wanted in digits.items()})
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_any_split_gives_the_same_coefficients(data, tmp_path_factory):
@@ -163,7 +164,7 @@ def digests(output: Any) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_killed_run_keeps_its_statistics(bench, engine, jaxbatch_json):
     table = observations(groups=50, rows=20_000)
     spread(bench, table, files=40, row_group_size=500)
