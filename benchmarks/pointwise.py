@@ -1,27 +1,26 @@
-"""f, f', f'' of √x at 20 million points in 20 files, whole processes: ours against copying the same columns.
+"""f, f', f'' of √x at 20 and 60 million points, Parquet to Parquet, whole processes in turn: ours, copying, and others.
 
-    python benchmarks/pointwise.py [ROWS]
+    python benchmarks/pointwise.py [floor|peers] …
 
-The floor is pyarrow.dataset reading and writing the columns that we read and write, with no compute. Peers run in
-turn with ours, three times after a warm-up; medians, and the ratio to the floor.
+floor: ours against copying the same columns with no compute, at 20 and at 60 million points.
+peers: ours, on threads and on Ray, against Daft, Dask, Ray Data and the closed form in Polars, at 20 million points.
+
+The floors read the columns that we read and write those that we write, the status aside: by pyarrow.dataset, and file
+by file on as many threads as there are CPUs, as pyarrow does by itself and without dictionaries for floats. BENCH_SCALE=0.1 takes a tenth of the rows.
 """
 
-import json
 import os
-import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from _measure import Way, bar, in_turn, jaxbatch, machine, script, show
 
-REPEATS = 3
-FILES = 20
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))
+FILE_ROWS = int(1_000_000 * SCALE)
 
 JOB = """
 kernel = "derivatives"
@@ -29,65 +28,173 @@ kernel = "derivatives"
 function = "jax.numpy:sqrt"
 order = 2
 [input]
-path = "tasks"
+path = "TASKS"
 [output]
 path = "ours"
 """
 
-FLOOR = """
+DATASET = """
 import pyarrow as pa, pyarrow.dataset as ds
-schema = ds.dataset("tasks").schema
+schema = ds.dataset("TASKS").schema
 for name in ("value", "d1", "d2"):
     schema = schema.append(pa.field(name, pa.float64()))
 def copies():
-    for batch in ds.dataset("tasks").to_batches():
+    for batch in ds.dataset("TASKS").to_batches():
         x = batch.column("x")
         yield pa.record_batch([*batch.columns, x, x, x], schema=schema)
-ds.write_dataset(copies(), "floor", schema=schema, format="parquet", existing_data_behavior="overwrite_or_ignore")
+ds.write_dataset(copies(), "floor", schema=schema, format="parquet")
+"""
+
+THREADS = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import pyarrow.parquet as pq
+Path("floor").mkdir()
+def copy(path):
+    table = pq.read_table(path, use_threads=False)
+    for name in ("value", "d1", "d2"):
+        table = table.append_column(name, table["x"])
+    pq.write_table(table, f"floor/{path.name}"OPTIONS)
+with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    list(pool.map(copy, sorted(Path("TASKS").iterdir())))
+"""
+
+FUNCTION = """
+import jax
+jax.config.update("jax_enable_x64", True)
+first = jax.grad(jax.numpy.sqrt)
+@jax.jit
+def compute(x):
+    def row(x):
+        return jax.numpy.sqrt(x), first(x), jax.grad(first)(x)
+    return jax.vmap(row)(x)
+"""
+
+DAFT = (
+    FUNCTION
+    + """
+import daft, numpy as np, pyarrow as pa
+fields = {name: daft.DataType.float64() for name in ("value", "d1", "d2")}
+@daft.cls
+class Compute:
+    @daft.method.batch(return_dtype=daft.DataType.struct(fields), unnest=True, batch_size=131072)
+    def __call__(self, x):
+        return pa.StructArray.from_arrays([np.asarray(a) for a in compute(x.to_arrow().to_numpy())], list(fields))
+frame = daft.read_parquet("TASKS/*.parquet")
+frame.select("id", "x", Compute()(frame["x"])).write_parquet("theirs")
+"""
+)
+
+DASK = (
+    FUNCTION
+    + """
+import dask, dask.dataframe as dd, numpy as np
+dask.config.set(scheduler="threads")
+def partition(frame):
+    value, d1, d2 = compute(frame["x"].to_numpy())
+    return frame.assign(value=np.asarray(value), d1=np.asarray(d1), d2=np.asarray(d2))
+frame = dd.read_parquet("TASKS", split_row_groups=False)
+meta = {**frame.dtypes.to_dict(), "value": "f8", "d1": "f8", "d2": "f8"}
+frame.map_partitions(partition, meta=meta).to_parquet("theirs", write_index=False)
+"""
+)
+
+RAY_DATA = """
+import ray
+ray.init(address="local", include_dashboard=False, logging_level="ERROR")
+ray.data.DataContext.get_current().enable_progress_bars = False
+class Compute:
+    def __init__(self):
+        source = '''FUNCTION'''
+        scope = {}
+        exec(source, scope)
+        self.compute = scope["compute"]
+    def __call__(self, batch):
+        import numpy as np
+        value, d1, d2 = map(np.asarray, self.compute(batch["x"]))
+        return {**batch, "value": value, "d1": d1, "d2": d2}
+found = ray.data.read_parquet("TASKS").map_batches(Compute, batch_format="numpy", batch_size=131072, concurrency=1)
+found.write_parquet("theirs")
+"""
+
+POLARS = """
+import polars as pl
+x = pl.col("x")
+pl.scan_parquet("TASKS/*.parquet").with_columns(
+    value=x.sqrt(), d1=0.5 / x.sqrt(), d2=-0.25 / (x * x.sqrt())
+).sink_parquet("theirs/all.parquet", compression="snappy", mkdir=True)
 """
 
 
-def make_tasks(folder: Path, rows: int) -> None:
+def make_tasks(folder: Path, files: int) -> None:
+    """Files of a million points each."""
     rng = np.random.default_rng(0)
-    (folder / "tasks").mkdir()
-    each = rows // FILES
-    for number in range(FILES):
-        ids = np.arange(number * each, (number + 1) * each)
-        table = pa.table({"id": ids, "x": rng.uniform(1.0, 9.0, each)})
-        pq.write_table(table, folder / "tasks" / f"{number:03d}.parquet")
+    folder.mkdir()
+    for number in range(files):
+        ids = np.arange(number * FILE_ROWS, (number + 1) * FILE_ROWS)
+        pq.write_table(pa.table({"id": ids, "x": rng.uniform(1.0, 9.0, FILE_ROWS)}), folder / f"{number:03d}.parquet")
 
 
-def seconds(command: list[str], folder: Path) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started
+def ours(tasks: str, *options: str, repeats: int = 3) -> Way:
+    """Our way with some tasks; the output is new each time."""
+    return Way(jaxbatch("run", f"{tasks}.toml", "--quiet", *options), "ours", repeats)
+
+
+def floors(tasks: str) -> dict[str, Way]:
+    """The ways to copy."""
+    plain = ", use_dictionary=['id']"
+    return {
+        "copy, pyarrow.dataset": Way(script(DATASET, TASKS=tasks), "floor"),
+        "copy, files on threads": Way(script(THREADS, TASKS=tasks, OPTIONS=""), "floor"),
+        "copy, threads, no dictionaries": Way(script(THREADS, TASKS=tasks, OPTIONS=plain), "floor"),
+    }
+
+
+def floor(folder: Path) -> None:
+    """Ours and the floor, at two sizes."""
+    medians = {}
+    for files in (20, 60):
+        tasks = f"tasks{files}"
+        make_tasks(folder / tasks, files)
+        (folder / f"{tasks}.toml").write_text(JOB.replace("TASKS", tasks))
+        ways = {"ours": ours(tasks), **floors(tasks)}
+        in_turn(ways, folder)
+        fastest = min((name for name in ways if name != "ours"), key=lambda name: ways[name].seconds)
+        show(f"{files * FILE_ROWS:,} points in {files} files", ways, fastest)
+        medians[files] = ways["ours"].seconds, ways[fastest].seconds
+    bar("ours / floor, 20 million points", medians[20][0] / medians[20][1], 1.6)
+    added = [medians[60][i] - medians[20][i] for i in (0, 1)]
+    bar("added by 40 million more points, ours / floor", added[0] / added[1], 1.25)
+
+
+def peers(folder: Path) -> None:
+    """Ours and others."""
+    make_tasks(folder / "tasks", 20)
+    (folder / "tasks.toml").write_text(JOB.replace("TASKS", "tasks"))
+    ways = {
+        "ours": ours("tasks"),
+        "ours, private Ray": ours("tasks", "--engine", "ray", repeats=2),
+        "Daft": Way(script(DAFT, TASKS="tasks"), "theirs"),
+        "Dask": Way(script(DASK, TASKS="tasks"), "theirs"),
+        "Ray Data": Way(script(RAY_DATA, TASKS="tasks", FUNCTION=FUNCTION), "theirs", 2),
+        "Polars, closed form": Way(script(POLARS, TASKS="tasks"), "theirs"),
+    }
+    in_turn(ways, folder)
+    show(f"{20 * FILE_ROWS:,} points in 20 files", ways, "ours")
+    mine, on_ray = ways["ours"].seconds, ways["ours, private Ray"].seconds
+    bar("ours / Daft", mine / ways["Daft"].seconds, 0.6)
+    bar("ours / Ray Data", mine / ways["Ray Data"].seconds, 0.15)
+    bar("ours on Ray / Ray Data", on_ray / ways["Ray Data"].seconds, 0.4)
 
 
 def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000_000
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_tasks(folder, rows)
-        (folder / "job.toml").write_text(JOB)
-        ours = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--quiet", "--restart"]
-        ways = {
-            "floor: copy, no compute": [sys.executable, "-c", FLOOR],
-            "jaxbatch, local": ours,
-            "jaxbatch, private Ray": [*ours, "--engine", "ray"],
-        }
-        times: dict[str, list[float]] = {way: [] for way in ways}
-        for repeat in range(REPEATS + 1):
-            for way, command in ways.items():
-                spent = seconds(command, folder)
-                shutil.rmtree(folder / "floor", ignore_errors=True)
-                if repeat:
-                    times[way].append(spent)
-        report = json.loads((folder / "ours" / "_jaxbatch" / "report.json").read_text())
-    floor = statistics.median(times["floor: copy, no compute"])
-    print(f"{rows:,} rows, {os.cpu_count()} CPUs, jax {report['versions']['jax']}, median of {REPEATS} (min–max)")
-    for way, spent in times.items():
-        middle = statistics.median(spent)
-        print(f"{way:26}{middle:7.2f} s ({min(spent):.2f}–{max(spent):.2f}){middle / floor:7.2f} × floor")
+    """Run the parts that are asked for, or all."""
+    print(machine(["jax", "pyarrow", "ray", "daft", "dask", "polars"]))
+    parts = {"floor": floor, "peers": peers}
+    for name in sys.argv[1:] or parts:
+        with tempfile.TemporaryDirectory(prefix="jaxbatch-bench-") as folder:
+            parts[name](Path(folder))
 
 
 if __name__ == "__main__":

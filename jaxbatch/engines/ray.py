@@ -118,7 +118,8 @@ class RayEngine:
             answer: Any = ray.get(reference)
         except ray.exceptions.RayError as error:
             if not slot.started:
-                self._count_failed_start(last_line(error))
+                lost = isinstance(error, ray.exceptions.ActorUnavailableError)
+                self._count_failed_start(last_line(error), by_chance=lost)
             if task is None or not isinstance(error, ray.exceptions.RayTaskError):
                 slots[slots.index(slot)] = self._replace(slot, shared)
                 yield from _lost(slot, attempts, todo, _why_it_died(error))
@@ -136,14 +137,14 @@ class RayEngine:
                 todo.append(Task(task.shard, again, task.stage, task.alone))
             yield outcome
 
-    def _count_failed_start(self, reason: str) -> None:
+    def _count_failed_start(self, reason: str, *, by_chance: bool) -> None:
         """A worker that cannot start would fail again; one that is lost while it starts may not.
 
         Raises:
             ClusterError: none has ever started, or too many have failed to.
         """
         self._failed_starts += 1
-        if not self._any_started or self._failed_starts > 2 * self._workers:
+        if not (by_chance or self._any_started) or self._failed_starts > 2 * self._workers:
             raise ClusterError(f"No worker can start: {reason}", "Give every node the job's files and versions.")
 
     def close(self) -> None:
@@ -202,7 +203,7 @@ class RayEngine:
             if slot.silent(now):
                 reason = f"its worker did not answer for {SILENCE_S:g} s"
                 if not slot.started:
-                    self._count_failed_start(reason)
+                    self._count_failed_start(reason, by_chance=True)
                 slots[index] = self._replace(slot, shared)
                 yield from _lost(slot, attempts, todo, reason)
 
