@@ -4,8 +4,12 @@ import ctypes
 import os
 import sys
 
-_M_ARENA_MAX = -8
-"""In glibc's malloc.h."""
+_MALLOC = {
+    -8: 2,  # M_ARENA_MAX: each thread would have its own heap otherwise, and keep there what XLA frees
+    -3: 1 << 30,  # M_MMAP_THRESHOLD: a batch's arrays would be given back after each batch, and every page be met anew
+    -1: 1 << 28,  # M_TRIM_THRESHOLD: likewise
+}
+"""Settings of glibc's malloc.h."""
 
 
 def prepare(*, platforms: str | None = None) -> None:
@@ -14,12 +18,13 @@ def prepare(*, platforms: str | None = None) -> None:
     XLA splits large reductions by that number, so it decides the last bits; a constant takes the machine
     out of them. It takes effect only where JAX has not started yet.
 
-    Threads then share two heaps: each would have its own otherwise, and keep there what XLA frees.
+    Memory is kept for the next batch, in two heaps that all threads share.
     """
     os.environ["NPROC"] = "8"
-    if sys.platform == "linux" and not {"MALLOC_ARENA_MAX", "GLIBC_TUNABLES"} & {*os.environ}:
+    if sys.platform == "linux" and not any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
         if mallopt is not None:
-            mallopt(_M_ARENA_MAX, 2)
+            for setting, value in _MALLOC.items():
+                mallopt(setting, value)
     if platforms is not None:
         os.environ["JAX_PLATFORMS"] = platforms
