@@ -6,7 +6,8 @@ floor: ours against copying the same columns with no compute, at 20 and at 60 mi
 peers: ours, on threads and on Ray, against Daft, Dask, Ray Data and the closed form in Polars, at 20 million points.
 
 The floors read the columns that we read and write those that we write, the status aside: by pyarrow.dataset, and file
-by file on as many threads as there are CPUs, as pyarrow does by itself and without dictionaries for floats. BENCH_SCALE=0.1 takes a tenth of the rows.
+by file on as many threads as there are CPUs, as pyarrow does by itself and without dictionaries for floats.
+BENCH_SCALE=0.1 takes a tenth of the rows.
 """
 
 import os

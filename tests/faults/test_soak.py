@@ -83,9 +83,9 @@ def test_two_hundred_kills_lose_nothing(large, capsys):
                 process.wait(timeout=60)
             else:
                 name = {"worker": "ray::Actor", "raylet": "raylet/raylet"}.get(victim, victim)
-                while process.poll() is None and not (found := descendants(process.pid, name)):
+                while not (found := descendants(process.pid, name)) and process.poll() is None:
                     time.sleep(0.05)
-                if process.poll() is not None:
+                if not found:
                     continue
                 os.kill(chance.choice(found), signal.SIGKILL)
                 if victim != "worker":
