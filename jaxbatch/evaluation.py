@@ -199,8 +199,11 @@ def sizes_of(columns: Sequence[Column], arrays: Mapping[str, np.ndarray]) -> tup
 
 def _in_order(encoded: list[list[pa.Array]], order: np.ndarray) -> list[pa.Array]:
     """The batches' arrays, column by column, put back into the order of the rows."""
+    ordered = bool((order[1:] > order[:-1]).all())
+    if ordered and len(encoded) == 1:
+        return encoded[0]
     columns = [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)]
-    if (order[1:] > order[:-1]).all():
+    if ordered:
         return columns
     back = pa.array(np.argsort(order))
     return [column.take(back) for column in columns]

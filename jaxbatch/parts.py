@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ _KEY = b"jaxbatch"
 _BUCKETS = b"buckets"
 _WRITE_ROWS = 1024
 _WRITE_BYTES = 1 << 20
+_FOOTER_ROOM = 1 << 20
 _TAIL = 64 * 1024
 _NAME = re.compile(r"^(data|_jaxbatch/partials)/part-(?P<index>\d{7,})-(?P<run>[0-9a-f]{8})\.parquet$")
 
@@ -81,37 +83,56 @@ def encode(
     The table is made one chunk a column first, so that nothing can follow from how its rows were read. It is written
     as one row group, or as ``row_groups`` of so many rows.
     """
-    sink = io.BytesIO()
     texts = [field.name for field in table.schema if is_text(field.type)]
     lengths = (pc.sum(pc.binary_length(table.column(name))).as_py() or 0 for name in texts)
     length = max(lengths, default=0) // max(table.num_rows, 1)
-    with pq.ParquetWriter(
-        sink,
-        table.schema,
-        compression=compression,
-        use_dictionary=texts or False,  # pyright: ignore[reportArgumentType]
-        write_page_checksum=True,
-        # Pages end between writes, and their size is a 32-bit number: few long texts must not make one of gigabytes.
-        write_batch_size=max(1, min(_WRITE_ROWS, _WRITE_BYTES // max(length, 1))),
-    ) as writer:
-        table, start = table.combine_chunks(), 0
-        for rows in row_groups or [table.num_rows]:
-            writer.write_table(table.slice(start, rows), row_group_size=max(rows, 1))
-            start += rows
-        with sink.getbuffer() as pages:
-            data_bytes, digest = len(pages), hashlib.sha256(pages).hexdigest()
-        stamp = {
-            "fingerprint": fingerprint,
-            "part": part,
-            "rows": table.num_rows,
-            "data_bytes": data_bytes,
-            "digest": digest,
-            "statuses": dict(sorted(statuses.items())),
-        }
-        writer.add_key_value_metadata({_KEY.decode(): json.dumps(stamp)})
-    data = sink.getbuffer()
+    # Pages end between writes, and their size is a 32-bit number: few long texts must not make one of gigabytes.
+    write_rows = max(1, min(_WRITE_ROWS, _WRITE_BYTES // max(length, 1)))
+    table = table.combine_chunks()
+    stamp = {
+        "fingerprint": fingerprint,
+        "part": part,
+        "rows": table.num_rows,
+        "statuses": dict(sorted(statuses.items())),
+    }
+    options = {
+        "compression": compression,
+        "use_dictionary": texts or False,
+        "write_page_checksum": True,
+        "write_batch_size": write_rows,
+    }
+    room = 2 * table.nbytes + _FOOTER_ROOM
+    while (written := _written(table, row_groups or [table.num_rows], stamp, options, room)) is None:
+        room *= 2
+    data, data_bytes = written
     footer = hashlib.sha256(data[data_bytes:]).hexdigest()
     return data, _receipt(part_name(part, fingerprint, folder), stamp, len(data), footer)
+
+
+def _written(
+    table: pa.Table, row_groups: Sequence[int], stamp: dict[str, Any], options: Mapping[str, Any], room: int
+) -> tuple[memoryview, int] | None:
+    """A Parquet file of at most ``room`` bytes, and how many of them are data pages; None where it would be larger.
+
+    The pages' number and digest are added to the ``stamp``. They go into memory that is one piece from the beginning:
+    pages could not be digested in a stream of Arrow's, and one of Python's would take the interpreter's lock for each.
+    """
+    memory = np.empty(room, np.uint8).data
+    sink = pa.FixedSizeBufferWriter(pa.py_buffer(memory))
+    try:
+        with pq.ParquetWriter(sink, table.schema, **options) as writer:
+            start = 0
+            for rows in row_groups:
+                writer.write_table(table.slice(start, rows), row_group_size=max(rows, 1))
+                start += rows
+            data_bytes = sink.tell()
+            stamp |= {"data_bytes": data_bytes, "digest": hashlib.sha256(memory[:data_bytes]).hexdigest()}
+            writer.add_key_value_metadata({_KEY.decode(): json.dumps(stamp)})
+        return memory[: sink.tell()], data_bytes
+    except OSError as error:
+        if "out of bounds" not in str(error):
+            raise
+        return None
 
 
 def read_receipt(store: Store, name: str, size: int) -> Receipt:

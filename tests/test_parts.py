@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -161,3 +162,11 @@ def test_parquet_of_others_has_no_receipt(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
     with pytest.raises(NotAPart):
         read_receipt(LocalStore(tmp_path), "x.parquet", (tmp_path / "x.parquet").stat().st_size)
+
+
+def test_a_file_that_is_larger_than_its_table_is_written_all_the_same():
+    """Arrow holds a byte a number here, Parquet four; and a footer with a long name for each."""
+    table = pa.table({f"{'long' * 200} {n}": pa.array(np.arange(8000) % 251 - 125, pa.int8()) for n in range(400)})
+    data, receipt = parts.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
+    assert len(data) == receipt.bytes > 2 * table.nbytes + parts._FOOTER_ROOM
+    assert pq.read_table(pa.BufferReader(data)).equals(table)

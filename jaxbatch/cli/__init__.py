@@ -10,7 +10,7 @@ import sys
 import click
 
 import jaxbatch
-from jaxbatch.cli import signals
+from jaxbatch.cli import garbage, signals
 from jaxbatch.errors import Interrupted, JaxbatchError
 
 _COMMANDS = {
@@ -67,6 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         _fail(JaxbatchError(f"Unexpected: {text}", "Run again with --debug for the traceback."), arguments)
+    finally:
+        garbage.resume()
 
 
 def _fail(error: JaxbatchError, arguments: list[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from jaxbatch.cli import garbage
 from jaxbatch.cli.options import debug_option, json_option
 from jaxbatch.cli.output import print_json, table
 
@@ -21,6 +22,7 @@ from jaxbatch.cli.output import print_json, table
 def command(name: str | None, as_json: bool, debug: bool) -> None:
     """List the kernels; or show one kernel's parameters, columns and an example job."""
     del debug
+    garbage.pause()
     from jaxbatch import kernels
 
     if name is None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from jaxbatch.cli import garbage
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
 from jaxbatch.cli.output import print_json, stdout_kept_clean, table
 
@@ -23,6 +24,7 @@ def command(
 ) -> None:
     """Check everything about a job and run nothing."""
     del debug
+    garbage.pause()
     loaded = load_job(job, variables, overrides)
     from jaxbatch import driver
 

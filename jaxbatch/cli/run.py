@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jaxbatch.cli import signals
+from jaxbatch.cli import garbage, signals
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
 from jaxbatch.cli.output import print_json, stdout_kept_clean, table
 from jaxbatch.cli.progress import shown
@@ -43,6 +43,7 @@ def command(
 ) -> None:
     """Run a job, or finish one that was interrupted. JOB is a TOML file."""
     del debug  # read where errors are caught
+    garbage.pause()
     loaded = load_job(job, variables, overrides)
     from jaxbatch import driver
 
@@ -51,6 +52,7 @@ def command(
     with stdout_kept_clean(), shown(quiet) as show:
 
         def progress(so_far: "Progress") -> None:
+            garbage.resume()
             signals.check()
             show(so_far)
 
