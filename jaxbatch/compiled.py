@@ -14,7 +14,7 @@ from jaxbatch.errors import JobError
 from jaxbatch.executables import executable
 from jaxbatch.kernel import Kernel
 from jaxbatch.memory import device_bytes, fitting_width, gib, intermediate_bytes, program_bytes
-from jaxbatch.traced import Program, Traced, precision, representative, row_function, row_structs, trace
+from jaxbatch.traced import Program, Traced, precision, representative, row_structs, trace
 
 BATCH_BYTES = 16 * 2**20
 """Inputs and outputs of one batch hold at most so many bytes, unless the job sets ``batch_rows``."""
@@ -157,7 +157,7 @@ class Programs:
                 name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
                 for name, struct in row_structs(self.kernel, program, self.dtype).items()
             }
-            lowered = jax.jit(jax.vmap(row_function(self.kernel, program.bucket, self.dtype))).lower(batch)
+            lowered = jax.jit(jax.vmap(self.traced(program).row)).lower(batch)
             text = lowered.as_text()
             turn = _ONE_AT_A_TIME if _LAPACK in text else nullcontext()
             compiled = executable(lowered, text, device)

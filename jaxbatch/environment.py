@@ -4,6 +4,8 @@ import ctypes
 import os
 import sys
 
+import pyarrow as pa
+
 _MALLOC = {
     -8: 2,  # M_ARENA_MAX: each thread would have its own heap otherwise, and keep there what XLA frees
     -3: 1 << 30,  # M_MMAP_THRESHOLD: a batch's arrays would be given back after each batch, and every page be met anew
@@ -18,7 +20,8 @@ def prepare(*, platforms: str | None = None) -> None:
     XLA splits large reductions by that number, so it decides the last bits; a constant takes the machine
     out of them. It takes effect only where JAX has not started yet.
 
-    Memory is kept for the next batch, in two heaps that all threads share.
+    Memory is kept for the next batch, in two heaps that all threads and libraries share: Arrow's own gives it back within
+    milliseconds, and a page that is met anew costs more than what is done with it.
     """
     os.environ["NPROC"] = "8"
     if sys.platform == "linux" and not any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
@@ -26,5 +29,6 @@ def prepare(*, platforms: str | None = None) -> None:
         if mallopt is not None:
             for setting, value in _MALLOC.items():
                 mallopt(setting, value)
+            pa.set_memory_pool(pa.system_memory_pool())
     if platforms is not None:
         os.environ["JAX_PLATFORMS"] = platforms

@@ -42,7 +42,6 @@ def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
     Raises:
         JobError: the function cannot be traced, or calls back into Python.
     """
-    _check_pure(programs)
     versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "pyarrow")}
     return {
         "program": program_digest(programs.representative()),
@@ -52,7 +51,12 @@ def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
     }
 
 
-def _check_pure(programs: Programs) -> None:
+def check_pure(programs: Programs) -> None:
+    """Trace the first program once more. What a worker traces is compared with the plan, so only planning need ask.
+
+    Raises:
+        JobError: it is another program then.
+    """
     first = representative(programs.kernel)[0]
     with precision(programs.dtype, programs.kernel):
         again = trace(programs.kernel, first, programs.dtype)

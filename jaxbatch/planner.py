@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jaxbatch import compiled, inputs, kernels, naming
 from jaxbatch.errors import InputError, nearest, storage_told
-from jaxbatch.fingerprint import code_identity, fingerprint
+from jaxbatch.fingerprint import check_pure, code_identity, fingerprint
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
 from jaxbatch.listing import check_apart
@@ -58,6 +58,7 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=width_limit)
     schema = naming.written_schema(job, kernel, opened.schema, keep, names, written)
     programs = _programs(made)
+    check_pure(made)
     identity = {
         **_identity(job, opened, names, keep, limit, programs),
         "schema": [[field.name, str(field.type), _texts(field.metadata)] for field in schema],

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 
 from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.errors import JaxbatchError, JobError
@@ -25,10 +26,16 @@ class Program:
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced program: its closed jaxpr, and the bytes of one row's inputs and outputs."""
+    """A traced program: its closed jaxpr, the bytes of one row's inputs and outputs, and how these are put together."""
 
     jaxpr: Any
     row_bytes: int
+    outputs: Any
+
+    def row(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """What was traced, as a function of one row."""
+        flat = core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(dict(columns)))
+        return jax.tree.unflatten(self.outputs, flat)
 
 
 def precision(name: str, kernel: "type[Kernel] | Kernel | None" = None) -> AbstractContextManager[Any]:
@@ -123,7 +130,8 @@ def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
     for column in kernel.outputs:
         _check_output(column, outputs["values"][column.name], _kind(column, dtype))
     leaves = jax.tree.leaves((structs, outputs))
-    return Traced(jaxpr, max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)))
+    row_bytes = max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
+    return Traced(jaxpr, row_bytes, jax.tree.structure(outputs))
 
 
 def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> None:

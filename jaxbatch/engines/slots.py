@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 
+from jaxbatch import environment
 from jaxbatch.errors import JaxbatchError
 from jaxbatch.outcome import Outcome
 from jaxbatch.plans import Plan, Stage
@@ -30,6 +31,7 @@ class Actor:
 
     def start(self) -> JaxbatchError | None:
         """Make the worker; the reason if there will not be one."""
+        environment.prepare()
         try:
             neighbours = min(self._workers, _fitting_here(self._cpus))
             self._worker = Worker(self._plan, at_once=SLOTS, neighbours=neighbours)
