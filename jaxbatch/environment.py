@@ -20,8 +20,8 @@ def prepare(*, platforms: str | None = None) -> None:
     XLA splits large reductions by that number, so it decides the last bits; a constant takes the machine
     out of them. It takes effect only where JAX has not started yet.
 
-    Memory is kept for the next batch, in two heaps that all threads and libraries share: Arrow's own gives it back within
-    milliseconds, and a page that is met anew costs more than what is done with it.
+    Memory is kept for the next batch, in two heaps that all threads and libraries share: Arrow's own gives it back
+    within milliseconds, and a page that is met anew costs more than what is done with it.
     """
     os.environ["NPROC"] = "8"
     if sys.platform == "linux" and not any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
