@@ -54,7 +54,9 @@ class Tally:
         self._plan = planned
         self._final = planned.stages()[-1]
         self._skipped = len(there)
-        self._receipts = dict(there)
+        self._receipts: dict[int, Receipt] = {}
+        self._statuses: Counter[str] = Counter()
+        self._take(there.values())
         self._rows_of = {part.index: part.rows for shard in planned.shards for part in shard.parts}
         self._rows_skipped = self._rows_done = 0
         self.failed: dict[int, str] = {}
@@ -76,30 +78,36 @@ class Tally:
         if stage is self._plan:
             self._rows_done += sum(self._rows_of[receipt.part] for receipt in outcome.receipts)
         if stage.folder == self._final.folder:
-            self._receipts |= {receipt.part: receipt for receipt in outcome.receipts}
+            self._take(outcome.receipts)
         first = "first stage: " if stage.folder != self._final.folder else ""
         self.failed |= {failure.part: f"{first}{failure.reason}" for failure in outcome.failures}
         self._stages.update(outcome.stages)
         self._padding.update(outcome.padding)
         self._compilations = max(self._compilations, outcome.compilations)
 
+    def _take(self, receipts: Iterable[Receipt]) -> None:
+        """Count the rows of parts by their statuses, of each part once."""
+        for receipt in receipts:
+            if receipt.part not in self._receipts:
+                self._receipts[receipt.part] = receipt
+                self._statuses.update(receipt.statuses)
+
     def progress(self) -> Progress:
         """The state of things, to show."""
-        statuses = self._statuses()
         return Progress(
             rows=self._plan.rows,
             rows_done=self._rows_done,
             rows_skipped=self._rows_skipped,
-            failed_rows=sum(count for name, count in statuses.items() if Status[name].failed),
+            failed_rows=self._failed_rows,
             parts=self._final.parts,
             parts_done=len(self._receipts),
         )
 
     def summary(self, seconds: float) -> Summary:
         """The end of things."""
-        statuses = self._statuses()
+        statuses = dict(sorted(self._statuses.items()))
         rows = sum(receipt.rows for receipt in self._receipts.values())
-        failed_rows = sum(count for name, count in statuses.items() if Status[name].failed)
+        failed_rows = self._failed_rows
         if self.failed:
             code = ExitCode.PARTS_FAILED
         elif not self._plan.job.limits.allows(failed_rows, rows):
@@ -126,8 +134,6 @@ class Tally:
             failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),
         )
 
-    def _statuses(self) -> dict[str, int]:
-        counts: Counter[str] = Counter()
-        for receipt in self._receipts.values():
-            counts.update(receipt.statuses)
-        return dict(sorted(counts.items()))
+    @property
+    def _failed_rows(self) -> int:
+        return sum(count for name, count in self._statuses.items() if Status[name].failed)

@@ -1,4 +1,4 @@
-"""How often a column's numbers are copied on their way: never, from the file's decoder to the device and back to Arrow."""
+"""How often a column's numbers are copied between the file's decoder, the device and Arrow: never."""
 
 import jax
 import numpy as np
