@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +33,14 @@ batch over the same pool and blocks until that is done: as many calls at once as
 Programs that make them therefore take turns; each still uses every core."""
 
 _ONE_AT_A_TIME = threading.Lock()
+
+
+Timer = Callable[[str], AbstractContextManager[None]]
+"""Counts the time of a block towards a stage of that name."""
+
+
+def _untimed(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -140,12 +148,22 @@ class Programs:
         if self.then:
             self.then.check_memory(device)
 
-    def run(self, program: Program, arrays: Mapping[str, np.ndarray], valid: int, device: Any) -> Results:
-        """Evaluate one batch of exactly the program's width, and keep its first ``valid`` rows."""
+    def run(
+        self, program: Program, arrays: Mapping[str, np.ndarray], valid: int, device: Any, stage: Timer = _untimed
+    ) -> Results:
+        """Evaluate one batch of exactly the program's width, and keep its first ``valid`` rows.
+
+        ``stage`` is told what the time goes to: moving numbers to the device and back, or computing.
+        """
         self.prepare(program, device)
         compiled, turn = self._compiled[program, device]
         with precision(self.dtype, self.kernel), turn:
-            out = jax.device_get(compiled(jax.device_put(dict(arrays), device)))
+            with stage("transfer"):
+                there = jax.block_until_ready(jax.device_put(dict(arrays), device))
+            with stage("compute"):
+                computed = jax.block_until_ready(compiled(there))
+            with stage("transfer"):
+                out = jax.device_get(computed)
         trimmed = jax.tree.map(lambda array: array[:valid], out)
         return Results(trimmed["values"], trimmed["present"], trimmed["lengths"], trimmed["status"])
 

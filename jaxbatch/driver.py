@@ -164,7 +164,7 @@ def _finish_claimed(
             + [{"file": file["path"], "reason": file["reason"]} for file in skipped]
         )
         if todo or not output.sealed:
-            output.report(_report(summary, backend, planned))
+            output.report({**_report(summary, backend, planned), **tally.times(backend.at_once)})
     if not (tally.failed or output.sealed):
         output.seal(skipped)
     return summary

@@ -141,8 +141,7 @@ def _computed(
     with outcome.stage("decode"):
         wide = batches.widened(arrays, programs.width(program))
     outcome.add("compile", programs.prepare(program, device))
-    with outcome.stage("compute"):
-        results = programs.run(program, wide, valid, device)
+    results = programs.run(program, wide, valid, device, outcome.stage)
     unfinished = programs.kernel.unfinished(program.bucket, {**results.values, **results.lengths})
     if unfinished is None or not unfinished.any():
         return results

@@ -22,6 +22,8 @@ class Outcome:
     """What became of a shard: receipts of the parts published, failures, and seconds by stage."""
 
     shard: int
+    worker: str = ""
+    """The process that did it."""
     receipts: list[Receipt] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)

@@ -1,8 +1,10 @@
 """What has come of a run: counted while it goes on, summed up at its end."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from jaxbatch.columns import Status
 from jaxbatch.errors import ExitCode
@@ -60,7 +62,10 @@ class Tally:
         self._rows_of = {part.index: part.rows for shard in planned.shards for part in shard.parts}
         self._rows_skipped = self._rows_done = 0
         self.failed: dict[int, str] = {}
-        self._stages: Counter[str] = Counter()
+        self._stages: dict[str, Counter[str]] = {}
+        """Seconds by stage, of each worker."""
+        self._shards: Counter[str] = Counter()
+        self._began = time.monotonic()
         self._compilations = 0
         self._padding: Counter[str] = Counter()
         if self._final is planned:
@@ -81,9 +86,24 @@ class Tally:
             self._take(outcome.receipts)
         first = "first stage: " if stage.folder != self._final.folder else ""
         self.failed |= {failure.part: f"{first}{failure.reason}" for failure in outcome.failures}
-        self._stages.update(outcome.stages)
+        if outcome.worker:
+            self._shards[outcome.worker] += 1
+            self._stages.setdefault(outcome.worker, Counter()).update(outcome.stages)
         self._padding.update(outcome.padding)
         self._compilations = max(self._compilations, outcome.compilations)
+
+    def times(self, at_once: int) -> dict[str, Any]:
+        """Where the time went: that of each worker, what so many shards at once waited, and which took the most."""
+        spent = sum(self._stages.values(), Counter())
+        waited = max(at_once * (time.monotonic() - self._began) - sum(spent.values()), 0.0) if spent else 0.0
+        return {
+            "by_worker": {
+                name: {"shards": self._shards[name], "stages": _rounded(stages)}
+                for name, stages in sorted(self._stages.items())
+            },
+            "wait": round(waited, 3),
+            "bound_by": max({**spent, "wait": waited}.items(), key=lambda item: item[1])[0] if spent else None,
+        }
 
     def _take(self, receipts: Iterable[Receipt]) -> None:
         """Count the rows of parts by their statuses, of each part once."""
@@ -128,7 +148,7 @@ class Tally:
             parts_skipped=self._skipped,
             seconds=round(seconds, 3),
             rows_per_second=round((self._rows_done - self._rows_skipped) / max(seconds, 1e-9), 1),
-            stages={name: round(spent, 3) for name, spent in sorted(self._stages.items())},
+            stages=_rounded(sum(self._stages.values(), Counter())),
             compilations=self._compilations,
             padding=round(self._padding["computed"] / given - 1, 3) if (given := self._padding["given"]) else None,
             failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),
@@ -137,3 +157,7 @@ class Tally:
     @property
     def _failed_rows(self) -> int:
         return sum(count for name, count in self._statuses.items() if Status[name].failed)
+
+
+def _rounded(stages: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(spent, 3) for name, spent in sorted(stages.items())}

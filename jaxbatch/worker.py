@@ -1,5 +1,7 @@
 """A shard's whole way: read, decode, compute, encode, publish — to its receipts."""
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -51,6 +53,7 @@ class Worker:
 
     def __init__(self, plan: Plan, at_once: int = 1, neighbours: int = 1):
         self.plan = plan
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
         job = plan.job
         self._devices = jax.local_devices()
         in_host_memory = self._devices[0].platform == "cpu"
@@ -90,7 +93,7 @@ class Worker:
         """Write those of a shard's parts that are wanted. Failures are values; nothing is raised."""
         plan = self._plans[stage]
         crash_point("shard.begun")
-        outcome = Outcome(shard.index)
+        outcome = Outcome(shard.index, self._name)
         device = self._devices[shard.index % len(self._devices)]
         rows: Rows | None = None
         for part in shard.parts:

@@ -1,6 +1,7 @@
 """Engines change when work happens, never what is written: the same bytes, one suite for both."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,8 +46,20 @@ def test_same_bytes_on_every_engine(kernel, tmp_path, jaxbatch_json):
         assert summary["exit_code"] == 0, summary
         assert summary["parts_done"] == summary["parts"]
         written[name] = digests(Path(summary["output"]))
+        check_times(json.loads(Path(summary["output"], "_jaxbatch/report.json").read_text()))
     assert written["local"] == written["ray with one worker"] == written["ray with two workers"]
     assert len(written["local"]) > 0
+
+
+def check_times(report: dict[str, Any]) -> None:
+    """Every second of a stage is some worker's, and the stage that took the most is named."""
+    workers = report["by_worker"].values()
+    assert sum(worker["shards"] for worker in workers) > 0
+    for stage, spent in report["stages"].items():
+        assert sum(worker["stages"].get(stage, 0) for worker in workers) == pytest.approx(spent, abs=0.01)
+    spent = {**report["stages"], "wait": report["wait"]}
+    assert {"read", "decode", "transfer", "compute", "encode", "publish"} <= set(spent)
+    assert spent[report["bound_by"]] == max(spent.values())
 
 
 @pytest.fixture

@@ -20,6 +20,11 @@ class Engine(Protocol):
         """How many shards (local) or worker processes (Ray) are at work at once."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """Shards that may be in flight at once."""
+        ...
+
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """The outcomes of shards as they come.
 

@@ -53,6 +53,11 @@ class LocalEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         return self._workers
 
+    @property
+    def at_once(self) -> int:
+        """See :class:`~jaxbatch.engines.Engine`."""
+        return self._workers
+
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`.
 

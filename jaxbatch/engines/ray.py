@@ -86,6 +86,11 @@ class RayEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         return self._workers
 
+    @property
+    def at_once(self) -> int:
+        """See :class:`~jaxbatch.engines.Engine`."""
+        return SLOTS * self._workers
+
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`."""
         attempts = Attempts(plan.job.cluster.attempts)
