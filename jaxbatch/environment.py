@@ -8,7 +8,7 @@ import pyarrow as pa
 
 _MALLOC = {
     -8: 2,  # M_ARENA_MAX: each thread would have its own heap otherwise, and keep there what XLA frees
-    -3: 1 << 30,  # M_MMAP_THRESHOLD: a batch's arrays would be given back after each batch, and every page be met anew
+    -3: 1 << 25,  # M_MMAP_THRESHOLD: a batch's arrays would be given back after each batch, and every page be met anew
     -1: 1 << 28,  # M_TRIM_THRESHOLD: likewise
 }
 """Settings of glibc's malloc.h."""

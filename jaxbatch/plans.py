@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -58,12 +59,12 @@ class Plan:
         """The output folder, absolute."""
         return self.job.resolve(self.job.output.path)
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Rows of the input, and so of the output."""
         return sum(shard.rows for shard in self.shards)
 
-    @property
+    @cached_property
     def parts(self) -> int:
         """Parts of this stage."""
         return sum(len(shard.parts) for shard in self.shards)

@@ -1,0 +1,180 @@
+"""What a part costs the control plane, with no data behind it: 10,000, 100,000 and a million parts.
+
+    python benchmarks/scaling.py [PARTS …]
+
+Every number of parts has a process of its own. A file has a hundred row groups, each a shard and a part. The store is a
+dictionary and the engine answers at once, so what is measured is ours: cutting the input, writing the plan, counting
+what comes back, finding what is there (one listing), the manifest and the seal. Bytes are those of the process, per
+part: its peak after each step less what it had before the first.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from _measure import bar, machine
+
+SIZES = (10_000, 100_000, 1_000_000)
+GROUPS = 100
+
+JOB = """
+kernel = "derivatives"
+[params]
+function = "jax.numpy:sqrt"
+[input]
+path = "tasks.parquet"
+[output]
+path = "out"
+rows_per_part = 10
+"""
+
+
+class Memory:
+    """A store that keeps names and sizes, and the contents of what is not a part."""
+
+    url = "memory"
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.parts: dict[str, int] = {}
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See jaxbatch.storage.Store."""
+        return self.kept.setdefault(name, data) is data
+
+    def replace(self, name: str, data: bytes) -> None:
+        """See jaxbatch.storage.Store."""
+        self.kept[name] = data
+
+    def read(self, name: str, start: int = 0) -> bytes:
+        """See jaxbatch.storage.Store."""
+        if name not in self.kept:
+            raise FileNotFoundError(name)
+        return self.kept[name][start:]
+
+    def list(self, folder: str = "") -> Iterator[tuple[str, int]]:
+        """See jaxbatch.storage.Store."""
+        below = f"{folder}/" if folder else ""
+        yield from ((name, len(data)) for name, data in self.kept.items() if name.startswith(below))
+        yield from ((name, size) for name, size in self.parts.items() if name.startswith(below))
+
+    def delete(self, name: str) -> None:
+        """See jaxbatch.storage.Store."""
+        self.kept.pop(name, None)
+        self.parts.pop(name, None)
+
+    def sweep(self) -> None:
+        """See jaxbatch.storage.Store."""
+
+    def free(self) -> None:
+        """See jaxbatch.storage.Store."""
+
+
+class Answers:
+    """An engine that has done every shard as soon as it is asked."""
+
+    device = "cpu"
+    workers = at_once = 1
+
+    def __init__(self, store: Memory) -> None:
+        self.store = store
+
+    def run(self, plan: Any, outstanding: Any) -> Iterator[Any]:
+        """See jaxbatch.engines.Engine."""
+        from jaxbatch.outcome import Outcome
+        from jaxbatch.parts import Receipt, part_name
+
+        for shard, wanted in outstanding.items():
+            outcome = Outcome(shard, "here")
+            for part in wanted:
+                name = part_name(part, plan.fingerprint)
+                self.store.parts[name] = 1000
+                digest = f"{part:064x}"
+                outcome.receipts.append(Receipt(part, name, 10, 1000, digest, digest, plan.fingerprint, {"ok": 10}))
+            outcome.stages = {"read": 0.001, "compute": 0.001}
+            yield outcome
+
+    def close(self) -> None:
+        """See jaxbatch.engines.Engine."""
+
+
+def one(parts: int) -> None:
+    """Measure one size in this process, and print seconds and bytes by step as JSON."""
+    from jaxbatch import Job, driver, environment, planner
+    from jaxbatch.outputs import Output
+    from jaxbatch.shards import cut
+
+    environment.prepare(platforms="cpu")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pq.write_table(pa.table({"x": [1.0] * 10}), folder / "tasks.parquet")
+        (folder / "job.toml").write_text(JOB)
+        small = planner.plan(Job.load(folder / "job.toml"))
+    found: dict[str, tuple[float, float]] = {}
+    before = _peak()
+
+    def step(what: str, since: float) -> float:
+        now = time.perf_counter()
+        found[what] = (now - since, _peak() - before)
+        return time.perf_counter()
+
+    began = time.perf_counter()
+    files = tuple(
+        replace(small.files[0], path=f"tasks/{n:07d}.parquet", name=f"{n:07d}.parquet", row_groups=(10,) * GROUPS)
+        for n in range(parts // GROUPS)
+    )
+    groups = planner.row_groups(replace_files(files))
+    plan = replace(small, files=files, shards=cut(groups, 10))
+    began = step("plan", began)
+    store = Memory()
+    output = Output(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
+    summary = driver._finish(plan, output, Answers(store), lambda _: None, time.monotonic())  # type: ignore[arg-type]
+    began = step("run and seal", began)
+    assert (summary.exit_code, summary.parts_done, output.sealed) == (0, parts, True)
+    print(json.dumps(found))
+
+
+def replace_files(files: tuple[Any, ...]) -> Any:
+    """An opened input of such files."""
+    from jaxbatch.inputs import Input
+
+    return Input(files, (), pa.schema([]), ())
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    """One table."""
+    if sys.argv[1:2] == ["--one"]:
+        one(int(sys.argv[2]))
+        return
+    sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
+    print(machine(["jax", "pyarrow"]))
+    costs: dict[str, list[tuple[float, float]]] = {}
+    for parts in sizes:
+        out = subprocess.run(
+            [sys.executable, __file__, "--one", str(parts)], capture_output=True, text=True, check=True
+        )
+        for what, (seconds, peak) in json.loads(out.stdout).items():
+            costs.setdefault(what, []).append((seconds / parts * 1e6, peak / parts))
+    print(f"\n{'a part costs':16}" + "".join(f"{parts:>24,}" for parts in sizes))
+    for what, found in costs.items():
+        print(f"{what:16}" + "".join(f"{micros:12.1f} µs {peak:6,.0f} B" for micros, peak in found))
+    for what, found in costs.items():
+        bar(f"{what}: time of a part, most parts / fewest", found[-1][0] / found[0][0], 1.3)
+        bar(f"{what}: bytes of a part, most parts / fewest", found[-1][1] / found[0][1], 1.3)
+
+
+if __name__ == "__main__":
+    main()
