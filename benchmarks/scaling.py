@@ -72,6 +72,9 @@ class Memory:
         self.kept.pop(name, None)
         self.parts.pop(name, None)
 
+    def settle(self, folder: str) -> None:
+        """See jaxbatch.storage.Store."""
+
     def sweep(self) -> None:
         """See jaxbatch.storage.Store."""
 

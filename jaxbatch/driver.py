@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from jaxbatch import __version__, environment
 from jaxbatch.engines import Engine
-from jaxbatch.errors import JobError, storage_told
+from jaxbatch.errors import JobError, OutputTaken, storage_told
 from jaxbatch.faults import crash_point
 from jaxbatch.job import Job
-from jaxbatch.outputs import Output
+from jaxbatch.outputs import Output, check_owner
 from jaxbatch.parts import Receipt
 from jaxbatch.planner import plan
 from jaxbatch.plans import Plan
@@ -23,6 +23,9 @@ from jaxbatch.storage import open_store
 from jaxbatch.tally import Progress, Summary, Tally
 
 _LOG = logging.getLogger(__name__)
+
+OWNER_S = 5.0
+"""So often a run looks whether the folder is its own still."""
 
 EngineName = Literal["local", "ray"]
 
@@ -135,6 +138,10 @@ def _finish(
         if new:
             output.disclaim()
         raise
+    except OutputTaken:
+        backend.close()
+        output.leave()
+        raise
 
 
 def _finish_claimed(
@@ -158,6 +165,7 @@ def _finish_claimed(
             _run_stage(final, todo, backend, output.data, tally, progress)
     skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
     summary = tally.summary(time.monotonic() - started)
+    output.check_owner()
     with _told_anyway(tally.failed):
         output.record_errors(
             [{"part": part, "reason": reason} for part, reason in sorted(tally.failed.items())]
@@ -191,10 +199,14 @@ def _run_stage(
 ) -> None:
     if not todo:
         return
+    checked = time.monotonic()
     for outcome in backend.run(stage, todo):
         tally.add(stage, outcome)
         published.note(outcome.receipts)
         progress(tally.progress())
+        if time.monotonic() - checked > OWNER_S:
+            check_owner(published.store, stage.fingerprint)
+            checked = time.monotonic()
 
 
 def _report(summary: Summary, backend: Engine, planned: Plan) -> dict[str, Any]:

@@ -61,6 +61,10 @@ class OutputError(JaxbatchError):
     exit_code = ExitCode.OUTPUT
 
 
+class OutputTaken(OutputError):
+    """The output folder has become another run's while this one was at work."""
+
+
 class AccessError(JaxbatchError):
     """A cluster or a store refuses us; trying again will not help."""
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,9 +41,12 @@ class Room:
 
     def __init__(self, size: int):
         self.size = size
-        self._held: dict[Hashable, list[int]] = {}
+        self._held: Counter[Hashable] = Counter()
+        """What is held, by those that were given up too, since they hold it still."""
+        self._making: set[Hashable] = set()
+        self._given_up: set[Hashable] = set()
         self._waiting = 0
-        self._alone = False
+        self._alone: Hashable | None = None
         self._changed = threading.Condition()
 
     @contextmanager
@@ -54,36 +58,43 @@ class Room:
 
         Raises:
             NoRoom: when called, if so much is not free.
-            GivenUp: when called, if its owner was given up meanwhile.
+            GivenUp: at the beginning or when called, once its owner was given up.
         """
-        mine: list[int] = []
 
         def hold(count: int) -> None:
             with self._changed:
-                if self._held.get(owner) is not mine:
+                if owner in self._given_up:
                     raise GivenUp
-                if sum(map(sum, self._held.values())) + count > self.size:
+                if self._held.total() + count > self.size:
                     raise NoRoom
-                mine.append(count)
+                self._held[owner] += count
 
         with self._changed:
             self._waiting += alone
-            self._changed.wait_for(lambda: not self._held if alone else not (self._waiting or self._alone))
+            self._changed.wait_for(lambda: not self._making if alone else not self._waiting and self._alone is None)
             self._waiting -= alone
-            self._alone = alone
-            self._held[owner] = mine
+            if owner in self._given_up:
+                raise GivenUp
+            self._alone = owner if alone else None
+            self._making.add(owner)
         try:
             yield hold
         finally:
-            if self._held.get(owner) is mine:
-                self.give_up(owner)
+            with self._changed:
+                self._end(owner)
+                self._held.pop(owner, None)
 
     def give_up(self, owner: Hashable) -> None:
-        """Wait no more for a part that does not end."""
+        """Wait no more for an owner that does not end, and let it begin nothing more."""
         with self._changed:
-            if self._held.pop(owner, None) is not None:
-                self._alone = False
-                self._changed.notify_all()
+            self._given_up.add(owner)
+            self._end(owner)
+
+    def _end(self, owner: Hashable) -> None:
+        self._making.discard(owner)
+        if self._alone == owner:
+            self._alone = None
+        self._changed.notify_all()
 
 
 def program_bytes(compiled: Any) -> int:

@@ -1,13 +1,14 @@
 """The output folder: who owns it, what is there already, and how it is sealed and verified."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from jaxbatch import in_flight
 from jaxbatch.differences import differences
-from jaxbatch.errors import OutputError
+from jaxbatch.errors import OutputError, OutputTaken
 from jaxbatch.faults import crash_point
 from jaxbatch.in_flight import is_mark
 from jaxbatch.parts import DATA, PARTIALS, Receipt, is_part_name, is_part_of, part_name
@@ -19,6 +20,10 @@ ERRORS = "_jaxbatch/errors.jsonl"
 REPORT = "_jaxbatch/report.json"
 MANIFEST = "_jaxbatch/manifest.json"
 SUCCESS = "_SUCCESS"
+
+_FINGERPRINT = re.compile(rb'"fingerprint": "([0-9a-f]+)"')
+_HEAD = 1024
+"""The plan's fingerprint is among its first bytes; its layout may be long."""
 
 
 class Output:
@@ -71,8 +76,9 @@ class Output:
         return new
 
     def disclaim(self) -> None:
-        """Take that back, before anything was published."""
-        self.store.delete(PLAN)
+        """Take that back, if nobody has begun to work on it."""
+        if all(name in (PLAN, REPORT, ERRORS) for name, _ in self.store.list()):
+            self.store.delete(PLAN)
 
     def restart(self) -> None:
         """Remove what jaxbatch wrote here, the mark of success first.
@@ -126,7 +132,7 @@ class Output:
             OutputError: a part has vanished since it was published, or another run has taken the folder.
         """
         crash_point("sealing")
-        self._check_owner()
+        self.check_owner()
         receipts = self.data.published()
         missing = sorted(set(self.data.expected) - set(receipts))
         if missing:
@@ -134,6 +140,7 @@ class Output:
                 f"{self.store.url}: {len(missing)} parts have vanished, the first is part {missing[0]}.",
                 "Something else changes this folder; run again to write them anew.",
             )
+        self.store.settle(DATA)
         wanted = {receipt.name for receipt in receipts.values()}
         for folder in (DATA, PARTIALS):
             for name, _ in list(self.store.list(folder)):
@@ -156,20 +163,47 @@ class Output:
         }
         self.store.replace(MANIFEST, _json(manifest))
         crash_point("seal.manifest")
-        self._check_owner()
+        self.check_owner()
         self.store.replace(SUCCESS, b"")
+        try:
+            self.check_owner()
+        except OutputTaken:
+            self.store.delete(SUCCESS)  # which says something of parts that are not ours
+            raise
         crash_point("sealed")
 
-    def _check_owner(self) -> None:
-        try:
-            owner = json.loads(self.store.read(PLAN)).get("fingerprint")
-        except (FileNotFoundError, ValueError, AttributeError):
-            owner = None
-        if owner != self.fingerprint:
-            raise OutputError(
-                f"{self.store.url} was taken over by another run while this one was at work.",
-                "Give each run an [output] path of its own.",
-            )
+    def check_owner(self) -> None:
+        """See that the folder still belongs to this run.
+
+        Raises:
+            OutputTaken: another has.
+        """
+        check_owner(self.store, self.fingerprint)
+
+    def leave(self) -> None:
+        """Remove this run's parts from a folder that another has taken."""
+        for folder in (DATA, PARTIALS):
+            for name, _ in list(self.store.list(folder)):
+                if is_part_of(name, self.fingerprint, folder):
+                    self.store.delete(name)
+
+
+def check_owner(store: Store, fingerprint: str) -> None:
+    """See that a folder belongs to a run.
+
+    Raises:
+        OutputTaken: another has.
+    """
+    try:
+        with store.open(PLAN) as file:
+            found = _FINGERPRINT.search(file.read(_HEAD))
+    except FileNotFoundError:
+        found = None
+    if found is None or found[1].decode() != fingerprint:
+        raise OutputTaken(
+            f"{store.url} was taken over by another run while this one was at work.",
+            "Give each run an [output] path of its own.",
+        )
 
 
 def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:

@@ -38,11 +38,16 @@ class Published:
         if any(receipt is None for receipt, _ in found):
             found = self._inspect()  # another driver may just have mended them
         for receipt, name in found:
-            if receipt is None:
+            if receipt is None and self._is_damaged(name):
                 self.store.delete(name)
         receipts = {receipt.part: receipt for receipt, _ in found if receipt is not None}
         self.note(receipts.values())
         return receipts
+
+    def _is_damaged(self, name: str) -> bool:
+        """Asked last before it is removed: another driver may just have made it anew."""
+        sizes = dict(self.store.list(self.folder))
+        return name in sizes and self._receipt(name, sizes[name]) is None
 
     def note(self, receipts: Iterable[Receipt]) -> None:
         """Remember receipts, so that sealing need not read those footers again."""

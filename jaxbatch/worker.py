@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from jaxbatch import aggregation, compiled, kernels, memory, outputs, parts
 from jaxbatch.aggregation import Aggregation
 from jaxbatch.columns import Status
 from jaxbatch.differences import differences
-from jaxbatch.errors import ClusterError, JaxbatchError, OutputError, printable
+from jaxbatch.errors import ClusterError, JaxbatchError, OutputError, OutputTaken, printable
 from jaxbatch.evaluation import Evaluation
 from jaxbatch.faults import crash_point
 from jaxbatch.fingerprint import code_identity
@@ -36,6 +36,9 @@ GROUPED_BYTES = 1 << 28
 
 HELD = 4
 """One byte of memory in so many is for the rows of the parts in the making: writing copies them twice."""
+
+_OF_THE_WAY = (ConnectionError, PermissionError, FileNotFoundError)
+"""Errors of a store, which have no number there."""
 
 _STATUSES = pa.array([status.name for status in Status], pa.string())
 
@@ -89,8 +92,13 @@ class Worker:
             # Not a daemon: an interpreter that ends while XLA compiles takes the process down with it.
             threading.Thread(target=prepare, name="jaxbatch-compile").start()
 
-    def run(self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows") -> Outcome:
-        """Write those of a shard's parts that are wanted. Failures are values; nothing is raised."""
+    def run(
+        self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows", attempt: Hashable | None = None
+    ) -> Outcome:
+        """Write those of a shard's parts that are wanted. Failures are values; nothing is raised.
+
+        An ``attempt`` may be given up, and then writes nothing more.
+        """
         plan = self._plans[stage]
         crash_point("shard.begun")
         outcome = Outcome(shard.index, self._name)
@@ -105,13 +113,19 @@ class Worker:
                         rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
                         with outcome.stage("read"):
                             rows.move_to(part.start)
-                    with self._room.part((stage, shard.index), alone=alone) as hold:
+                    with self._room.part(attempt or (stage, shard.index), alone=alone) as hold:
                         outcome.receipts.append(self._write(plan, part, rows, hold, device, outcome))
                     break
                 except memory.NoRoom:
                     rows = None  # what follows is read afresh
                     if alone:
                         outcome.failures.append(Failure(part.index, self._too_large()))
+                except memory.GivenUp:
+                    return outcome
+                except OutputTaken as error:
+                    ended = {receipt.part for receipt in outcome.receipts} | {each.part for each in outcome.failures}
+                    outcome.failures += [Failure(each, error.what) for each in wanted if each not in ended]
+                    return outcome
                 except BaseException as error:  # a SystemExit of the user's must not end a thread unseen
                     outcome.failures.append(Failure(part.index, _reason(error)))
                     rows = None
@@ -120,9 +134,9 @@ class Worker:
         crash_point("shard.done")
         return outcome
 
-    def give_up(self, shard: Shard, stage: Stage) -> None:
-        """Have the others wait no more for a shard that does not end."""
-        self._room.give_up((stage, shard.index))
+    def give_up(self, attempt: Hashable) -> None:
+        """Have the others wait no more for an attempt that does not end."""
+        self._room.give_up(attempt)
 
     def _too_large(self) -> str:
         return (
@@ -176,6 +190,7 @@ class Worker:
             )
         crash_point("part.encoded")
         with outcome.stage("publish"):
+            outputs.check_owner(self._store, plan.fingerprint)
             outputs.publish(self._store, data, receipt)
         crash_point("part.published")
         return receipt
@@ -219,9 +234,9 @@ class Worker:
         """
         try:
             return parts.read_bucket(self._store, name, bucket, self.plan.partial_schema)
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
+            if isinstance(error, OSError) and (error.errno is not None or isinstance(error, _OF_THE_WAY)):
+                raise  # it is not there or cannot be reached: that says nothing of what it holds
             self._store.delete(name)
             raise OutputError(
                 f"{self._store.url}/{name} was damaged, and is removed ({printable(error, 80)}).",

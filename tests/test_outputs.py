@@ -227,6 +227,16 @@ def test_a_damaged_plan_is_refused(tmp_path, content):
     assert "--restart" in refusal(an_output(tmp_path).check, IDENTITY)
 
 
+def test_a_claim_is_taken_back_only_while_nothing_is_there(tmp_path):
+    output = claimed(tmp_path)
+    publish(output.store, *encoded(0))
+    output.disclaim()
+    assert (tmp_path / PLAN).exists()
+    (tmp_path / encoded(0)[1].name).unlink()
+    output.disclaim()
+    assert not (tmp_path / PLAN).exists()
+
+
 def test_parts_without_a_plan_must_be_this_runs(tmp_path):
     publish(LocalStore(tmp_path), *encoded(0))
     an_output(tmp_path).check(IDENTITY)

@@ -63,6 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
     except JaxbatchError as error:
         _fail(error, arguments)
     except Exception as error:
+        if (signalled := signals.interrupted()) is not None:  # of which a C library has made an error of its own
+            _fail(signalled, arguments)
         if "--debug" in arguments:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]

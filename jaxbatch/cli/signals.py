@@ -15,14 +15,19 @@ def listen() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
+def interrupted() -> Interrupted | None:
+    """The signal that came, whatever has become of its exception."""
+    return Interrupted(ExitCode(128 + _received[-1])) if _received else None
+
+
 def check() -> None:
     """Raise again what got lost: an exception that meets a destructor or a callback of a C library goes no further.
 
     Raises:
         Interrupted: there was a signal.
     """
-    if _received:
-        raise Interrupted(ExitCode(128 + _received[-1]))
+    if (signalled := interrupted()) is not None:
+        raise signalled
 
 
 def _interrupt(number: int, _: Any) -> None:

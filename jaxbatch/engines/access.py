@@ -56,8 +56,9 @@ def check_access(address: str) -> None:
 
 def _answers(address: str, environment: Mapping[str, str]) -> bool | None:
     """Whether a cluster tells its nodes to one with such an environment; None if it says neither yes nor no. In a
-    process of its own, because Ray keeps the first token that it has read, and goes on asking when it is refused."""
-    command = [sys.executable, "-c", _PROBE, address]
+    process of its own, because Ray keeps the first token that it has read, and goes on asking when it is refused; one
+    that imports nothing from the folder it is started in, since it has the token."""
+    command = [sys.executable, "-P", "-c", _PROBE, address]
     with subprocess.Popen(command, env=dict(environment), stderr=subprocess.PIPE, text=True) as process:
         timer = threading.Timer(_PROBE_S, process.kill)
         timer.start()

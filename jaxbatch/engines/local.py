@@ -21,16 +21,21 @@ from jaxbatch.worker import Worker
 
 _POLL_S = 0.5
 
+_LEFT_LIMIT = 4
+"""Threads that may hang in parts past their deadline, for each that is at work: what they hold is not given back."""
+
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Task:
-    """The parts to write of a shard, and how many processes have begun it."""
+    """One attempt at the parts to write of a shard, and how many processes have begun it."""
 
     shard: Shard
     wanted: list[int]
     times: int = 1
+    left: bool = False
+    """Whether it has passed its deadline: its thread cannot be stopped, only left."""
 
 
 class LocalEngine:
@@ -80,32 +85,43 @@ class LocalEngine:
         """Work on some shards side by side until each is dealt with."""
         attempts = Attempts(plan.job.cluster.attempts)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        done: queue.SimpleQueue[tuple[Shard, Outcome]] = queue.SimpleQueue()
-        started: dict[int, float] = {}
-        threads = 0
+        done: queue.SimpleQueue[tuple[_Task, Outcome]] = queue.SimpleQueue()
+        started: dict[_Task, tuple[float, threading.Thread]] = {}
+        at_work: set[threading.Thread] = set()
+        left: list[threading.Thread] = []
+        waiting: dict[int, _Task] = {}
 
         def work() -> None:
             while not self._stopping.is_set() and (task := todo.get()) is not None:
-                started[task.shard.index] = time.monotonic()
+                started[task] = time.monotonic(), threading.current_thread()
                 try:
                     in_flight.begin(task.shard.index, task.times)
-                    outcome = worker.run(task.shard, task.wanted, plan.stage)
+                    outcome = worker.run(task.shard, task.wanted, plan.stage, task)
                 except BaseException as error:  # or the run would wait for this thread for ever
                     reason = f"{type(error).__name__}: {printable(error)}"
                     outcome = Outcome(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
-                done.put((task.shard, outcome))
+                if task.left:
+                    return  # another thread has taken its place
+                done.put((task, outcome))
 
         def start_thread() -> None:
-            nonlocal threads
-            threads += 1
             # A daemon, because a thread that hangs in a part must not keep the process alive.
-            threading.Thread(target=work, name="jaxbatch-shard", daemon=True).start()
-
-        waiting: dict[int, _Task] = {}
+            thread = threading.Thread(target=work, name="jaxbatch-shard", daemon=True)
+            at_work.add(thread)
+            thread.start()
 
         def submit(task: _Task) -> None:
             waiting[task.shard.index] = task
             todo.put(task)
+
+        def leave(task: _Task) -> None:
+            task.left = True
+            worker.give_up(task)
+            _, thread = started.pop(task)
+            at_work.discard(thread)
+            left[:] = [thread, *(each for each in left if each.is_alive())]
+            if len(left) <= _LEFT_LIMIT * self._workers:
+                start_thread()
 
         for task in tasks:
             submit(task)
@@ -114,31 +130,32 @@ class LocalEngine:
         try:
             while waiting:
                 try:
-                    shard, outcome = done.get(timeout=_POLL_S)
+                    task, outcome = done.get(timeout=_POLL_S)
                 except queue.Empty:
-                    for task, reason in _overdue(plan, started, waiting):
-                        worker.give_up(task.shard, plan.stage)
+                    for task, reason in _overdue(plan, started):
+                        leave(task)
                         outcome, again = attempts.late(task.shard, task.wanted, reason)
                         del waiting[task.shard.index]
                         if again:
-                            submit(task)
+                            submit(_Task(task.shard, again, task.times))
                         else:
                             in_flight.end(task.shard.index)
-                        start_thread()  # the one that is late cannot be stopped, only left
                         yield outcome
+                    if not at_work:
+                        yield from _not_begun(waiting, f"{len(left)} threads hang in parts past their deadline")
+                        return
                     continue
-                task = waiting.pop(shard.index, None)
-                if task is None:
+                if waiting.get(task.shard.index) is not task:
                     continue  # it came after its deadline, and is accounted for
-                started.pop(shard.index, None)
-                outcome, again = attempts.settle(shard, outcome)
+                del waiting[task.shard.index], started[task]
+                outcome, again = attempts.settle(task.shard, outcome)
                 if again:
-                    submit(_Task(shard, again, task.times))
+                    submit(_Task(task.shard, again, task.times))
                 else:
-                    in_flight.end(shard.index)
+                    in_flight.end(task.shard.index)
                 yield outcome
         finally:
-            for _ in range(threads):
+            for _ in (*at_work, *left):
                 todo.put(None)
 
     def close(self) -> None:
@@ -159,12 +176,17 @@ def _tell(plan: Plan, left: Mapping[int, int]) -> None:
     _LOG.warning("An earlier run ended abruptly, or is still at work, with part %s in flight.%s", named, blame)
 
 
-def _overdue(plan: Plan, started: dict[int, float], waiting: Mapping[int, _Task]) -> Iterator[tuple[_Task, str]]:
-    """The shards that have passed their deadline."""
+def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[Outcome]:
+    """What comes of attempts for which there is no thread."""
+    for shard, task in waiting.items():
+        yield Outcome(shard, failures=[Failure(part, f"not begun: {reason}") for part in task.wanted])
+
+
+def _overdue(plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]]) -> Iterator[tuple[_Task, str]]:
+    """The attempts that have passed their deadline."""
     limit = plan.job.cluster.part_timeout_s
     if limit is None:
         return
-    for index, since in list(started.items()):
-        if index in waiting and time.monotonic() - since > limit * len(waiting[index].wanted):
-            del started[index]
-            yield waiting[index], f"took more than {limit:g} s"
+    for task, (since, _) in list(started.items()):
+        if time.monotonic() - since > limit * len(task.wanted):
+            yield task, f"took more than {limit:g} s"

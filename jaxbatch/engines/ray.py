@@ -78,8 +78,14 @@ class RayEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         if not self._gpus:
             return "cpu"
-        remote: Any = ray.remote(max_retries=0, **self._resources())
-        return str(ray.get(remote(device_kind).remote()))
+        remote: Any = ray.remote(max_retries=1, **self._resources())
+        asked = remote(device_kind).remote()
+        try:
+            while not ray.wait([asked], timeout=_PATIENCE_S)[0]:
+                self._tell_waiting()
+            return str(ray.get(asked))
+        except ray.exceptions.RayError as error:
+            raise ClusterError(f"No worker can start: {last_line(error)}", "Try again later.") from error
 
     @property
     def workers(self) -> int:
@@ -106,12 +112,15 @@ class RayEngine:
                     slot.submit(todo.popleft())
             if not any(slot.started for slot in slots) and time.monotonic() - since > _PATIENCE_S:
                 since = time.monotonic()
-                _LOG.warning("Still waiting for a worker: each needs %s, and the cluster gives none.", self._needs)
+                self._tell_waiting()
             ready, _ = ray.wait([call for slot in slots for call in slot.calls], num_returns=1, timeout=_POLL_S)
             for reference in ready:
                 yield from self._collect(reference, slots, shared, attempts, todo)
             yield from self._stop_overdue(plan, slots, shared, attempts, todo)
             yield from self._stop_silent(slots, shared, attempts, todo)
+
+    def _tell_waiting(self) -> None:
+        _LOG.warning("Still waiting for a worker: each needs %s, and the cluster gives none.", self._needs)
 
     def _collect(
         self, reference: Any, slots: list[Slot], shared: Any, attempts: Attempts, todo: deque[Task]
@@ -123,7 +132,7 @@ class RayEngine:
             answer: Any = ray.get(reference)
         except ray.exceptions.RayError as error:
             if not slot.started:
-                lost = isinstance(error, ray.exceptions.ActorUnavailableError)
+                lost = isinstance(error, ray.exceptions.RayActorError) and not error.actor_init_failed
                 self._count_failed_start(last_line(error), by_chance=lost)
             if task is None or not isinstance(error, ray.exceptions.RayTaskError):
                 slots[slots.index(slot)] = self._replace(slot, shared)
@@ -133,7 +142,11 @@ class RayEngine:
         del slot.calls[reference]
         if task is None:
             if answer is not None:
-                raise answer
+                if not self._any_started:
+                    raise answer
+                self._count_failed_start(answer.what, by_chance=False)
+                slots[slots.index(slot)] = self._replace(slot, shared)
+                return
             slot.started = self._any_started = True
             self._failed_starts = 0
         else:
@@ -207,7 +220,7 @@ class RayEngine:
         for index, slot in enumerate(slots):
             if slot.silent(now):
                 reason = f"its worker did not answer for {SILENCE_S:g} s"
-                if not slot.started:
+                if slot.heard is not None and not slot.started:
                     self._count_failed_start(reason, by_chance=True)
                 slots[index] = self._replace(slot, shared)
                 yield from _lost(slot, attempts, todo, reason)

@@ -1,7 +1,7 @@
 """Worker processes on Ray, and what is in flight in each of them."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -21,6 +21,10 @@ PULSE_S = 10.0
 
 SILENCE_S = 60.0
 """… and after so long without an answer it is given up: a process that is stopped does not die."""
+
+
+PLACE_S = 600.0
+"""Who has not answered at all for so long is asked for anew: it may have no place yet, or have stopped on the way."""
 
 
 class Actor:
@@ -89,6 +93,7 @@ class Slot:
     pulse: Any
     """The question that it has not answered yet …"""
     started: bool = False
+    since: float = field(default_factory=time.monotonic)
     heard: float | None = None
     """… and when it answered last: not before it has a place, for which it may wait long."""
 
@@ -97,7 +102,7 @@ class Slot:
         if self.pulse is not None and ray.wait([self.pulse], timeout=0)[0]:
             self.pulse, self.heard = None, now  # an error is an answer too: its calls have it as well
         if self.heard is None:
-            return False
+            return now - self.since > PLACE_S
         if self.pulse is None and now - self.heard > PULSE_S:
             self.pulse, self.heard = self.actor.pulse.remote(), now
         return self.pulse is not None and now - self.heard > SILENCE_S

@@ -50,6 +50,10 @@ class Store(Protocol):
         """Remove an object; no error if absent."""
         ...
 
+    def settle(self, folder: str) -> None:
+        """See to it that all objects there outlive the machine, whoever published them."""
+        ...
+
     def sweep(self) -> None:
         """Remove what unfinished attempts left."""
         ...

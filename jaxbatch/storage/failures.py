@@ -18,6 +18,7 @@ def told(url: str) -> Iterator[None]:
 
     Raises:
         FileExistsError, FileNotFoundError, PermissionError: as they say.
+        OSError: it has changed since it was opened.
         ConnectionError: anything else; perhaps it goes better later.
     """
     try:
@@ -28,6 +29,8 @@ def told(url: str) -> Iterator[None]:
         raise FileNotFoundError(f"{url} is not there") from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise PermissionError(f"{url}: access is refused ({brief(error)})") from error
+    except exceptions.PreconditionError as error:
+        raise OSError(f"{url} has changed while it was read") from error
     except exceptions.BaseError as error:
         if any(code in str(error) for code in _NO_BUCKET):
             raise FileNotFoundError(f"{url}: there is no such bucket") from error

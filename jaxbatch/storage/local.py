@@ -80,6 +80,13 @@ class LocalStore:
         (self.folder / name).unlink(missing_ok=True)
         crash_point("deleted")
 
+    def settle(self, folder: str) -> None:
+        """See :class:`~jaxbatch.storage.Store`. Who linked an object may have been killed before syncing."""
+        _sync_folder(self.folder / folder)
+        _sync_folder(self.folder)
+        with suppress(PermissionError):  # one may write below a folder that one cannot read
+            _sync_folder(self.folder.parent)
+
     def sweep(self) -> None:
         """See :class:`~jaxbatch.storage.Store`. Whoever is still at work writes aside once more."""
         for name, _ in list(self.list(self._TEMPORARY)):

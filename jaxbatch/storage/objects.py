@@ -87,6 +87,9 @@ class ObjectStore:
             pass
         crash_point("deleted")
 
+    def settle(self, folder: str) -> None:
+        """See :class:`~jaxbatch.storage.Store`. A put that was answered does."""
+
     def sweep(self) -> None:
         """See :class:`~jaxbatch.storage.Store`. A put that did not end left nothing."""
 
@@ -104,8 +107,10 @@ class ObjectStore:
 class ObjectFile(io.RawIOBase):
     """An object to read anywhere in, one request a read; its last ``TAIL`` bytes are fetched at once and kept."""
 
-    def __init__(self, bucket: Any, key: str, url: str, size: int):
+    def __init__(self, bucket: Any, key: str, url: str, size: int, version: str | None = None):
         self._bucket, self._key, self.name, self._size = bucket, key, url, size
+        self._version = version
+        """The ETag of what is read, so that no two reads are of different objects."""
         self._position = 0
         self._tail: bytes | None = None
 
@@ -156,8 +161,12 @@ class ObjectFile(io.RawIOBase):
         return self._tail[start - tail : end - tail]
 
     def _fetch(self, start: int, end: int) -> bytes:
+        options: Any = {"range": (start, end)}
+        if self._version is not None:
+            options["if_match"] = self._version
         with told(self.name):
-            data = bytes(obstore.get_range(self._bucket, self._key, start=start, end=end))
+            got = obstore.get(self._bucket, self._key, options=options)
+            self._version, data = got.meta["e_tag"], bytes(got.bytes())
         if len(data) != end - start:
             raise ConnectionError(f"{self.name}: the store gave {len(data)} bytes where {end - start} were asked for")
         return data
@@ -193,10 +202,12 @@ def list_objects(url: str, options: StorageOptions) -> Iterator[tuple[str, int]]
 
 
 def _opened(bucket: Any, key: str, url: str, size: int | None) -> BinaryIO:
+    version = None
     if size is None:
         with told(url):
-            size = obstore.head(bucket, key)["size"]
-    return ObjectFile(bucket, key, url, size)  # type: ignore[return-value]
+            found = obstore.head(bucket, key)
+        size, version = found["size"], found["e_tag"]
+    return ObjectFile(bucket, key, url, size, version)  # type: ignore[return-value]
 
 
 def _listed(bucket: Any, prefix: str, url: str, again: int = LIST_RETRIES) -> list[tuple[str, int]]:

@@ -212,16 +212,18 @@ def test_a_part_that_finds_no_room_is_made_alone_and_none_that_fits_alone_is_tur
             hold(1)
 
 
-def test_a_part_that_was_given_up_is_waited_for_no_more():
+def test_a_part_that_was_given_up_is_waited_for_no_more_and_begins_nothing_new():
     room = Room(10)
     with room.part("late") as hold:
         hold(4)
         room.give_up("late")
         with room.part("next", alone=True) as hold_next:
-            hold_next(10)
+            hold_next(6)
+            with pytest.raises(NoRoom):
+                hold_next(1)  # the one that was given up holds its memory still
             with pytest.raises(GivenUp):
                 hold(1)
-        with room.part("late", alone=True) as hold_again:
-            hold_again(10)
-            with pytest.raises(GivenUp):
-                hold(1)
+    with pytest.raises(GivenUp), room.part("late"):
+        pass
+    with room.part("last", alone=True) as hold_last:
+        hold_last(10)

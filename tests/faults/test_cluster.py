@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,9 +70,21 @@ def test_messages_that_are_late_change_nothing(site):
 
 def test_an_open_cluster_is_refused(site):
     """Anyone who reaches it can run code on it; and what we send to it."""
+    installed = [Path(sys.executable).with_name("jaxbatch"), "run", "job.toml"]  # python -m imports from here by itself
     with cluster(1, RAY_AUTH_MODE="disabled") as (address, _):
         without = site.process("--address", address, HOME=str(site.folder))
-        with_one = site.process("--address", address, **AUTHENTICATED)
+        imported = site.folder / "imported"
+        (site.folder / "ray.py").write_text(f"open({str(imported)!r}, 'w').write('with the token in the environment')")
+        with_one = subprocess.run(
+            [*installed, "--address", address],
+            cwd=site.folder,
+            env={**os.environ, **AUTHENTICATED},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert not imported.exists()
+        (site.folder / "ray.py").unlink()
         allowed = site.process("--address", address, "--allow-unauthenticated", RAY_AUTH_MODE="disabled")
     assert without.returncode == 5, without.stderr
     assert "there is no token for it" in without.stderr

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -88,6 +90,27 @@ def test_two_different_jobs_at_once_do_not_mix(site):
     assert verify(site.output) == []
     if codes[0] == 0:
         site.check_finished()
+
+
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.faults)])
+def test_a_run_whose_folder_is_taken_by_another_leaves_nothing_in_it(engine, site):
+    """The other is faster, and done long before this one would be."""
+    shutil.copy(Path(__file__).parents[1] / "counting.py", site.folder)
+    slow = site.folder / "slow.toml"
+    slow.write_text(
+        'kernel = "counting.py:Counting"\nparams = { seconds = 1.0 }\n[input]\npath = "tasks"\n'
+        '[output]\npath = "results"\nrows_per_part = 10\n'
+    )
+    command = [sys.executable, "-m", "jaxbatch", "run", "slow.toml", "--quiet", "--engine", engine, "--workers", "2"]
+    with subprocess.Popen(command, cwd=site.folder, stderr=subprocess.PIPE, text=True) as process:
+        while len(list((site.output / "data").glob("*"))) < 3:
+            assert process.poll() is None
+            time.sleep(0.05)
+        assert site.run(restart=True).exit_code == 0
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 5, said
+    assert "taken over by another run" in said
+    site.check_finished()
 
 
 def test_a_disk_that_fills_fails_parts_cleanly_and_the_run_goes_on_later(site):

@@ -17,6 +17,7 @@ import pytest
 from jaxbatch import Job, plan, verify
 from jaxbatch.cli import main
 from jaxbatch.faults import POINTS
+from jaxbatch.storage import StorageOptions, open_file
 from jaxbatch.worker import Worker
 from tests.faults.conftest import ROWS, Site, a_site
 from tests.object_store import ENVIRONMENT, SECRET, Proxy, make_bucket, s3_server
@@ -225,6 +226,18 @@ def test_what_cannot_be_reached_is_said_before_any_work(override, code, said, bu
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) <= 3
     assert bucket.objects() == {}
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_noticed(bucket):
+    before = bytes(range(256)) * 1000
+    for size in (None, len(before)):
+        bucket.client.put_object(Bucket=bucket.name, Key="other/object", Body=before)
+        with open_file(f"s3://{bucket.name}/other/object", StorageOptions(), size) as file:
+            assert file.read(1000) == before[:1000]
+            assert file.read(1000) == before[1000:2000]
+            bucket.client.put_object(Bucket=bucket.name, Key="other/object", Body=before[::-1])
+            with pytest.raises(OSError, match="has changed while it was read"):
+                file.read(1000)
 
 
 def test_a_job_says_where_its_store_is_and_verify_heeds_it(bucket, monkeypatch, capfd):

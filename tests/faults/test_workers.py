@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 POISON = '''
@@ -136,6 +139,43 @@ def test_a_worker_that_answers_no_more_is_given_up_without_a_deadline(kind, pois
     subprocess.run(command, cwd=poisoned.folder, env={**os.environ, "POISON": kind}, check=True, timeout=120)
     assert (poisoned.folder / "poisoned").exists()
     poisoned.check_finished()
+
+
+def staller(folder: Path, job: str) -> None:
+    """A kernel whose first row of a shard takes long, the first time or always; and 16 rows in 4 shards of 4 parts."""
+    (folder / "stall.py").write_text(
+        "import os, time\nfrom pathlib import Path\nimport jax.numpy as jnp\nfrom jaxbatch import Column, Kernel\n\n"
+        "class Stall(Kernel):\n    inputs = (Column('x'),)\n    outputs = (Column('y'),)\n\n"
+        "    def bucket(self, columns):\n"
+        "        flag = Path(__file__).parent / f'stalled-{columns[\"x\"][0]:.0f}'\n"
+        "        if columns['x'][0] % 4 == 0 and (os.environ.get('STALL') or not flag.exists()):\n"
+        "            flag.touch()\n            time.sleep(float(os.environ.get('STALL', 3)))\n"
+        "        time.sleep(0.3)\n        return 0\n\n"
+        "    def row(self, x):\n        return {'y': jnp.sin(x)}\n"
+    )
+    pq.write_table(pa.table({"x": np.arange(16.0)}), folder / "x.parquet", row_group_size=4)
+    (folder / "job.toml").write_text(
+        'kernel = "stall.py:Stall"\n[input]\npath = "x.parquet"\n[output]\npath = "results"\nrows_per_part = 1\n' + job
+    )
+
+
+def test_a_shard_that_stalls_once_is_done_all_the_same(site):
+    """Its thread goes on where it was when its second attempt is long at work, and must not be in its way."""
+    staller(site.folder, "[cluster]\nattempts = 1\npart_timeout_s = 0.6\n")
+    ended = site.process("--engine", "local", "--workers", "4", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["rows"] == 16
+    assert len(list((site.output / "data").iterdir())) == 16
+
+
+def test_threads_that_hang_are_bounded_and_what_nobody_is_left_for_is_said(site):
+    staller(site.folder, "[cluster]\nattempts = 1\npart_timeout_s = 0.05\n")
+    ended = site.process("--engine", "local", "--workers", "1", STALL="600")
+    assert ended.returncode == 1, ended.stderr
+    reasons = errors(site)
+    assert len(reasons) == 16
+    assert any("took more than" in reason for reason in reasons.values())
+    assert any("5 threads hang" in reason for reason in reasons.values())
 
 
 @pytest.mark.faults
