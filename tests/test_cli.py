@@ -1,6 +1,11 @@
 """The command line: exit codes, messages, JSON, and what is not imported."""
 
+import contextlib
 import json
+import os
+import pty
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +123,31 @@ def test_run_prints_one_json_object_and_nothing_else_on_stdout(main, job, tmp_pa
     assert set(f"{promised} parts_skipped seconds rows_per_second stages".split()) <= set(summary)
     assert (code, summary["exit_code"], summary["rows"]) == (0, 0, 3)
     assert "tracing" in err
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.4], ids=["at once", "for a while"])
+def test_a_terminal_shows_a_bar(seconds, tmp_path):
+    shutil.copy(Path(__file__).parent / "counting.py", tmp_path)
+    pq.write_table(pa.table({"x": [0.0] * 40}), tmp_path / "tasks.parquet", row_group_size=10)
+    (tmp_path / "job.toml").write_text(
+        f'kernel = "counting.py:Counting"\nparams = {{ seconds = {seconds} }}\n'
+        '[input]\npath = "tasks.parquet"\n[output]\npath = "results"\nrows_per_part = 10\n'
+    )
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--workers", "1"]
+    size = {"TERM": "xterm", "COLUMNS": "120", "LINES": "24"}
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **size}, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = bytearray()
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while read := os.read(ours, 4096):
+            shown += read
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, shown
+    assert b"40 (40 ok)" in shown
+    assert b"Error" not in shown
+    if seconds:
+        assert re.search(rb"[1-3]0 of 40 rows .* rows/s .* 0 failed rows", shown)
 
 
 def test_quiet_says_nothing_but_the_reason_of_a_failure(main, job, tmp_path):

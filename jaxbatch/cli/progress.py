@@ -67,7 +67,7 @@ def _bar() -> Iterator[Callable[[Any], None]]:
     )
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, rate=0.0, failed=0, start=True)
+        task = bar.add_task("", total=0, rate=0.0, failed=0, visible=False)
 
         def update(progress: Any) -> None:
             rate = (progress.rows_done - progress.rows_skipped) / max(time.monotonic() - started, 1e-9)
@@ -77,6 +77,7 @@ def _bar() -> Iterator[Callable[[Any], None]]:
                 completed=progress.rows_done,
                 rate=rate,
                 failed=progress.failed_rows,
+                visible=True,
             )
 
         yield update
