@@ -109,10 +109,13 @@ def storage_told() -> Iterator[None]:
 def _of_storage(error: OSError) -> JaxbatchError:
     where = f"{error.filename}: " if error.filename else ""
     what = f"{where}{error.strerror or error}".rstrip(".") + "."
+    remote = error.errno is None  # as only the system's own errors have a number
     if isinstance(error, PermissionError):
-        return AccessError(what, "Check the owner and mode of the folder, or the credentials in the environment.")
+        return AccessError(what, "Check the credentials." if remote else "Check the owner and mode of the folder.")
     if isinstance(error, ConnectionError):
-        return StorageError(what, "Check the endpoint; try again later.")
+        return StorageError(what, "Check [storage] endpoint or AWS_ENDPOINT_URL; try again later.")
+    if remote:
+        return OutputError(what, "Correct [output] path, or make the bucket.")
     return OutputError(what, "Check the folder's owner, mode and space.")
 
 

@@ -45,7 +45,7 @@ class Output:
         if foreign:
             raise OutputError(
                 f"{self.store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
-                "Choose an empty or new folder in [output] path.",
+                "Move it elsewhere, or choose an empty or new folder in [output] path.",
             )
         try:
             owner = json.loads(self.store.read(PLAN))

@@ -40,6 +40,8 @@ class Summary:
     parts_done: int
     parts_failed: int
     parts_skipped: int
+    files_skipped: int
+    """Files of the input that could not be used and were left out, as the job allows."""
     seconds: float
     rows_per_second: float
     stages: Mapping[str, float]
@@ -146,6 +148,7 @@ class Tally:
             parts_done=len(self._receipts) - self._skipped,
             parts_failed=len(self.failed),
             parts_skipped=self._skipped,
+            files_skipped=len(self._plan.skipped),
             seconds=round(seconds, 3),
             rows_per_second=round((self._rows_done - self._rows_skipped) / max(seconds, 1e-9), 1),
             stages=_rounded(sum(self._stages.values(), Counter())),

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from jaxbatch.errors import JobError, nearest
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
 _SHOWN = 200
 """Of a value so many characters are shown."""
 
@@ -56,10 +58,12 @@ def explain(
     ``data`` is what was validated, ``known`` maps the dotted name of each table to its keys, for the nearest
     one to be named.
     """
-    first, *others = error.errors()
+    found = error.errors()
+    # What is there but unknown is perhaps what is missing, misspelt: it comes first.
+    first, *others = sorted(found, key=lambda each: each["type"] not in _UNKNOWN)
     keys = [*prefix, *(str(key) for key in first["loc"] if isinstance(key, str))]
     table = ".".join(keys[:-1])
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in _UNKNOWN:
         return JobError(f"{place(origin, text, keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ()))))
     if first["type"] in ("missing", "missing_argument"):
         where = place(origin, text, keys[:-1]) if len(keys) > 1 else origin

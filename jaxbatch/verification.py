@@ -36,7 +36,9 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
     except (ValueError, KeyError, TypeError):
         return [f"{MANIFEST} is damaged."]
     problems = [] if SUCCESS in names else [f"{SUCCESS} is missing: the run was not sealed."]
-    if _owner(store) != manifest["fingerprint"]:
+    if PLAN not in names:
+        problems.append(f"{PLAN} is missing.")
+    elif _owner(store) != manifest["fingerprint"]:
         problems.append(f"{PLAN} and {MANIFEST} are of different runs.")
     listed = {part.name for part in parts}
     problems += [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)]

@@ -150,6 +150,23 @@ def test_a_terminal_shows_a_bar(seconds, tmp_path):
         assert re.search(rb"[1-3]0 of 40 rows .* rows/s .* 0 failed rows", shown)
 
 
+def test_files_that_are_left_out_are_told(main, job, tmp_path):
+    (tmp_path / "tasks" / "b.parquet").write_bytes(b"nothing of the kind")
+    skip = ("--set", "input.on_bad_file='skip'")
+    code, out, err = main("run", str(job), "--json", *skip)
+    assert (code, json.loads(out)["files_skipped"], json.loads(out)["rows"]) == (0, 1, 3)
+    assert "1 could not be used and were left out" in err
+    assert "left out  1 files, see below" in re.sub(" +", lambda gap: gap[0][:2], main("plan", str(job), *skip)[1])
+
+
+def test_a_misspelt_table_is_named_before_the_one_that_is_missing(main, job):
+    job.write_text(JOB.replace("[input]", "[inputs]"))
+    code, _, err = main("run", str(job))
+    assert code == 4
+    assert "unknown key" in err
+    assert "Did you mean 'input'?" in err
+
+
 def test_quiet_says_nothing_but_the_reason_of_a_failure(main, job, tmp_path):
     assert main("run", str(job), "--quiet") == (0, "", "")
     pq.write_table(pa.table({"id": [1], "x": [None]}, schema=pa.schema({"id": "int64", "x": "float64"})),

@@ -40,6 +40,7 @@ def _readable(plan: dict[str, Any]) -> str:
     rows = [
         ("kernel", plan["job"]["kernel"]),
         ("input", f"{plan['rows']:,} rows in {plan['files']:,} files"),
+        *([("left out", f"{len(plan['skipped_files']):,} files, see below")] if plan["skipped_files"] else []),
         ("output", plan["output"]),
         ("shards", f"{plan['shards']:,}"),
         ("parts", f"{plan['parts']:,}, of which {plan['parts_skipped']:,} are there already"),

@@ -85,8 +85,10 @@ def describe(summary: "Summary") -> str:
         done = f"{summary.seconds:.1f} s, {summary.rows_per_second:,.0f} rows/s"
     statuses = ", ".join(f"{count:,} {name}" for name, count in summary.statuses.items()) or "none"
     stages = ", ".join(f"{name} {spent:.2f}" for name, spent in summary.stages.items())
+    left_out = f"{summary.files_skipped:,} could not be used and were left out: see _jaxbatch/errors.jsonl there"
     rows = [
         ("rows", f"{summary.rows:,} ({statuses})"),
+        *([("files", left_out)] if summary.files_skipped else []),
         (
             "parts",
             f"{summary.parts_done} written, {summary.parts_skipped} already there, {summary.parts_failed} failed",

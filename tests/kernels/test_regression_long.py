@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 
 from jaxbatch import planner, tally
 from jaxbatch.errors import InputError, JobError
+from jaxbatch.outputs import Output
+from jaxbatch.storage import LocalStore
 from jaxbatch.worker import Worker
 
 from . import test_regression as nested
@@ -374,6 +376,7 @@ def between_stages(bench):
     spread(bench, observations())
     text = job(group_by=["site"]) + INPUT
     planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
+    Output(LocalStore(planned.output), planned.fingerprint, planned.expected).claim(planned.describe())
     worker = Worker(planned)
     for shard in planned.shards:
         outcome = worker.run(shard, [part.index for part in shard.parts], planned.stage)
