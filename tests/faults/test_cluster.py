@@ -65,9 +65,12 @@ def test_calls_whose_request_or_reply_is_lost_double_nothing(lost, site):
 def test_messages_that_are_late_change_nothing(site):
     late = {"RAY_testing_asio_delay_us": "*=10:200"}
     ended = site.process("--engine", "ray", "--workers", "2", **late)
-    if "Failed to register worker to Raylet" in ended.stderr:  # Ray itself has not come up so
-        site.check_readable()
-        ended = site.process("--engine", "ray", "--workers", "2", **late)
+    for _ in range(4):
+        if (site.output / "_jaxbatch/plan.json").exists():
+            break
+        ended = site.process(
+            "--engine", "ray", "--workers", "2", **late
+        )  # one time in five Ray itself does not come up
     assert ended.returncode == 0, ended.stderr
     site.check_finished()
 
