@@ -102,6 +102,8 @@ frame.map_partitions(partition, meta=meta).to_parquet("theirs", write_index=Fals
 )
 
 RAY_DATA = """
+import os, secrets
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray leaves one in the home folder
 import ray
 ray.init(address="local", include_dashboard=False, logging_level="ERROR")
 ray.data.DataContext.get_current().enable_progress_bars = False
