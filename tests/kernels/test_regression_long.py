@@ -398,6 +398,19 @@ def test_a_damaged_statistic_is_named_removed_and_made_anew(bench, between_stage
     assert (summary.exit_code, summary.rows) == (0, 7)
 
 
+def test_a_statistic_that_cannot_be_reached_is_left_alone(between_stages, monkeypatch):
+    _, planned, worker, output = between_stages
+
+    def unreachable(*_):
+        raise ConnectionError("the store does not answer")
+
+    monkeypatch.setattr("jaxbatch.parts.read_bucket", unreachable)
+    shard = planned.stages()[-1].shards[0]
+    (failure,) = worker.run(shard, [shard.index], "merge").failures
+    assert "does not answer" in failure.reason
+    assert len(list((output / "_jaxbatch" / "partials").iterdir())) == planned.partials
+
+
 def test_a_driver_that_comes_late_finds_the_parts_that_are_there(bench, between_stages):
     text, planned, worker, _ = between_stages
     summary = bench.run(text, "output.rows_per_part=60")  # another driver, which finishes and seals
