@@ -11,6 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SQRT_JOB = """
+kernel = "derivatives"
+[params]
+function = "jax.numpy:sqrt"
+order = 2
+[input]
+path = "TASKS"
+[output]
+path = "ours"
+"""
+"""f, f', f'' of √x, of whatever is put in the place of ``TASKS``."""
+
 _TIMED = """
 import resource, subprocess, sys, time
 started = time.perf_counter()

@@ -18,21 +18,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from _measure import Way, bar, in_turn, jaxbatch, machine, script, show
+from _measure import SQRT_JOB, Way, bar, in_turn, jaxbatch, machine, script, show
 
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))
 FILE_ROWS = int(1_000_000 * SCALE)
-
-JOB = """
-kernel = "derivatives"
-[params]
-function = "jax.numpy:sqrt"
-order = 2
-[input]
-path = "TASKS"
-[output]
-path = "ours"
-"""
 
 DATASET = """
 import pyarrow as pa, pyarrow.dataset as ds
@@ -160,7 +149,7 @@ def floor(folder: Path) -> None:
     for files in (20, 60):
         tasks = f"tasks{files}"
         make_tasks(folder / tasks, files)
-        (folder / f"{tasks}.toml").write_text(JOB.replace("TASKS", tasks))
+        (folder / f"{tasks}.toml").write_text(SQRT_JOB.replace("TASKS", tasks))
         ways = {"ours": ours(tasks), **floors(tasks)}
         in_turn(ways, folder)
         fastest = min((name for name in ways if name != "ours"), key=lambda name: ways[name].seconds)
@@ -174,7 +163,7 @@ def floor(folder: Path) -> None:
 def peers(folder: Path) -> None:
     """Ours and others."""
     make_tasks(folder / "tasks", 20)
-    (folder / "tasks.toml").write_text(JOB.replace("TASKS", "tasks"))
+    (folder / "tasks.toml").write_text(SQRT_JOB.replace("TASKS", "tasks"))
     ways = {
         "ours": ours("tasks"),
         "ours, private Ray": ours("tasks", "--engine", "ray", repeats=2),

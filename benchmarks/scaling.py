@@ -1,6 +1,6 @@
-"""What a part costs the control plane, with no data behind it: 10,000, 100,000 and a million parts.
+"""What a part costs the control plane, with no data behind it; and how many workers one driver can serve.
 
-    python benchmarks/scaling.py [PARTS …]
+    python benchmarks/scaling.py [--parts 10000 100000 1000000] [--no-clusters] [--plot docs/scaling.svg]
 
 Every number of parts has a process of its own. A file has a hundred row groups, each a shard and a part. The store is a
 dictionary and the engine answers at once, so what is measured is ours: cutting the input, writing the plan, counting
@@ -8,6 +8,7 @@ what comes back, finding what is there (one listing), the manifest and the seal.
 part: its peak after each step less what it had before the first.
 """
 
+import argparse
 import json
 import resource
 import subprocess
@@ -21,21 +22,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from _measure import bar, machine
+from _clusters import clusters, measured
+from _measure import SQRT_JOB, bar, machine
 
 SIZES = (10_000, 100_000, 1_000_000)
 GROUPS = 100
-
-JOB = """
-kernel = "derivatives"
-[params]
-function = "jax.numpy:sqrt"
-[input]
-path = "tasks.parquet"
-[output]
-path = "out"
-rows_per_part = 10
-"""
 
 
 class Memory:
@@ -106,6 +97,9 @@ class Answers:
             outcome.stages = {"read": 0.001, "compute": 0.001}
             yield outcome
 
+    def adopt(self, programs: Any) -> None:
+        """See jaxbatch.engines.Engine."""
+
     def close(self) -> None:
         """See jaxbatch.engines.Engine."""
 
@@ -120,7 +114,7 @@ def one(parts: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pq.write_table(pa.table({"x": [1.0] * 10}), folder / "tasks.parquet")
-        (folder / "job.toml").write_text(JOB)
+        (folder / "job.toml").write_text(SQRT_JOB.replace("TASKS", "tasks.parquet") + "rows_per_part = 10\n")
         small = planner.plan(Job.load(folder / "job.toml"))
     found: dict[str, tuple[float, float]] = {}
     before = _peak()
@@ -157,13 +151,8 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def main() -> None:
-    """One table."""
-    if sys.argv[1:2] == ["--one"]:
-        one(int(sys.argv[2]))
-        return
-    sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
-    print(machine(["jax", "pyarrow"]))
+def control_plane(sizes: list[int]) -> None:
+    """The table of what a part costs."""
     costs: dict[str, list[tuple[float, float]]] = {}
     for parts in sizes:
         out = subprocess.run(
@@ -177,6 +166,23 @@ def main() -> None:
     for what, found in costs.items():
         bar(f"{what}: time of a part, most parts / fewest", found[-1][0] / found[0][0], 1.3)
         bar(f"{what}: bytes of a part, most parts / fewest", found[-1][1] / found[0][1], 1.3)
+
+
+def main() -> None:
+    """The tables, and a picture if a file is named."""
+    if sys.argv[1:2] == ["--one"]:
+        one(int(sys.argv[2]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--no-clusters", action="store_true")
+    parser.add_argument("--plot", type=Path)
+    wanted = parser.parse_args()
+    print(machine(["jax", "pyarrow", "ray"]))
+    if wanted.parts:
+        control_plane(wanted.parts)
+    if not wanted.no_clusters:
+        clusters(measured(), wanted.plot)
 
 
 if __name__ == "__main__":

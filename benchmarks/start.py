@@ -8,18 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from _measure import Way, bar, in_turn, jaxbatch, machine, script, show
-
-JOB = """
-kernel = "derivatives"
-[params]
-function = "jax.numpy:sqrt"
-order = 2
-[input]
-path = "tasks.parquet"
-[output]
-path = "ours"
-"""
+from _measure import SQRT_JOB, Way, bar, in_turn, jaxbatch, machine, script, show
 
 BY_HAND = """
 import jax, numpy as np, pyarrow as pa, pyarrow.parquet as pq
@@ -50,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="jaxbatch-bench-") as name:
         folder = Path(name)
         pq.write_table(pa.table({"id": [1], "x": [2.0]}), folder / "tasks.parquet")
-        (folder / "job.toml").write_text(JOB)
+        (folder / "job.toml").write_text(SQRT_JOB.replace("TASKS", "tasks.parquet"))
         in_turn(ways, folder)
     show("starting", ways, "by hand, one row")
     bar("--help / import click", ways["--help"].seconds / ways["import click"].seconds, 3)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,16 +73,16 @@ def width_limit(largest_part: int) -> int:
 class Programs:
     """The compiled programs of one process, made at first use and kept.
 
-    ``batch_rows`` is the job's own width, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow; so many
-    batches may be on a device ``at_once``.
+    ``batch_rows`` is the job's own width, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow.
     """
 
-    def __init__(self, kernel: Kernel, dtype: str, *, batch_rows: int | None, limit: int, at_once: int = 1):
+    def __init__(self, kernel: Kernel, dtype: str, *, batch_rows: int | None, limit: int):
         self.kernel = kernel
         self.dtype = dtype
         self._batch_rows = batch_rows
         self._limit = limit
-        self._at_once = at_once
+        self._at_once = 1
+        self._seconds = 0.0
         self._lock = threading.Lock()
         self._making: dict[Program, threading.Lock] = {}
         self._traces: dict[Program, Traced] = {}
@@ -92,12 +92,23 @@ class Programs:
         self.then: Programs | None = None
         """The programs of the kernel's second stage."""
         if kernel.then:
-            self.then = Programs(kernel.then, dtype, batch_rows=None, limit=then_limit, at_once=at_once)
+            self.then = Programs(kernel.then, dtype, batch_rows=None, limit=then_limit)
+
+    def share(self, at_once: int) -> None:
+        """Have a device's memory suffice for so many batches at once."""
+        self._at_once = at_once
+        if self.then:
+            self.then.share(at_once)
 
     @property
     def compilations(self) -> int:
         """How many programs have been compiled so far."""
         return len(self._compiled) + (self.then.compilations if self.then else 0)
+
+    @property
+    def seconds(self) -> float:
+        """How long that has taken."""
+        return self._seconds + (self.then.seconds if self.then else 0.0)
 
     def representative(self) -> Iterator[Traced]:
         """One traced program per bucket of every stage, its named dimensions at their smallest."""
@@ -121,18 +132,26 @@ class Programs:
         return min(self._limit, max(MIN_WIDTH, 1 << max(fitting.bit_length() - 1, 0)))
 
     def prepare(self, program: Program, device: Any) -> float:
-        """Compile a program if this is its first use; the seconds that this call spent compiling."""
+        """Compile a program if this is its first use; the seconds that this call has waited for that."""
         key = (program, device)
         if key in self._compiled:
             return 0.0
+        started = time.perf_counter()
         with self._lock:
             making = self._making.setdefault(program, threading.Lock())
         with making:
-            if key in self._compiled:
-                return 0.0
-            started = time.perf_counter()
-            self._compiled[key] = self._compile(program, device)
+            if key not in self._compiled:
+                begun = time.perf_counter()
+                self._compiled[key] = self._compile(program, device)
+                self._seconds += time.perf_counter() - begun
             return time.perf_counter() - started
+
+    def prepare_the_only(self, device: Any) -> None:
+        """Compile the program of every row, where there is but one; why it fails is told to whoever uses it."""
+        programs = representative(self.kernel)
+        if len(programs) == 1 and not programs[0].sizes:
+            with suppress(Exception):
+                self.prepare(programs[0], device)
 
     def check_memory(self, device: Any) -> None:
         """Refuse programs that a device cannot hold; compiles only those of which that is not clear without.

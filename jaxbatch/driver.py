@@ -15,7 +15,7 @@ from jaxbatch.faults import crash_point
 from jaxbatch.job import Job
 from jaxbatch.outputs import Output, check_owner
 from jaxbatch.parts import Receipt
-from jaxbatch.planner import plan
+from jaxbatch.planner import plan, plan_and_programs
 from jaxbatch.plans import Plan
 from jaxbatch.published import Published
 from jaxbatch.space import check_space
@@ -69,7 +69,8 @@ def run(
     environment.prepare(platforms="cpu" if chosen == "ray" else None)
     backend = _open_engine(chosen, job, address, workers, allow_unauthenticated)
     try:
-        planned = plan(job, device=backend.device, limit=limit)
+        planned, programs = plan_and_programs(job, device=backend.device, limit=limit)
+        backend.adopt(programs)
         crash_point("planned")
         output = _output(planned)
         if restart:

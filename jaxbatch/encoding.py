@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch.columns import Column
+from jaxbatch.columns import Column, Status
 from jaxbatch.types import is_list
 
 
@@ -50,6 +50,18 @@ def encode(
         offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
         array = pa.ListArray.from_arrays(offsets, array, mask=missing)
     return array
+
+
+def with_statuses(table: pa.Table, status: np.ndarray, schema: pa.Schema) -> tuple[pa.Table, dict[str, int]]:
+    """A table with the statuses of its rows as its last column, a dictionary of those that occur; and how often."""
+    counts = {each: int(np.count_nonzero(status == each)) for each in Status}
+    occurring = [each for each in Status if counts[each]]
+    places = np.zeros(len(Status), np.int8)
+    places[occurring] = np.arange(len(occurring))
+    texts = pa.array([each.name for each in occurring], pa.string())
+    column = pa.DictionaryArray.from_arrays(pa.array(np.take(places, status)), texts)
+    named = {each.name: counts[each] for each in occurring}
+    return table.append_column(schema.field(len(schema) - 1).with_type(column.type), column), named
 
 
 def _innermost(kind: pa.DataType) -> pa.DataType:

@@ -57,7 +57,11 @@ class Evaluation:
     def _by_program(self, batch: batches.Batch) -> Iterator[tuple[Program, np.ndarray]]:
         """The batch's rows by program, in the order of the rows within each."""
         numbers = {name: values for name, values in batch.columns.items() if isinstance(values, np.ndarray)}
-        buckets = np.broadcast_to(np.asarray(self._kernel.bucket(numbers)), (batch.rows,))
+        given = np.asarray(self._kernel.bucket(numbers))
+        if given.shape == () and given == 0 and not batch.dimensions:
+            yield Program(0, ()), np.arange(batch.rows)
+            return
+        buckets = np.broadcast_to(given, (batch.rows,))
         buckets = np.where(batch.status == Status.ok, buckets, 0)
         if batch.rows and not 0 <= buckets.min() <= buckets.max() < self._kernel.buckets:
             name = type(self._kernel).__name__
@@ -170,7 +174,7 @@ def encoded_batch(
         encoding.encode(
             column,
             results.values[column.name],
-            results.present.get(column.name, True) & has_results,
+            has_results & results.present[column.name] if column.name in results.present else has_results,
             results.lengths,
             precision,
         )

@@ -58,15 +58,22 @@ def open_input(job: Job) -> Input:
     if not good:
         raise refuse(bad)
     files = _with_typed_keys([file for file, _ in good])
-    schemas = tuple(schema for _, schema in good)
+    schemas = _shared([schema for _, schema in good])
     return Input(files, schemas, _with_keys(_usual(schemas), files), tuple(bad))
+
+
+def _shared(schemas: Iterable[pa.Schema]) -> tuple[pa.Schema, ...]:
+    """The same schemas, with equal ones the same object: a schema holds more than all else that is kept of a file."""
+    kept: dict[bytes, pa.Schema] = {}
+    return tuple(kept.setdefault(schema.serialize().to_pybytes(), schema) for schema in schemas)
 
 
 def _usual(schemas: Sequence[pa.Schema]) -> pa.Schema:
     """The schema that most files have, the first of several: by it the others are judged."""
-    counts = Counter(str(schema) for schema in schemas)
+    texts = {id(schema): str(schema) for schema in schemas}
+    counts = Counter(texts[id(schema)] for schema in schemas)
     most = max(counts.values())
-    return next(schema for schema in schemas if counts[str(schema)] == most)
+    return next(schema for schema in schemas if counts[texts[id(schema)]] == most)
 
 
 def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:

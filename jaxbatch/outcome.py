@@ -32,7 +32,9 @@ class Outcome:
     computed: int = 0
     """… and that their padded batches had."""
     compilations: int = 0
-    """How many programs its worker has compiled so far."""
+    """How many programs its worker has compiled so far …"""
+    compile_s: float = 0.0
+    """… and for how long."""
 
     @property
     def padding(self) -> Counter[str]:

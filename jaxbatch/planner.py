@@ -26,9 +26,19 @@ CHUNK_BYTES = 32 * 2**20
 """Rows of at most so many bytes, as the footers count them, are read at once."""
 
 
-@storage_told()
 def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int | None = None) -> Plan:
     """Check everything about a job and decide what its run will be.
+
+    Args and errors are those of :func:`plan_and_programs`.
+    """
+    return plan_and_programs(job, device=device, limit=limit)[0]
+
+
+@storage_told()
+def plan_and_programs(
+    job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int | None = None
+) -> tuple[Plan, compiled.Programs]:
+    """A job's plan, and the programs that were traced for it, for a worker in this process.
 
     Args:
         job: the job, or the path of its file.
@@ -65,7 +75,7 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
         "code": code_identity(unbound, made),
         "device": device,
     }
-    return Plan(
+    planned = Plan(
         job=job,
         source=source,
         files=opened.files,
@@ -85,6 +95,7 @@ def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int |
         rungs=_rungs(kernel),
         **_grouped(kernel, opened, shards, names, job.output.rows_per_part),
     )
+    return planned, made
 
 
 def row_groups(opened: inputs.Input) -> list[RowGroup]:

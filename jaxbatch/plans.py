@@ -92,6 +92,10 @@ class Plan:
         shards = tuple(Shard(bucket, (), (Part(bucket, 0, 0),)) for bucket in range(self.buckets))
         return (self, replace(self, stage="merge", shards=shards))
 
+    def for_workers(self) -> "Plan":
+        """What workers need, which are given their shards one at a time: as small for a million parts as for one."""
+        return replace(self, shards=(), identity={name: self.identity[name] for name in ("code", "device")})
+
     def layout(self) -> list[dict[str, Any]]:
         """Every shard as JSON values: its row groups by file, number and rows; its parts by number, start and rows."""
         return [

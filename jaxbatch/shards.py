@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RowGroup:
     """One row group of one input file."""
 
@@ -13,7 +13,7 @@ class RowGroup:
     rows: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """One output file: rows ``start`` … ``start + rows`` of its shard."""
 
@@ -22,7 +22,7 @@ class Part:
     rows: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """Consecutive row groups that one worker reads, and the parts it writes of them."""
 

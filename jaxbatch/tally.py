@@ -68,7 +68,8 @@ class Tally:
         """Seconds by stage, of each worker."""
         self._shards: Counter[str] = Counter()
         self._began = time.monotonic()
-        self._compilations = 0
+        self._compilations: dict[str, tuple[int, float]] = {}
+        """How many, and for how long, of each worker."""
         self._padding: Counter[str] = Counter()
         if self._final is planned:
             self.skip(there)
@@ -91,20 +92,30 @@ class Tally:
         if outcome.worker:
             self._shards[outcome.worker] += 1
             self._stages.setdefault(outcome.worker, Counter()).update(outcome.stages)
+            before = self._compilations.get(outcome.worker, (0, 0.0))
+            self._compilations[outcome.worker] = max(before, (outcome.compilations, outcome.compile_s))
         self._padding.update(outcome.padding)
-        self._compilations = max(self._compilations, outcome.compilations)
 
     def times(self, at_once: int) -> dict[str, Any]:
-        """Where the time went: that of each worker, what so many shards at once waited, and which took the most."""
+        """Where the time went: that of each worker, what so many shards at once waited, and which took the most.
+
+        What a shard has waited for others to compute, "queue", is nobody's fault but theirs.
+        """
         spent = sum(self._stages.values(), Counter())
         waited = max(at_once * (time.monotonic() - self._began) - sum(spent.values()), 0.0) if spent else 0.0
         return {
             "by_worker": {
-                name: {"shards": self._shards[name], "stages": _rounded(stages)}
+                name: {
+                    "shards": self._shards[name],
+                    "compile_s": round(self._compilations[name][1], 3),
+                    "stages": _rounded(stages),
+                }
                 for name, stages in sorted(self._stages.items())
             },
             "wait": round(waited, 3),
-            "bound_by": max({**spent, "wait": waited}.items(), key=lambda item: item[1])[0] if spent else None,
+            "bound_by": max({**spent, "queue": 0.0, "wait": waited}.items(), key=lambda item: item[1])[0]
+            if spent
+            else None,
         }
 
     def _take(self, receipts: Iterable[Receipt]) -> None:
@@ -152,7 +163,7 @@ class Tally:
             seconds=round(seconds, 3),
             rows_per_second=round((self._rows_done - self._rows_skipped) / max(seconds, 1e-9), 1),
             stages=_rounded(sum(self._stages.values(), Counter())),
-            compilations=self._compilations,
+            compilations=max((count for count, _ in self._compilations.values()), default=0),
             padding=round(self._padding["computed"] / given - 1, 3) if (given := self._padding["given"]) else None,
             failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),
         )

@@ -4,16 +4,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import aggregation, compiled, kernels, memory, outputs, parts
+from jaxbatch import aggregation, compiled, encoding, kernels, memory, outputs, parts
 from jaxbatch.aggregation import Aggregation
-from jaxbatch.columns import Status
 from jaxbatch.differences import differences
 from jaxbatch.errors import ClusterError, JaxbatchError, OutputError, OutputTaken, printable
 from jaxbatch.evaluation import Evaluation
@@ -27,6 +25,7 @@ from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard
 from jaxbatch.storage import open_store
 from jaxbatch.traced import precision
+from jaxbatch.turns import Turns
 
 GROUPED_ROWS = 1 << 20
 """Where rows are grouped, so many are taken at once: the more, the fewer statistics to merge."""
@@ -40,57 +39,40 @@ HELD = 4
 _OF_THE_WAY = (ConnectionError, PermissionError, FileNotFoundError)
 """Errors of a store, which have no number there."""
 
-_STATUSES = pa.array([status.name for status in Status], pa.string())
-
 
 class Worker:
     """One process's share of a run: its kernel, its compiled programs, its devices.
 
     So many threads may share it, each with a batch of its own, as ``at_once`` says; and so many workers the
-    machine's memory, as ``neighbours`` says.
+    machine's memory, as ``neighbours`` says. ``programs`` are those that this process has traced for the plan.
 
     Raises:
         JobError: a batch cannot fit its device.
         ClusterError: this process would compute something else than was planned.
     """
 
-    def __init__(self, plan: Plan, at_once: int = 1, neighbours: int = 1):
+    def __init__(self, plan: Plan, at_once: int = 1, neighbours: int = 1, programs: compiled.Programs | None = None):
         self.plan = plan
         self._name = f"{socket.gethostname()}:{os.getpid()}"
-        job = plan.job
         self._devices = jax.local_devices()
+        self._programs = programs or _traced(plan, self._devices[0])
+        self.kernel = self._programs.kernel
         in_host_memory = self._devices[0].platform == "cpu"
-        with precision(job.compute.precision):
-            unbound = kernels.build(job)
-        with precision(job.compute.precision, unbound):
-            self.kernel = unbound.bind(plan.source)
-        self._programs = compiled.Programs(
-            self.kernel,
-            job.compute.precision,
-            batch_rows=job.compute.batch_rows,
-            limit=plan.width_limit,
-            at_once=-(-at_once // len(self._devices)) * (neighbours if in_host_memory else 1),
-        )
+        self._programs.share(-(-at_once // len(self._devices)) * (neighbours if in_host_memory else 1))
         self._plans = {stage.stage: stage for stage in plan.stages()}
         if self.kernel.grouping:
             self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
-        self._store = open_store(plan.output, job.storage)
+        self._store = open_store(plan.output, plan.job.storage)
+        self._scratch = parts.Scratch()
+        self._turns = Turns(at_once)
         self._room = memory.Room(memory.host_bytes() // HELD // neighbours)
-        here = {"code": code_identity(unbound, self._programs), "device": self._devices[0].device_kind}
-        planned = {name: plan.identity[name] for name in here}
-        if here != planned:
-            raise ClusterError(
-                f"A worker would compute something else: {'; '.join(differences(planned, here))}.",
-                "Give every node the same kind of device, the same files and the versions of constraints.txt.",
-            )
         for each in self._devices:
             self._programs.check_memory(each)
-        if self.kernel.grouping:
-            # Compiled while the first shards are read; what may go wrong is met again, and told, where it is used.
-            prepare = partial(self._aggregation.prepare, self._devices[0])
-            # Not a daemon: an interpreter that ends while XLA compiles takes the process down with it.
-            threading.Thread(target=prepare, name="jaxbatch-compile").start()
+        # Compiled while the first shards are read; what may go wrong is met again, and told, where it is used.
+        prepare = self._aggregation.prepare if self.kernel.grouping else self._programs.prepare_the_only
+        # Not a daemon: an interpreter that ends while XLA compiles takes the process down with it.
+        threading.Thread(target=prepare, args=(self._devices[0],), name="jaxbatch-compile").start()
 
     def run(
         self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows", attempt: Hashable | None = None
@@ -103,6 +85,7 @@ class Worker:
         crash_point("shard.begun")
         outcome = Outcome(shard.index, self._name)
         device = self._devices[shard.index % len(self._devices)]
+        owner = attempt or (stage, shard.index)
         rows: Rows | None = None
         for part in shard.parts:
             if part.index not in wanted:
@@ -113,8 +96,8 @@ class Worker:
                         rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
                         with outcome.stage("read"):
                             rows.move_to(part.start)
-                    with self._room.part(attempt or (stage, shard.index), alone=alone) as hold:
-                        outcome.receipts.append(self._write(plan, part, rows, hold, device, outcome))
+                    with self._room.part(owner, alone=alone) as hold:
+                        outcome.receipts.append(self._write(plan, part, rows, hold, owner, device, outcome))
                     break
                 except memory.NoRoom:
                     rows = None  # what follows is read afresh
@@ -130,13 +113,19 @@ class Worker:
                     outcome.failures.append(Failure(part.index, _reason(error)))
                     rows = None
                     break
-        outcome.compilations = self._programs.compilations
+        outcome.add("queue", self._turns.end(owner))
+        outcome.compilations, outcome.compile_s = self._programs.compilations, self._programs.seconds
         crash_point("shard.done")
         return outcome
 
     def give_up(self, attempt: Hashable) -> None:
         """Have the others wait no more for an attempt that does not end."""
         self._room.give_up(attempt)
+        self._turns.give_up(attempt)
+
+    def queued(self, attempt: Hashable) -> float:
+        """The seconds that an attempt has waited for others so far: they are none of its own time."""
+        return self._turns.waited(attempt)
 
     def _too_large(self) -> str:
         return (
@@ -150,16 +139,39 @@ class Worker:
         part: Part,
         rows: Rows | None,
         hold: Callable[[int], None],
+        owner: Hashable,
         device: Any,
         outcome: Outcome,
     ) -> Receipt:
+        with self._turns.turn(owner):
+            encoded = self._encoded(plan, part, rows, hold, device, outcome)
+        if isinstance(encoded, Receipt):
+            return encoded
+        data, receipt = encoded
+        crash_point("part.encoded")
+        with outcome.stage("publish"):
+            outputs.check_owner(self._store, plan.fingerprint)
+            outputs.publish(self._store, data, receipt)
+        crash_point("part.published")
+        return receipt
+
+    def _encoded(
+        self,
+        plan: Plan,
+        part: Part,
+        rows: Rows | None,
+        hold: Callable[[int], None],
+        device: Any,
+        outcome: Outcome,
+    ) -> tuple[memoryview, Receipt] | Receipt:
+        """The bytes of a part with its receipt; the receipt alone of one that is there already."""
         row_groups: list[int] = []
         if plan.stage == "rows":
             assert rows is not None
             table, status = self._rows(part, rows, hold, device, outcome)
         elif plan.stage == "partials":
             assert rows is not None
-            table, status = self._partials(part, rows, device, outcome), np.zeros(0, np.int8)
+            table, status = self._partials(part, rows, device, outcome), None
             table, row_groups = parts.in_row_groups(*aggregation.in_buckets(table, len(plan.keep), plan.buckets))
         elif plan.stage == "groups":
             assert rows is not None
@@ -177,23 +189,20 @@ class Worker:
                 return there
             table, status = self._groups(tables, device, outcome)
         crash_point("part.read")
-        counts = np.bincount(status, minlength=len(Status))
         with outcome.stage("encode"):
-            data, receipt = parts.encode(
+            counts = {}
+            if status is not None:
+                table, counts = encoding.with_statuses(table, status, plan.schema)
+            return parts.encode(
                 table,
                 part=part.index,
                 fingerprint=plan.fingerprint,
                 compression=plan.job.output.compression,
-                statuses={status.name: int(counts[status]) for status in Status if counts[status]},
+                statuses=counts,
                 folder=plan.folder,
                 row_groups=row_groups,
+                scratch=self._scratch,
             )
-        crash_point("part.encoded")
-        with outcome.stage("publish"):
-            outputs.check_owner(self._store, plan.fingerprint)
-            outputs.publish(self._store, data, receipt)
-        crash_point("part.published")
-        return receipt
 
     def _rows(
         self, part: Part, rows: Rows, hold: Callable[[int], None], device: Any, outcome: Outcome
@@ -204,13 +213,13 @@ class Worker:
             NoRoom: so many do not fit in memory.
         """
         plan = self.plan
-        tables, statuses = [plan.schema.empty_table()], [np.zeros(0, np.int8)]
+        schema = plan.schema.remove(len(plan.schema) - 1)
+        tables, statuses = [schema.empty_table()], [np.zeros(0, np.int8)]
         for table in _chunks(part, rows, plan.chunk_rows, outcome):
             results, status = self._evaluation.rows(table, device, outcome)
             kept = [table.column(name) for name in plan.keep]
             with outcome.stage("encode"):
-                columns = [*kept, *results, _STATUSES.take(pa.array(status))]
-                tables.append(pa.Table.from_arrays(columns, schema=plan.schema))
+                tables.append(pa.Table.from_arrays([*kept, *results], schema=schema))
             hold(tables[-1].nbytes)
             statuses.append(status)
         return pa.concat_tables(tables), np.concatenate(statuses)
@@ -248,8 +257,30 @@ class Worker:
         with outcome.stage("merge"):
             keys, statistics = self._aggregation.merged(tables)
         results, status = self._aggregation.fits(statistics, device, outcome)
-        columns = [*keys.columns, *results, _STATUSES.take(pa.array(status))]
-        return pa.Table.from_arrays(columns, schema=self.plan.schema), status
+        schema = self.plan.schema.remove(len(self.plan.schema) - 1)
+        return pa.Table.from_arrays([*keys.columns, *results], schema=schema), status
+
+
+def _traced(plan: Plan, device: Any) -> compiled.Programs:
+    """What this process makes of the job, its programs traced.
+
+    Raises:
+        ClusterError: it is not what was planned.
+    """
+    job = plan.job
+    with precision(job.compute.precision):
+        unbound = kernels.build(job)
+    with precision(job.compute.precision, unbound):
+        kernel = unbound.bind(plan.source)
+    made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
+    here = {"code": code_identity(unbound, made), "device": device.device_kind}
+    planned = {name: plan.identity[name] for name in here}
+    if here != planned:
+        raise ClusterError(
+            f"A worker would compute something else: {'; '.join(differences(planned, here))}.",
+            "Give every node the same kind of device, the same files and the versions of constraints.txt.",
+        )
+    return made
 
 
 def _chunks(part: Part, rows: Rows, step: int, outcome: Outcome) -> Iterator[pa.Table]:

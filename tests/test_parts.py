@@ -1,5 +1,6 @@
 """One part: published once and whole, its own receipt, and no part when it was cut short."""
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -125,11 +126,46 @@ def test_a_part_is_its_own_receipt(tmp_path, table, index, compression, statuses
     assert str(pq.read_table(pa.BufferReader(data)).to_pylist()) == str(table.to_pylist())
 
 
-def test_chunk_borders_do_not_reach_the_bytes():
-    table = pa.table({"x": range(200_000)})
-    chunks = pa.concat_tables([table.slice(start, 33_333) for start in range(0, 200_000, 33_333)])
+@unhurried
+@given(
+    rows=st.integers(1, 9_000),
+    borders=st.lists(st.integers(0, 9) | st.integers(1, 8).map(lambda writes: 1024 * writes) | st.integers(0, 9_000)),
+    nulls=st.sampled_from([0.0, 0.001, 0.5]),
+    seed=st.integers(0, 99),
+)
+def test_chunk_borders_do_not_reach_the_bytes(rows, borders, nulls, seed):
+    rng = np.random.default_rng(seed)
+    lists = np.arange(64 * rows).reshape(rows, 64).tolist()  # a page of them ends for its size
+    columns = {
+        "number": rng.normal(size=rows).tolist(),
+        "text": rng.integers(0, 300, rows).astype(str).tolist(),
+        "list": [values[: 1 + row % 64] for row, values in enumerate(lists)],
+    }
+    table = pa.table(
+        {name: [None if rng.random() < nulls else value for value in values] for name, values in columns.items()}
+    )
+    ends = [0, *sorted(border for border in set(borders) if 0 < border < rows), rows]
+    chunks = pa.concat_tables([table.slice(start, end - start) for start, end in itertools.pairwise(ends)])
     data = [parts.encode(each, part=0, fingerprint=RUN, compression="none", statuses={})[0] for each in (table, chunks)]
     assert data[0] == data[1]
+
+
+def test_a_dictionary_column_is_written_as_its_values():
+    texts = ["ok", "nonfinite", None, "ok"]
+    table = pa.table({"status": pa.array(texts).dictionary_encode()})
+    data, _ = parts.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
+    assert pq.read_table(pa.BufferReader(data)).equals(pa.table({"status": texts}))
+
+
+def test_memory_is_used_again_for_the_next_part():
+    table, scratch = pa.table({"x": range(200_000)}), parts.Scratch()
+    stamp: dict[str, Any] = {"fingerprint": RUN, "compression": "none", "statuses": {}}
+    alone = bytes(parts.encode(table, part=1, **stamp)[0])
+    first, _ = parts.encode(table, part=0, scratch=scratch, **stamp)
+    assert bytes(first) != alone
+    second, _ = parts.encode(table, part=1, scratch=scratch, **stamp)
+    assert second == alone
+    assert bytes(first[: 2**16]) == alone[: 2**16]
 
 
 def test_the_receipt_of_a_long_footer(tmp_path):
@@ -165,8 +201,8 @@ def test_parquet_of_others_has_no_receipt(tmp_path):
 
 
 def test_a_file_that_is_larger_than_its_table_is_written_all_the_same():
-    """Arrow holds a byte a number here, Parquet four; and a footer with a long name for each."""
-    table = pa.table({f"{'long' * 200} {n}": pa.array(np.arange(8000) % 251 - 125, pa.int8()) for n in range(400)})
+    """A row, and a footer with a long name for each of its numbers."""
+    table = pa.table({f"{'long' * 200} {number}": [1.0] for number in range(1000)})
     data, receipt = parts.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
     assert len(data) == receipt.bytes > 2 * table.nbytes + parts._FOOTER_ROOM
     assert pq.read_table(pa.BufferReader(data)).equals(table)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from jaxbatch.compiled import Programs
 from jaxbatch.outcome import Outcome
 from jaxbatch.plans import Plan
 
@@ -23,6 +24,10 @@ class Engine(Protocol):
     @property
     def at_once(self) -> int:
         """Shards that may be in flight at once."""
+        ...
+
+    def adopt(self, programs: Programs) -> None:
+        """Take over what planning has traced, if workers are in this process."""
         ...
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax
 
+from jaxbatch.compiled import Programs
 from jaxbatch.engines.budget import Attempts
 from jaxbatch.errors import printable
 from jaxbatch.in_flight import InFlight
@@ -21,8 +22,11 @@ from jaxbatch.worker import Worker
 
 _POLL_S = 0.5
 
+_THREADS = 2
+"""For each shard at work: one that computes, and one that waits for its part to be written."""
+
 _LEFT_LIMIT = 4
-"""Threads that may hang in parts past their deadline, for each that is at work: what they hold is not given back."""
+"""Threads that may hang in parts past their deadline, for each shard at work: what they hold is not given back."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ class LocalEngine:
         self._stopping = threading.Event()
         self._worker: Worker | None = None
         """Of the run that was last, whose next stage it can do too."""
+        self._programs: Programs | None = None
         self._in_flight: InFlight | None = None
 
     @property
@@ -61,7 +66,11 @@ class LocalEngine:
     @property
     def at_once(self) -> int:
         """See :class:`~jaxbatch.engines.Engine`."""
-        return self._workers
+        return _THREADS * self._workers
+
+    def adopt(self, programs: Programs) -> None:
+        """See :class:`~jaxbatch.engines.Engine`."""
+        self._programs = programs
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`.
@@ -70,7 +79,7 @@ class LocalEngine:
         a third end is pinned on one shard.
         """
         if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
-            self._worker = Worker(plan, at_once=min(self._workers, len(outstanding)))
+            self._worker = Worker(plan, min(self._workers, len(outstanding)), programs=self._programs)
         self._in_flight = InFlight(open_store(plan.output, plan.job.storage), plan.stage, plan.fingerprint)
         left = self._in_flight.left()
         _tell(plan, {shard: times for shard, times in left.items() if shard in outstanding})
@@ -125,14 +134,14 @@ class LocalEngine:
 
         for task in tasks:
             submit(task)
-        for _ in range(min(self._workers, len(waiting))):
+        for _ in range(min(_THREADS * self._workers, len(waiting))):
             start_thread()
         try:
             while waiting:
                 try:
                     task, outcome = done.get(timeout=_POLL_S)
                 except queue.Empty:
-                    for task, reason in _overdue(plan, started):
+                    for task, reason in _overdue(plan, started, worker):
                         leave(task)
                         outcome, again = attempts.late(task.shard, task.wanted, reason)
                         del waiting[task.shard.index]
@@ -182,11 +191,13 @@ def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[Outcome]:
         yield Outcome(shard, failures=[Failure(part, f"not begun: {reason}") for part in task.wanted])
 
 
-def _overdue(plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]]) -> Iterator[tuple[_Task, str]]:
+def _overdue(
+    plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]], worker: Worker
+) -> Iterator[tuple[_Task, str]]:
     """The attempts that have passed their deadline."""
     limit = plan.job.cluster.part_timeout_s
     if limit is None:
         return
     for task, (since, _) in list(started.items()):
-        if time.monotonic() - since > limit * len(task.wanted):
+        if time.monotonic() - since - worker.queued(task) > limit * len(task.wanted):
             yield task, f"took more than {limit:g} s"

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
+from jaxbatch.compiled import Programs
 from jaxbatch.engines.budget import Attempts
 from jaxbatch.engines.connection import Connection, last_line
 from jaxbatch.engines.slots import SILENCE_S, SLOTS, Actor, Call, Slot, Task, device_kind
@@ -97,45 +98,51 @@ class RayEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         return SLOTS * self._workers
 
+    def adopt(self, programs: Programs) -> None:
+        """See :class:`~jaxbatch.engines.Engine`. Workers are elsewhere, and trace for themselves."""
+
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`."""
         attempts = Attempts(plan.job.cluster.attempts)
         if self._shared is None:
-            self._shared = ray.put(plan)
-        shared, slots = self._shared, self._slots
+            self._shared = ray.put(plan.for_workers())
+        slots = self._slots
         todo = deque(Task(plan.shards[index], wanted, plan.stage) for index, wanted in outstanding.items())
-        slots += [self._start(shared) for _ in range(min(self._workers, len(todo)) - len(slots))]
-        since = time.monotonic()
+        slots += [self._start() for _ in range(min(self._workers, len(todo)) - len(slots))]
+        since = looked = time.monotonic()
         while todo or any(call.task for slot in slots for call in slot.calls.values()):
             for slot in slots:
                 while todo and slot.takes(todo[0]):
                     slot.submit(todo.popleft())
-            if not any(slot.started for slot in slots) and time.monotonic() - since > _PATIENCE_S:
-                since = time.monotonic()
+            for slot, reference, answer in _answers(slots):
+                yield from self._collect(slot, reference, answer, attempts, todo)
+            now = time.monotonic()
+            if now - looked < _POLL_S:
+                continue
+            looked = now
+            if not any(slot.started for slot in slots) and now - since > _PATIENCE_S:
+                since = now
                 self._tell_waiting()
-            ready, _ = ray.wait([call for slot in slots for call in slot.calls], num_returns=1, timeout=_POLL_S)
-            for reference in ready:
-                yield from self._collect(reference, slots, shared, attempts, todo)
-            yield from self._stop_overdue(plan, slots, shared, attempts, todo)
-            yield from self._stop_silent(slots, shared, attempts, todo)
+            yield from self._stop_overdue(plan, attempts, todo)
+            yield from self._stop_silent(attempts, todo)
 
     def _tell_waiting(self) -> None:
         _LOG.warning("Still waiting for a worker: each needs %s, and the cluster gives none.", self._needs)
 
     def _collect(
-        self, reference: Any, slots: list[Slot], shared: Any, attempts: Attempts, todo: deque[Task]
+        self, slot: Slot, reference: Any, answer: Any, attempts: Attempts, todo: deque[Task]
     ) -> Iterator[Outcome]:
         """Take in one answered call, and put back what deserves another attempt."""
-        slot = next(slot for slot in slots if reference in slot.calls)
+        if slot not in self._slots:
+            return  # given up meanwhile, and what it had in flight is put back
         task = slot.calls[reference].task
-        try:
-            answer: Any = ray.get(reference)
-        except ray.exceptions.RayError as error:
+        if isinstance(answer, ray.exceptions.RayError):
+            error = answer
             if not slot.started:
                 lost = isinstance(error, ray.exceptions.RayActorError) and not error.actor_init_failed
                 self._count_failed_start(last_line(error), by_chance=lost)
             if task is None or not isinstance(error, ray.exceptions.RayTaskError):
-                slots[slots.index(slot)] = self._replace(slot, shared)
+                self._replace(slot)
                 yield from _lost(slot, attempts, todo, _why_it_died(error))
                 return
             answer = Outcome(task.shard.index, failures=[Failure(part, last_line(error)) for part in task.wanted])
@@ -145,7 +152,7 @@ class RayEngine:
                 if not self._any_started:
                     raise answer
                 self._count_failed_start(answer.what, by_chance=False)
-                slots[slots.index(slot)] = self._replace(slot, shared)
+                self._replace(slot)
                 return
             slot.started = self._any_started = True
             self._failed_starts = 0
@@ -176,7 +183,7 @@ class RayEngine:
             "runtime_env": {"env_vars": self._environment},
         }
 
-    def _start(self, shared: Any) -> Slot:
+    def _start(self) -> Slot:
         options: dict[str, Any] = {
             "max_restarts": 0,
             "max_task_retries": 0,
@@ -184,22 +191,20 @@ class RayEngine:
             "concurrency_groups": {"pulse": 1},
         }
         remote: Any = ray.remote(**options, **self._resources())
-        handle = remote(Actor).remote(shared, self._cpus, self._workers)
+        handle = remote(Actor).remote(self._shared, self._cpus, self._workers)
         return Slot(handle, {handle.start.remote(): Call(None, time.monotonic())}, handle.pulse.remote())
 
-    def _replace(self, slot: Slot, shared: Any) -> Slot:
+    def _replace(self, slot: Slot) -> None:
         ray.kill(slot.actor, no_restart=True)
-        return self._start(shared)
+        self._slots[self._slots.index(slot)] = self._start()
 
-    def _stop_overdue(
-        self, plan: Plan, slots: list[Slot], shared: Any, attempts: Attempts, todo: deque[Task]
-    ) -> Iterator[Outcome]:
+    def _stop_overdue(self, plan: Plan, attempts: Attempts, todo: deque[Task]) -> Iterator[Outcome]:
         """Kill workers with a shard past its deadline, and put their other shards back."""
         limit = plan.job.cluster.part_timeout_s
         if limit is None:
             return
         now = time.monotonic()
-        for index, slot in enumerate(slots):
+        for slot in list(self._slots):
             late = [c for c in slot.calls.values() if c.task and now - c.since > limit * len(c.task.wanted)]
             if not late:
                 continue
@@ -212,18 +217,38 @@ class RayEngine:
                         todo.append(Task(task.shard, again, task.stage, alone=True))
                 elif task:
                     todo.append(task)
-            slots[index] = self._replace(slot, shared)
+            self._replace(slot)
 
-    def _stop_silent(self, slots: list[Slot], shared: Any, attempts: Attempts, todo: deque[Task]) -> Iterator[Outcome]:
+    def _stop_silent(self, attempts: Attempts, todo: deque[Task]) -> Iterator[Outcome]:
         """Kill workers that answer no more."""
         now = time.monotonic()
-        for index, slot in enumerate(slots):
+        for slot in list(self._slots):
             if slot.silent(now):
                 reason = f"its worker did not answer for {SILENCE_S:g} s"
                 if slot.heard is not None and not slot.started:
                     self._count_failed_start(reason, by_chance=True)
-                slots[index] = self._replace(slot, shared)
+                self._replace(slot)
                 yield from _lost(slot, attempts, todo, reason)
+
+
+def _answers(slots: list[Slot]) -> list[tuple[Slot, Any, Any]]:
+    """The calls that have been answered, waiting a little for the first: all at once, since asking costs by the call.
+
+    Errors come last: what a worker has done before it died counts.
+    """
+    calls = {call: slot for slot in slots for call in slot.calls}
+    ready, _ = ray.wait(list(calls), num_returns=1, timeout=_POLL_S)
+    if ready and len(calls) > 1:
+        ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
+    answers = [(calls[reference], reference, _answer(reference)) for reference in ready]
+    return sorted(answers, key=lambda found: isinstance(found[2], ray.exceptions.RayError))
+
+
+def _answer(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return error
 
 
 def _why_it_died(error: Exception) -> str:

@@ -84,7 +84,7 @@ class Call:
     since: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
     """One worker process, and the calls in flight in it."""
 

@@ -1,0 +1,180 @@
+"""What a shard costs the driver on Ray, and clusters of up to a thousand workers simulated from that."""
+
+import heapq
+import json
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from _measure import SQRT_JOB, bar
+
+WORKERS = (1, 3, 10, 30, 100, 300, 1000)
+SHARDS = 2000
+GROUPS = 20
+IN_FLIGHT = (2, 20, 200, 2000)
+SPREAD = 0.2
+"""Of the time of a shard, as the standard deviation of its logarithm."""
+
+
+@dataclass
+class Costs:
+    """Seconds of the driver: for each shard, for looking who has answered, and for each that is asked then."""
+
+    shard: float
+    look: float
+    asked: float
+
+
+def measured() -> Costs:
+    """The costs of a private Ray on this machine: many small shards, and questions to workers that never answer."""
+    import ray
+
+    from jaxbatch import Job, environment, planner
+    from jaxbatch.driver import outstanding
+    from jaxbatch.engines.ray import RayEngine
+
+    environment.prepare(platforms="cpu")
+    with tempfile.TemporaryDirectory(prefix="jaxbatch-bench-") as name:
+        folder = Path(name)
+        _make_tasks(folder / "tasks", SHARDS // GROUPS, rows=10, groups=GROUPS)
+        (folder / "job.toml").write_text(SQRT_JOB.replace("TASKS", "tasks") + "rows_per_part = 10\n")
+        job = Job.load(folder / "job.toml")
+        engine = RayEngine(job, workers=1)
+        try:
+            plan = planner.plan(job)
+            outcomes = engine.run(plan, outstanding(plan, {}))
+            assert not next(outcomes).failures
+            wall, cpu = time.perf_counter(), time.process_time()
+            done = sum(not outcome.failures for outcome in outcomes)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            assert done == SHARDS - 1
+            look, asked = _questions(ray)
+        finally:
+            engine.close()
+    print(f"\n{SHARDS:,} shards of 10 rows on a private Ray, one worker")
+    print(f"driver, a shard: {cpu / done * 1e3:.3f} ms of CPU, all its threads; {wall / done * 1e3:.2f} ms of wall")
+    print(f"asking who is ready: {look * 1e6:.0f} µs and {asked * 1e6:.2f} µs for each call in flight")
+    bar("driver's CPU, ms a shard", cpu / done * 1e3, 1)
+    return Costs(cpu / done, look, asked)
+
+
+def _questions(ray: Any) -> tuple[float, float]:
+    """What asking costs, by a line through some numbers of calls in flight."""
+
+    @ray.remote(num_cpus=0)
+    class Silent:
+        def call(self) -> None:
+            time.sleep(3600)
+
+    took = []
+    for count in IN_FLIGHT:
+        actor = Silent.remote()
+        calls = [actor.call.remote() for _ in range(count)]
+        ray.wait(calls, timeout=0.5)
+        times = []
+        for _ in range(20):
+            began = time.perf_counter()
+            ray.wait(calls, num_returns=1, timeout=0)
+            ray.wait(calls, num_returns=count, timeout=0)
+            times.append(time.perf_counter() - began)
+        took.append(np.median(times))
+        ray.kill(actor)
+    slope, constant = np.polyfit(IN_FLIGHT, took, 1, w=1 / np.array(took))
+    return max(float(constant), 0.0), float(slope)
+
+
+def shard_seconds() -> float:
+    """What a shard of a million rows takes one of our threads here, of two at work."""
+    from jaxbatch import run
+
+    with tempfile.TemporaryDirectory(prefix="jaxbatch-bench-") as name:
+        folder = Path(name)
+        _make_tasks(folder / "tasks", 6, rows=1_000_000, groups=1)
+        (folder / "job.toml").write_text(SQRT_JOB.replace("TASKS", "tasks"))
+        assert run(folder / "job.toml").exit_code == 0
+        report = json.loads((folder / "ours/_jaxbatch/report.json").read_text())
+        return sum(report["stages"].values()) / report["parts"]
+
+
+def _make_tasks(folder: Path, files: int, *, rows: int, groups: int) -> None:
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(files):
+        table = pa.table({"x": rng.uniform(1.0, 9.0, rows * groups)})
+        pq.write_table(table, folder / f"{number:04d}.parquet", row_group_size=rows)
+
+
+def simulate(workers: int, seconds: float, costs: Costs) -> tuple[float, float]:
+    """How much faster than one thread a cluster is, and the share of its time that the driver is at work.
+
+    The loop is the engine's: hand out what there is room for, wait for the first answer, take in all that have come.
+    """
+    from jaxbatch.engines.slots import SLOTS
+
+    places = workers * SLOTS
+    shards = max(10_000, 20 * places)
+    lengths = seconds * np.random.default_rng(0).lognormal(-(SPREAD**2) / 2, SPREAD, shards)
+    now = busy = 0.0
+    given, free, flying = 0, places, list[float]()
+    while given < shards or flying:
+        while given < shards and free:
+            heapq.heappush(flying, now + lengths[given])
+            given, free = given + 1, free - 1
+        now = max(now, flying[0])
+        spent = costs.look + costs.asked * len(flying)
+        while flying and flying[0] <= now + spent:
+            heapq.heappop(flying)
+            free += 1
+            spent += costs.shard
+        now, busy = now + spent, busy + spent
+    return float(lengths.sum()) / now, busy / now
+
+
+def clusters(costs: Costs, plot: Path | None) -> None:
+    """The table, and the picture of it."""
+    measured_s = shard_seconds()
+    lengths = [measured_s, 10 * measured_s, 100 * measured_s]
+    print(
+        f"\nsimulated clusters; a shard takes {measured_s:.2f} s, as a million rows of √x do here, "
+        "or 10 or 100 times that"
+    )
+    print(
+        f"{'workers':>8}" + "".join(f"{f'{seconds:.2f} s: speed':>18}{'ideal':>7}{'driver':>8}" for seconds in lengths)
+    )
+    speeds: dict[float, list[float]] = {seconds: [] for seconds in lengths}
+    for workers in WORKERS:
+        line = f"{workers:8,}"
+        for seconds in lengths:
+            speed, share = simulate(workers, seconds, costs)
+            speeds[seconds].append(speed)
+            line += f"{speed:18,.1f}{speed / (2 * workers):7.0%}{share:8.1%}"
+        print(line)
+    for seconds in lengths:
+        limit = 1 / (costs.shard * 2) * seconds
+        print(f"a shard of {seconds:.2f} s: the driver alone would keep up with {math.floor(limit):,} workers of two")
+    if plot is not None:
+        _plot(speeds, plot)
+
+
+def _plot(speeds: dict[float, list[float]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "jaxbatch"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6.4, 4.0))
+    axes.loglog(WORKERS, [2 * workers for workers in WORKERS], ":", color="gray", label="ideal: two threads a worker")
+    for seconds, found in speeds.items():
+        axes.loglog(WORKERS, found, "o-", markersize=4, label=f"shards of {seconds:.2f} s")
+    axes.set(xlabel="workers", ylabel="× one thread", title="Simulated clusters, one driver")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
