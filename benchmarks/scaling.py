@@ -10,6 +10,7 @@ part: its peak after each step less what it had before the first.
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from _measure import SQRT_JOB, bar, machine
 
 SIZES = (10_000, 100_000, 1_000_000)
 GROUPS = 100
+FILES = (10_000, 100_000)
+LINKS = 50_000
 
 
 class Memory:
@@ -151,6 +154,43 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def plan_files(files: int) -> None:
+    """Plan so many files, links to a few, in this process, and print seconds and bytes as JSON."""
+    from jaxbatch import Job, environment, planner
+
+    environment.prepare(platforms="cpu")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "tasks").mkdir()
+        table = pa.table({f"column {number}": [0.5] * GROUPS for number in range(20)} | {"x": [1.0] * GROUPS})
+        for number in range(files):
+            original = folder / f"{number // LINKS}.parquet"
+            if not original.exists():
+                pq.write_table(table, original, row_group_size=10)
+            os.link(original, folder / "tasks" / f"{number:06d}.parquet")
+        footer = pq.read_metadata(folder / "0.parquet").serialized_size
+        (folder / "job.toml").write_text(SQRT_JOB.replace("TASKS", "tasks"))
+        before, began = _peak(), time.perf_counter()
+        plan = planner.plan(Job.load(folder / "job.toml"))
+        assert plan.rows == files * GROUPS
+        print(json.dumps([time.perf_counter() - began, _peak() - before, footer]))
+
+
+def planning() -> None:
+    """The table of what a file costs."""
+    found, footer = [], 1
+    for files in FILES:
+        out = subprocess.run(
+            [sys.executable, __file__, "--plan", str(files)], capture_output=True, text=True, check=True
+        )
+        seconds, peak, footer = json.loads(out.stdout)
+        found.append((seconds / files * 1e6, peak / files))
+    print(f"\n{f'a file costs, of {footer:,} B of footer':36}" + "".join(f"{files:>24,}" for files in FILES))
+    print(f"{'plan':36}" + "".join(f"{micros:12.1f} µs {peak:6,.0f} B" for micros, peak in found))
+    bar("plan: time of a file, most files / fewest", found[-1][0] / found[0][0], 1.3)
+    bar("plan: bytes of a file / its footer", found[-1][1] / footer, 1)
+
+
 def control_plane(sizes: list[int]) -> None:
     """The table of what a part costs."""
     costs: dict[str, list[tuple[float, float]]] = {}
@@ -173,6 +213,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         one(int(sys.argv[2]))
         return
+    if sys.argv[1:2] == ["--plan"]:
+        plan_files(int(sys.argv[2]))
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", type=int, nargs="*", default=SIZES)
     parser.add_argument("--no-clusters", action="store_true")
@@ -181,6 +224,7 @@ def main() -> None:
     print(machine(["jax", "pyarrow", "ray"]))
     if wanted.parts:
         control_plane(wanted.parts)
+        planning()
     if not wanted.no_clusters:
         clusters(measured(), wanted.plot)
 

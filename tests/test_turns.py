@@ -4,8 +4,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from jaxbatch.turns import Turns
 
 
@@ -33,19 +31,27 @@ def test_one_that_is_given_up_keeps_nobody_waiting():
         with turns.turn("hanging"):
             ended.wait()
 
-    with ThreadPoolExecutor(2) as pool:
-        hanging = pool.submit(hang)
-        while not turns._having:
-            time.sleep(0.001)
-        following = pool.submit(lambda: turns.turn("next").__enter__())
-        with pytest.raises(TimeoutError):
-            following.result(timeout=0.2)
-        assert turns.waited("next") > 0.1
-        turns.give_up("hanging")
-        following.result(timeout=60)
-        assert turns._having == {"next"}
-        ended.set()
-        hanging.result(timeout=60)
+    following, has_a_turn, may_end = turns.turn("next"), threading.Event(), threading.Event()
+
+    def follow() -> None:
+        with following:
+            has_a_turn.set()
+            may_end.wait()
+
+    threads = [threading.Thread(target=target, daemon=True) for target in (hang, follow)]
+    threads[0].start()
+    while not turns._having:
+        time.sleep(0.001)
+    threads[1].start()
+    assert not has_a_turn.wait(timeout=0.2)
+    assert turns.waited("next") > 0.1
+    turns.give_up("hanging")
+    assert has_a_turn.wait(timeout=60)
+    ended.set()
+    threads[0].join(timeout=60)
     assert turns._having == {"next"}, "that the first ends at last takes nothing from the second"
+    may_end.set()
+    threads[1].join(timeout=60)
+    assert not turns._having
     assert turns.end("next") > 0.1
     assert turns.waited("next") == 0

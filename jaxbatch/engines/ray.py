@@ -66,13 +66,16 @@ class RayEngine:
         self._workers = workers or cluster.workers or max(1, fitting)
         self._needs = f"{self._cpus:g} CPUs and {self._gpus:g} GPUs"
         # Without GPUs a worker must not touch any it sees; with them JAX chooses, whatever this process may use.
-        self._environment = {
+        wanted = {
             "NPROC": os.environ["NPROC"],
             "JAX_PLATFORMS": "" if self._gpus else "cpu",
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         }
         if 0 < self._gpus < 1:
-            self._environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.75 * self._gpus:.3f}"
+            wanted["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.75 * self._gpus:.3f}"
+        inherited = not address and all(os.environ.get(name) == value for name, value in wanted.items())
+        self._environment = {} if inherited else wanted
+        """What workers that Ray has ready do not have."""
 
     @property
     def device(self) -> str:
@@ -177,11 +180,8 @@ class RayEngine:
         self._connection.close()
 
     def _resources(self) -> dict[str, Any]:
-        return {
-            "num_cpus": self._cpus,
-            "num_gpus": self._gpus,
-            "runtime_env": {"env_vars": self._environment},
-        }
+        needed = {"num_cpus": self._cpus, "num_gpus": self._gpus}
+        return {**needed, "runtime_env": {"env_vars": self._environment}} if self._environment else needed
 
     def _start(self) -> Slot:
         options: dict[str, Any] = {
