@@ -9,6 +9,7 @@ part: its peak after each step less what it had before the first.
 """
 
 import argparse
+import io
 import json
 import os
 import resource
@@ -54,6 +55,10 @@ class Memory:
         if name not in self.kept:
             raise FileNotFoundError(name)
         return self.kept[name][start:]
+
+    def open(self, name: str) -> io.BytesIO:
+        """See jaxbatch.storage.Store."""
+        return io.BytesIO(self.read(name))
 
     def list(self, folder: str = "") -> Iterator[tuple[str, int]]:
         """See jaxbatch.storage.Store."""

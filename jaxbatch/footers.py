@@ -1,7 +1,8 @@
 """Column chunks as a Parquet footer describes them, read without pyarrow.
 
 Over some damaged footers pyarrow (26.0) ends the process: ``RowGroupMetaData.column`` and the statistics that it leads
-to let a C++ exception pass where nothing catches it. Reading data is safe, as is the rest of the metadata.
+to let a C++ exception pass where nothing catches it. Reading data is safe, as is the rest of the metadata; but
+``FileMetaData.schema`` refers to it and is referred to by it, and so keeps a footer until cycles are collected.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,12 @@ import pyarrow as pa
 
 _PLAIN_DICTIONARY, _DELTA_BYTE_ARRAY, _RLE_DICTIONARY = 2, 7, 8
 
+_PHYSICAL = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
+"""Type in parquet.thrift, by its numbers."""
+
+_DECIMAL = 5
+"""In ConvertedType, and the field of LogicalType that is set for it."""
+
 _WIDTHS = {"INT32": 4, "INT64": 8}
 
 
@@ -19,6 +26,10 @@ class Chunk:
     """One column of one row group."""
 
     path: str
+    physical_type: str
+    length: int
+    """Bytes of a value of fixed length, else 0."""
+    is_decimal: bool
     values: int
     stored: int
     """Its bytes before compression."""
@@ -37,13 +48,13 @@ class Chunk:
         """Whether texts are stored by what they have in common with the one before."""
         return _DELTA_BYTE_ARRAY in self.encodings
 
-    def range(self, physical_type: str, signed: bool = True) -> "tuple[Any, Any] | None":
-        """The least and the largest value, integers or bytes by the column's physical type, where that is known."""
+    def range(self, signed: bool = True) -> "tuple[Any, Any] | None":
+        """The least and the largest value, integers or bytes by the physical type, where that is known."""
         if self.least is None or self.most is None:
             return None
-        if physical_type == "BYTE_ARRAY":
+        if self.physical_type == "BYTE_ARRAY":
             return self.least, self.most
-        width = _WIDTHS.get(physical_type)
+        width = _WIDTHS.get(self.physical_type)
         if width is None or {len(self.least), len(self.most)} != {width}:
             return None
         least, most = (int.from_bytes(value, "little", signed=signed) for value in (self.least, self.most))
@@ -58,20 +69,21 @@ def chunks(footer: bytes) -> list[list[Chunk]]:
     """
     try:
         metadata = _Struct(footer).fields
-        columns = sum(5 not in element for element in metadata[2])
-        found = [[_chunk(column) for column in group[1]] for group in metadata[4]]
+        leaves = [element for element in metadata[2] if 5 not in element]
+        found = [[_chunk(*each) for each in zip(group[1], leaves, strict=True)] for group in metadata[4]]
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise pa.ArrowInvalid(f"its footer is damaged: {error}") from error
-    if any(len(group) != columns for group in found):
-        raise pa.ArrowInvalid(f"its footer is damaged: a row group has not the {columns} columns of its schema")
     return found
 
 
-def _chunk(column: dict[int, Any]) -> Chunk:
+def _chunk(column: dict[int, Any], leaf: dict[int, Any]) -> Chunk:
     described = column[3]
     statistics = described.get(12, {})
     return Chunk(
         path=b".".join(described[3]).decode(),
+        physical_type=_PHYSICAL[described[1]],
+        length=leaf.get(2, 0),
+        is_decimal=leaf.get(6) == _DECIMAL or _DECIMAL in leaf.get(10, {}),
         values=described[5],
         stored=described[6],
         encodings=frozenset(described[2]),

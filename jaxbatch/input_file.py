@@ -22,6 +22,12 @@ _ENDING = 8
 _LEAST = 12
 """Bytes of the shortest Parquet file: the magic, no footer, and an ending."""
 
+_WHOLE_BYTES = 1 << 28
+"""Columns of a row group are read whole, if such a row group has at most so many bytes on average …"""
+
+_BUFFER_BYTES = 1 << 22
+"""… and otherwise so many bytes of each at a time."""
+
 _FOOTERS_KEPT = 4
 """A file with many row groups is opened once a shard, and its footer takes seconds to read."""
 
@@ -56,9 +62,14 @@ class InputFile:
             if (size, digest(footer)) != (self.size, self.footer_digest):
                 raise InputError(f"{self.path} has changed since the run was planned.", "Run again to plan anew.")
             metadata = pq.read_metadata(io.BytesIO(footer))
-            remote = is_remote(self.path)
+            large = self.bytes > _WHOLE_BYTES * len(self.row_groups)
             with pq.ParquetFile(
-                file, metadata=metadata, pre_buffer=remote, page_checksum_verification=True, **options
+                file,
+                metadata=metadata,
+                pre_buffer=is_remote(self.path) and not large,
+                buffer_size=_BUFFER_BYTES if large else 0,
+                page_checksum_verification=True,
+                **options,
             ) as parquet:
                 yield OpenFile(parquet, footer)
 

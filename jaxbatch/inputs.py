@@ -122,8 +122,9 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
         extended = _declared_extension(footer)
         if extended is not None:
             return _of_extension_type(path, extended)
-        metadata = pq.read_metadata(io.BytesIO(footer))
-        schema = _schema(metadata.schema.to_arrow_schema())
+        with pq.ParquetFile(io.BytesIO(footer)) as parquet:
+            # Not by metadata.schema, which would keep the footer in memory until cycles are collected.
+            metadata, schema = parquet.metadata, _schema(parquet.schema_arrow)
     except (ConnectionError, PermissionError) as error:
         if is_remote(path) or isinstance(error, ConnectionError):
             raise  # of a store that does not answer nothing is known, least of all that the file is bad

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
 from jaxbatch.input_file import InputFile, OpenFile
@@ -81,7 +80,7 @@ def _batches(
                 counts = (file.row_groups[index] for index in indices)
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
-            leaves = _leaves(opened.parquet.metadata, stored)
+            leaves = _leaves(opened, stored)
             for index in indices:  # one at a time: asked for several, pyarrow holds them all
                 with _damage_told(f"{file.path}, row group {index}"):
                     step = min(batch_rows, _fitting(file, opened, index, leaves))
@@ -94,9 +93,9 @@ def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_primitive(kind) or pa.types.is_decimal(kind)
 
 
-def _leaves(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[int]:
+def _leaves(opened: OpenFile, columns: Sequence[str]) -> list[int]:
     """The numbers of the Parquet columns that some columns are stored in."""
-    paths = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    paths = [chunk.path for group in opened.chunks[:1] for chunk in group]
     return [n for n, path in enumerate(paths) if any(path == c or path.startswith(f"{c}.") for c in columns)]
 
 
@@ -104,16 +103,16 @@ def _fitting(file: InputFile, opened: OpenFile, index: int, leaves: Sequence[int
     """How many rows of a row group may be decoded at once: a dictionary or a run makes gigabytes of a few bytes."""
     rows, fitting = file.row_groups[index], READ_BYTES
     for number in leaves:
-        leaf, chunk = opened.parquet.metadata.schema.column(number), opened.chunks[index][number]
+        chunk = opened.chunks[index][number]
         stored = max(chunk.stored, 1)
-        decoded = max(stored, chunk.values * _WIDTHS.get(leaf.physical_type, leaf.length or 0))
+        decoded = max(stored, chunk.values * _WIDTHS.get(chunk.physical_type, chunk.length))
         fitting = min(fitting, READ_BYTES * rows // decoded)
-        if leaf.physical_type != "BYTE_ARRAY" or rows * stored <= READ_BYTES:
+        if chunk.physical_type != "BYTE_ARRAY" or rows * stored <= READ_BYTES:
             continue  # no text is longer than all that is stored
-        if "." in leaf.path or leaf.logical_type.type == "DECIMAL" or chunk.is_incremental:
+        if "." in chunk.path or chunk.is_decimal or chunk.is_incremental:
             fitting = min(fitting, max(READ_BYTES // stored, _UNKNOWN_ROWS))
         elif chunk.has_dictionary:
-            fitting = min(fitting, READ_BYTES // max(_longest(file, index, leaf.path), 1))
+            fitting = min(fitting, READ_BYTES // max(_longest(file, index, chunk.path), 1))
     return max(fitting, 1)
 
 
@@ -169,7 +168,7 @@ class Peek:
             with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
                 if name not in opened.parquet.schema_arrow.names:
                     continue
-                leaves = _leaves(opened.parquet.metadata, [name])
+                leaves = _leaves(opened, [name])
                 for index in range(len(file.row_groups)):
                     step = min(1024, _fitting(file, opened, index, leaves))
                     for batch in opened.parquet.iter_batches(batch_size=step, row_groups=[index], columns=[name]):
@@ -187,12 +186,12 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
         return
     with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
         parquet = opened.parquet
-        leaf = _leaf(parquet.metadata, name)
+        leaf = _leaf(opened, name)
         if leaf is None:
             return  # the check of the files, which comes later, names every file without the column
         signed = not pa.types.is_unsigned_integer(parquet.schema_arrow.field(name).type)
         for index, group in enumerate(opened.chunks):
-            known = group[leaf].range(parquet.metadata.schema.column(leaf).physical_type, signed)
+            known = group[leaf].range(signed)
             if known is not None:
                 yield known[1]
                 continue
@@ -201,8 +200,9 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
                 yield int(value)
 
 
-def _leaf(metadata: pq.FileMetaData, name: str) -> int | None:
-    return next((n for n in range(metadata.num_columns) if metadata.schema.column(n).path == name), None)
+def _leaf(opened: OpenFile, name: str) -> int | None:
+    """The number of the Parquet column of that name; None without such a column, or without a row group."""
+    return next((n for group in opened.chunks[:1] for n, chunk in enumerate(group) if chunk.path == name), None)
 
 
 def are_apart(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
@@ -233,14 +233,13 @@ def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | Non
         value = keys[name]
         return "key", [None if value is None else (value, value)] * len(file.row_groups)
     with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
-        parquet = opened.parquet
-        leaf = _leaf(parquet.metadata, name)
+        leaf = _leaf(opened, name)
         if leaf is None:
             return "", [None] * len(file.row_groups)
-        column, stored = parquet.metadata.schema.column(leaf), parquet.schema_arrow.field(name).type
-        kind = f"{column.physical_type} {column.logical_type}"
+        found = [group[leaf] for group in opened.chunks]
+        stored = opened.parquet.schema_arrow.field(name).type
+        kind = f"{found[0].physical_type} {stored}"
         if pa.types.is_decimal(stored):  # whose bytes are not in their order
             return kind, [None] * len(file.row_groups)
         signed = not pa.types.is_unsigned_integer(stored)
-        found = [group[leaf] for group in opened.chunks]
-        return kind, [chunk.range(column.physical_type, signed) if chunk.nulls == 0 else None for chunk in found]
+        return kind, [chunk.range(signed) if chunk.nulls == 0 else None for chunk in found]
