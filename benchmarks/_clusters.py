@@ -38,6 +38,8 @@ def measured() -> Costs:
     from jaxbatch import Job, environment, planner
     from jaxbatch.driver import outstanding
     from jaxbatch.engines.ray import RayEngine
+    from jaxbatch.outputs import Output
+    from jaxbatch.storage import open_store
 
     environment.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory(prefix="jaxbatch-bench-") as name:
@@ -48,6 +50,8 @@ def measured() -> Costs:
         engine = RayEngine(job, workers=1)
         try:
             plan = planner.plan(job)
+            output = Output(open_store(plan.output, job.storage), plan.fingerprint, plan.expected)
+            output.claim({**plan.describe(), "layout": plan.layout()})
             outcomes = engine.run(plan, outstanding(plan, {}))
             assert not next(outcomes).failures
             wall, cpu = time.perf_counter(), time.process_time()
