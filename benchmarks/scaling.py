@@ -105,7 +105,7 @@ class Answers:
             outcome.stages = {"read": 0.001, "compute": 0.001}
             yield outcome
 
-    def adopt(self, programs: Any) -> None:
+    def adopt(self, programs: Any, *, ahead: bool) -> None:
         """See jaxbatch.engines.Engine."""
 
     def close(self) -> None:

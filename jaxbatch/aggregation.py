@@ -1,7 +1,6 @@
 """Rows that are observations: to one statistic per group, and statistics of groups to their fits."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -38,11 +37,10 @@ class Aggregation:
         self._programs = programs
         self._then_programs = programs.then
 
-    def prepare(self, device: Any) -> None:
-        """Compile the second stage's program."""
+    def prepare_ahead(self, device: Any) -> None:
+        """Compile the second stage's program while the first shards are read."""
         nothing = {name: value[None] for name, value in self._kernel.nothing().items() if name != _STATUS}
-        with suppress(Exception):
-            self._then_programs.prepare(Program(0, sizes_of(self._then.inputs, nothing)), device)
+        compiled.beside(self._then_programs.prepare, Program(0, sizes_of(self._then.inputs, nothing)), device)
 
     def partials(self, table: pa.Table, device: Any, outcome: Outcome) -> pa.Table:
         """One row per group that a table's rows meet: its keys and its statistic."""

@@ -70,6 +70,17 @@ def width_limit(largest_part: int) -> int:
     return min(MAX_WIDTH, max(MIN_WIDTH, 1 << max(largest_part - 1, 0).bit_length()))
 
 
+def beside(compile_: Callable[..., Any], *arguments: Any) -> None:
+    """Compile in a thread of its own; whatever goes wrong is met again, and told, where it is used."""
+
+    def run() -> None:
+        with suppress(Exception):
+            compile_(*arguments)
+
+    # Not a daemon: an interpreter that ends while XLA compiles takes the process down with it.
+    threading.Thread(target=run, name="jaxbatch-compile").start()
+
+
 class Programs:
     """The compiled programs of one process, made at first use and kept.
 
@@ -146,12 +157,14 @@ class Programs:
                 self._seconds += time.perf_counter() - begun
             return time.perf_counter() - started
 
-    def prepare_the_only(self, device: Any) -> None:
-        """Compile the program of every row, where there is but one; why it fails is told to whoever uses it."""
+    def prepare_ahead(self, device: Any) -> None:
+        """Compile the program of every row beside what else there is to do, where there is but one.
+
+        Why it fails is told to whoever uses it.
+        """
         programs = representative(self.kernel)
         if len(programs) == 1 and not programs[0].sizes:
-            with suppress(Exception):
-                self.prepare(programs[0], device)
+            beside(self.prepare, programs[0], device)
 
     def check_memory(self, device: Any) -> None:
         """Refuse programs that a device cannot hold; compiles only those of which that is not clear without.

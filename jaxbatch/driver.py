@@ -9,13 +9,14 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from jaxbatch import __version__, environment
+from jaxbatch.compiled import Programs
 from jaxbatch.engines import Engine
 from jaxbatch.errors import JobError, OutputTaken, storage_told
 from jaxbatch.faults import crash_point
 from jaxbatch.job import Job
-from jaxbatch.outputs import Output, check_owner
+from jaxbatch.outputs import SUCCESS, Output, check_owner
 from jaxbatch.parts import Receipt
-from jaxbatch.planner import plan, plan_and_programs
+from jaxbatch.planner import plan
 from jaxbatch.plans import Plan
 from jaxbatch.published import Published
 from jaxbatch.space import check_space
@@ -69,8 +70,12 @@ def run(
     environment.prepare(platforms="cpu" if chosen == "ray" else None)
     backend = _open_engine(chosen, job, address, workers, allow_unauthenticated)
     try:
-        planned, programs = plan_and_programs(job, device=backend.device, limit=limit)
-        backend.adopt(programs)
+        done_once = _has_success(job)
+
+        def adopt(programs: Programs) -> None:
+            backend.adopt(programs, ahead=not done_once)
+
+        planned = plan(job, device=backend.device, limit=limit, traced=adopt)
         crash_point("planned")
         output = _output(planned)
         if restart:
@@ -110,6 +115,17 @@ def outstanding(planned: Plan, there: Mapping[int, Receipt]) -> dict[int, list[i
     """The parts that are still to be written, by shard."""
     missing = {shard.index: [part.index for part in shard.parts if part.index not in there] for shard in planned.shards}
     return {shard: parts for shard, parts in missing.items() if parts}
+
+
+def _has_success(job: Job) -> bool:
+    """Whether a run has ended in the job's output, and so perhaps this one: then nothing may be left to compute."""
+    try:
+        open_store(job.resolve(job.output.path), job.storage).read(SUCCESS)
+    except ConnectionError:
+        raise
+    except OSError:  # there is none, or else planning will say so
+        return False
+    return True
 
 
 def _output(planned: Plan) -> Output:

@@ -1,7 +1,7 @@
 """Job + footers + traced kernel → Plan. Reads no data pages beyond what a kernel asks for, and runs nothing."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,24 +26,21 @@ CHUNK_BYTES = 32 * 2**20
 """Rows of at most so many bytes, as the footers count them, are read at once."""
 
 
-def plan(job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int | None = None) -> Plan:
-    """Check everything about a job and decide what its run will be.
-
-    Args and errors are those of :func:`plan_and_programs`.
-    """
-    return plan_and_programs(job, device=device, limit=limit)[0]
-
-
 @storage_told()
-def plan_and_programs(
-    job: Job | str | os.PathLike[str], *, device: str = "cpu", limit: int | None = None
-) -> tuple[Plan, compiled.Programs]:
-    """A job's plan, and the programs that were traced for it, for a worker in this process.
+def plan(
+    job: Job | str | os.PathLike[str],
+    *,
+    device: str = "cpu",
+    limit: int | None = None,
+    traced: Callable[[compiled.Programs], None] = lambda _: None,
+) -> Plan:
+    """Check everything about a job and decide what its run will be.
 
     Args:
         job: the job, or the path of its file.
         device: the kind of device that will compute.
         limit: compute only the first so many rows.
+        traced: given the programs as soon as they are traced, while there is more to check.
 
     Raises:
         JobError, InputError: the job, its function or its input cannot be run.
@@ -68,6 +65,7 @@ def plan_and_programs(
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=width_limit)
     schema = naming.written_schema(job, kernel, opened.schema, keep, names, written)
     programs = _programs(made)
+    traced(made)
     check_pure(made)
     identity = {
         **_identity(job, opened, names, keep, limit, programs),
@@ -75,7 +73,7 @@ def plan_and_programs(
         "code": code_identity(unbound, made),
         "device": device,
     }
-    planned = Plan(
+    return Plan(
         job=job,
         source=source,
         files=opened.files,
@@ -95,7 +93,6 @@ def plan_and_programs(
         rungs=_rungs(kernel),
         **_grouped(kernel, opened, shards, names, job.output.rows_per_part),
     )
-    return planned, made
 
 
 def row_groups(opened: inputs.Input) -> list[RowGroup]:

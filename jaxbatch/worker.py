@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
@@ -69,10 +68,8 @@ class Worker:
         self._room = memory.Room(memory.host_bytes() // HELD // neighbours)
         for each in self._devices:
             self._programs.check_memory(each)
-        # Compiled while the first shards are read; what may go wrong is met again, and told, where it is used.
-        prepare = self._aggregation.prepare if self.kernel.grouping else self._programs.prepare_the_only
-        # Not a daemon: an interpreter that ends while XLA compiles takes the process down with it.
-        threading.Thread(target=prepare, args=(self._devices[0],), name="jaxbatch-compile").start()
+        ahead = self._aggregation if self.kernel.grouping else self._programs
+        ahead.prepare_ahead(self._devices[0])
 
     def run(
         self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows", attempt: Hashable | None = None

@@ -26,8 +26,8 @@ class Engine(Protocol):
         """Shards that may be in flight at once."""
         ...
 
-    def adopt(self, programs: Programs) -> None:
-        """Take over what planning has traced, if workers are in this process."""
+    def adopt(self, programs: Programs, *, ahead: bool) -> None:
+        """Take over what planning has traced, if workers are in this process, and compile it ``ahead`` of the run."""
         ...
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:

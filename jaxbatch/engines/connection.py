@@ -8,6 +8,8 @@ import signal
 import socket
 import tempfile
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -78,12 +80,25 @@ class Connection:
 
     def close(self) -> None:
         """Disconnect; a private Ray ends, and its folder goes."""
+        if self._folder:
+            _end_monitors(self._folder)
         ray.shutdown()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
         for name in [name for name in os.environ if name.startswith("RAY_")]:
             del os.environ[name]
         os.environ.update({name: value for name, value in self._before.items() if name.startswith("RAY_")})
+
+
+def _end_monitors(folder: str) -> None:
+    """End those of a private Ray's processes that scale it and forward its logs, neither of which it needs: asked to
+    end, the first takes more than the second for which Ray waits."""
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread or a child that has just ended
+            for child in listed.read_text().split():
+                called = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace")
+                if "monitor.py" in called and folder in called:
+                    os.kill(int(child), signal.SIGKILL)
 
 
 @functools.cache

@@ -68,9 +68,11 @@ class LocalEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         return _THREADS * self._workers
 
-    def adopt(self, programs: Programs) -> None:
+    def adopt(self, programs: Programs, *, ahead: bool) -> None:
         """See :class:`~jaxbatch.engines.Engine`."""
         self._programs = programs
+        if ahead:
+            programs.prepare_ahead(jax.local_devices()[0])
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`.

@@ -56,14 +56,14 @@ class RayEngine:
         gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
         self._gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(gpus > 0)
         self._cpus = cluster.cpus_per_worker
-        fitting = int(min(cpus / self._cpus, gpus / self._gpus if self._gpus else float("inf")))
-        if not address and fitting < 1:
+        if not address and self._fitting() < 1:
             raise job.error(
                 ("cluster",),
                 f"a worker needs more than this machine has: {cpus:g} CPUs, {gpus:g} GPUs.",
                 "Lower cpus_per_worker or gpus_per_worker.",
             )
-        self._workers = workers or cluster.workers or max(1, fitting)
+        self._wanted = workers or cluster.workers
+        self._workers = self._wanted or max(1, self._fitting())
         self._needs = f"{self._cpus:g} CPUs and {self._gpus:g} GPUs"
         # Without GPUs a worker must not touch any it sees; with them JAX chooses, whatever this process may use.
         wanted = {
@@ -76,6 +76,14 @@ class RayEngine:
         inherited = not address and all(os.environ.get(name) == value for name, value in wanted.items())
         self._environment = {} if inherited else wanted
         """What workers that Ray has ready do not have."""
+
+    def _fitting(self) -> int:
+        """How many workers the cluster has places for now."""
+        resources = ray.cluster_resources()
+        places = [resources.get("CPU", 0.0) / self._cpus]
+        if self._gpus:
+            places.append(resources.get("GPU", 0.0) / self._gpus)
+        return int(min(places))
 
     @property
     def device(self) -> str:
@@ -101,7 +109,7 @@ class RayEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         return SLOTS * self._workers
 
-    def adopt(self, programs: Programs) -> None:
+    def adopt(self, programs: Programs, *, ahead: bool) -> None:
         """See :class:`~jaxbatch.engines.Engine`. Workers are elsewhere, and trace for themselves."""
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
@@ -111,7 +119,7 @@ class RayEngine:
             self._shared = ray.put(plan.for_workers())
         slots = self._slots
         todo = deque(Task(plan.shards[index], wanted, plan.stage) for index, wanted in outstanding.items())
-        slots += [self._start() for _ in range(min(self._workers, len(todo)) - len(slots))]
+        self._grow(len(todo))
         since = looked = time.monotonic()
         while todo or any(call.task for slot in slots for call in slot.calls.values()):
             for slot in slots:
@@ -128,6 +136,14 @@ class RayEngine:
                 self._tell_waiting()
             yield from self._stop_overdue(plan, attempts, todo)
             yield from self._stop_silent(attempts, todo)
+            if todo and not self._wanted:
+                self._workers = max(self._workers, self._fitting())
+                self._grow(len(todo))
+
+    def _grow(self, tasks: int) -> None:
+        """Start as many workers as there are to be, if there is work for them; who has no place yet waits for one."""
+        missing = min(self._workers, len(self._slots) + tasks) - len(self._slots)
+        self._slots += [self._start() for _ in range(missing)]
 
     def _tell_waiting(self) -> None:
         _LOG.warning("Still waiting for a worker: each needs %s, and the cluster gives none.", self._needs)
