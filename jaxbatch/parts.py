@@ -8,9 +8,9 @@ import io
 import json
 import mmap
 import re
-import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +76,9 @@ def is_part_of(name: str, fingerprint: str, folder: str) -> bool:
     return found is not None and name == part_name(int(found["index"]), fingerprint, folder)
 
 
-class Scratch(threading.local):
-    """Memory that each thread writes its parts to, one after the other: fresh pages for each would cost more than
-    writing does. It begins with a page, so that a disk can take it as it is."""
+class Scratch:
+    """Memory that parts are written to, one after the other: fresh pages for each would cost more than writing does.
+    It begins with a page, so that a disk can take it as it is."""
 
     def __init__(self) -> None:
         self._memory = memoryview(b"")
@@ -92,6 +92,23 @@ class Scratch(threading.local):
                     memory.madvise(mmap.MADV_HUGEPAGE)
             self._memory = memoryview(memory)
         return self._memory[:size]
+
+
+class Scratches:
+    """As many of them as are in use at once; the one that was used last is taken first."""
+
+    def __init__(self) -> None:
+        self._idle: deque[Scratch] = deque()
+
+    @contextmanager
+    def taken(self) -> Iterator[Scratch]:
+        """One for a part, until it is published."""
+        try:
+            scratch = self._idle.pop()
+        except IndexError:
+            scratch = Scratch()
+        yield scratch
+        self._idle.append(scratch)
 
 
 def encode(
@@ -108,7 +125,7 @@ def encode(
     """The bytes of a part and its receipt; equal tables give equal bytes.
 
     It is written as one row group, or as ``row_groups`` of so many rows; a dictionary column as its values. The bytes
-    lie in ``scratch``, until this thread encodes another part there.
+    lie in ``scratch``, until another part is encoded there.
     """
     schema = pa.schema([_plain(field) for field in table.schema], table.schema.metadata)
     texts = [field.name for field in schema if is_text(field.type)]

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import jax
@@ -63,7 +64,7 @@ class Worker:
             self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
         self._store = open_store(plan.output, plan.job.storage)
-        self._scratch = parts.Scratch()
+        self._scratches = parts.Scratches()
         self._turns = Turns(at_once)
         self._room = memory.Room(memory.host_bytes() // HELD // neighbours)
         for each in self._devices:
@@ -140,17 +141,18 @@ class Worker:
         device: Any,
         outcome: Outcome,
     ) -> Receipt:
-        with self._turns.turn(owner):
-            encoded = self._encoded(plan, part, rows, hold, device, outcome)
-        if isinstance(encoded, Receipt):
-            return encoded
-        data, receipt = encoded
-        crash_point("part.encoded")
-        with outcome.stage("publish"):
-            outputs.check_owner(self._store, plan.fingerprint)
-            outputs.publish(self._store, data, receipt)
-        crash_point("part.published")
-        return receipt
+        with ExitStack() as kept:
+            with self._turns.turn(owner):
+                encoded = self._encoded(plan, part, rows, hold, device, outcome, kept)
+            if isinstance(encoded, Receipt):
+                return encoded
+            data, receipt = encoded
+            crash_point("part.encoded")
+            with outcome.stage("publish"):
+                outputs.check_owner(self._store, plan.fingerprint)
+                outputs.publish(self._store, data, receipt)
+            crash_point("part.published")
+            return receipt
 
     def _encoded(
         self,
@@ -160,8 +162,9 @@ class Worker:
         hold: Callable[[int], None],
         device: Any,
         outcome: Outcome,
+        kept: ExitStack,
     ) -> tuple[memoryview, Receipt] | Receipt:
-        """The bytes of a part with its receipt; the receipt alone of one that is there already."""
+        """The bytes of a part, in memory that is ``kept``, with its receipt; the receipt alone of one that is there."""
         row_groups: list[int] = []
         if plan.stage == "rows":
             assert rows is not None
@@ -198,7 +201,7 @@ class Worker:
                 statuses=counts,
                 folder=plan.folder,
                 row_groups=row_groups,
-                scratch=self._scratch,
+                scratch=kept.enter_context(self._scratches.taken()),
             )
 
     def _rows(
