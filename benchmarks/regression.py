@@ -11,7 +11,6 @@ digits: NIST's certified datasets, the worst coefficient's correct digits.
 Three runs of each after a warm-up; medians, the spread, and ratios to ours. BENCH_SCALE=0.1 takes a tenth of the rows.
 """
 
-import importlib.metadata
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from _measure import Way, bar, in_turn, machine, script, show
 
 REPEATS = 3
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))
@@ -135,45 +135,13 @@ def ours(method: str) -> list[str]:
     return [sys.executable, "-m", "jaxbatch", "run", f"{method}.toml", "--restart", "--quiet"]
 
 
-def other(script: str, **words: object) -> list[str]:
-    """Another's script, with words filled in."""
-    for word, value in words.items():
-        script = script.replace(word, str(value))
-    return [sys.executable, "-c", script]
-
-
-def measured(command: list[str], folder: Path) -> tuple[float, float]:
-    """Wall seconds and peak memory in MiB of one process and its children."""
-    code = (
-        "import resource, subprocess, sys, time\n"
-        "started = time.perf_counter()\n"
-        "ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
-        "spent = time.perf_counter() - started\n"
-        "print(ended.returncode, spent, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)\n"
-    )
-    out = subprocess.run([sys.executable, "-c", code, *command], cwd=folder, capture_output=True, text=True, check=True)
-    status, spent, memory = out.stdout.split()
-    assert status == "0", f"{command} failed:\n{out.stderr}"
-    return float(spent), float(memory)
-
-
-def compare(title: str, folder: Path, commands: dict[str, list[str]]) -> None:
-    """Run all commands in turn, and print one table."""
-    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-    for turn in range(REPEATS + 1):
-        for name, command in commands.items():
-            run = measured(command, folder)
-            if turn:
-                runs[name].append(run)
-    base = statistics.median(spent for spent, _ in next(iter(runs.values())))
-    print(f"\n{title}; whole processes, median of {REPEATS} (min–max)")
-    for name, found in runs.items():
-        times, memory = [spent for spent, _ in found], max(memory for _, memory in found)
-        middle = statistics.median(times)
-        print(
-            f"{name:34}{middle:8.2f} s ({min(times):.2f}–{max(times):.2f})   {middle / base:6.2f} × ours"
-            f"   {memory:7,.0f} MiB"
-        )
+def compare(title: str, folder: Path, commands: dict[str, list[str]], bars: list[tuple[str, str, float]]) -> None:
+    """Run all commands in turn, print one table, and whether ours take at most so much of another's time."""
+    ways = {name: Way(command) for name, command in commands.items()}
+    in_turn(ways, folder)
+    show(title, ways, "jaxbatch, auto")
+    for mine, theirs, most in bars:
+        bar(f"{mine} / {theirs}", ways[mine].seconds / ways[theirs].seconds, most)
 
 
 def nested(folder: Path) -> None:
@@ -196,11 +164,20 @@ def nested(folder: Path) -> None:
     commands = {
         "jaxbatch, auto": ours("auto"),
         "jaxbatch, cholesky": ours("cholesky"),
-        "numpy lstsq in a loop": other(NUMPY, FIT=LSTSQ),
-        "statsmodels in a loop": other(NUMPY, FIT=STATSMODELS),
-        "scikit-learn in a loop": other(NUMPY, FIT=SKLEARN),
+        "numpy lstsq in a loop": script(NUMPY, FIT=LSTSQ),
+        "statsmodels in a loop": script(NUMPY, FIT=STATSMODELS),
+        "scikit-learn in a loop": script(NUMPY, FIT=SKLEARN),
     }
-    compare(f"{count:,} datasets of {n} × {p}, one a row", folder, commands)
+    compare(
+        f"{count:,} datasets of {n} × {p}, one a row",
+        folder,
+        commands,
+        [
+            ("jaxbatch, auto", "numpy lstsq in a loop", 1 / 3),
+            ("jaxbatch, cholesky", "numpy lstsq in a loop", 1 / 6),
+            ("jaxbatch, auto", "scikit-learn in a loop", 1 / 60),
+        ],
+    )
 
 
 def long(folder: Path) -> None:
@@ -220,11 +197,16 @@ def long(folder: Path) -> None:
     commands = {
         "jaxbatch, auto": ours("auto"),
         "jaxbatch, cholesky": ours("cholesky"),
-        "polars, Gram sums": other(POLARS, FEATURES=features, BY=["group"]),
-        "polars-ols": other(POLARS_OLS, FEATURES=features),
-        "DuckDB, Gram sums": other(DUCKDB, FEATURES=features),
+        "polars, Gram sums": script(POLARS, FEATURES=features, BY=["group"]),
+        "polars-ols": script(POLARS_OLS, FEATURES=features),
+        "DuckDB, Gram sums": script(DUCKDB, FEATURES=features),
     }
-    compare(f"{rows:,} rows in {groups:,} groups, shuffled", folder, commands)
+    compare(
+        f"{rows:,} rows in {groups:,} groups, shuffled",
+        folder,
+        commands,
+        [("jaxbatch, auto", "polars, Gram sums", 2), ("jaxbatch, auto", "polars-ols", 1 / 5)],
+    )
 
 
 def big(folder: Path) -> None:
@@ -244,10 +226,18 @@ def big(folder: Path) -> None:
     commands = {
         "jaxbatch, auto": ours("auto"),
         "jaxbatch, cholesky": ours("cholesky"),
-        "polars streaming, Gram sums": other(POLARS, FEATURES=features, BY=[]),
-        "scikit-learn in memory": other(SKLEARN_BIG, FEATURES=features),
+        "polars streaming, Gram sums": script(POLARS, FEATURES=features, BY=[]),
+        "scikit-learn in memory": script(SKLEARN_BIG, FEATURES=features),
     }
-    compare(f"one fit of {rows:,} rows × {len(features)} features", folder, commands)
+    compare(
+        f"one fit of {rows:,} rows × {len(features)} features",
+        folder,
+        commands,
+        [
+            ("jaxbatch, auto", "polars streaming, Gram sums", 2),
+            ("jaxbatch, cholesky", "polars streaming, Gram sums", 1.2),
+        ],
+    )
 
 
 def descent(folder: Path) -> None:
@@ -283,6 +273,7 @@ def descent(folder: Path) -> None:
     for method, times in found.items():
         middle = statistics.median(times)
         print(f"{method:34}{middle:8.3f} s ({min(times):.3f}–{max(times):.3f})   {middle / base:6.2f} × cholesky")
+    bar("1,301 steps of descent / cholesky", statistics.median(found["gradient_descent"]) / base, 20)
 
 
 def digits(folder: Path) -> None:
@@ -330,10 +321,7 @@ def digits(folder: Path) -> None:
 
 def main() -> None:
     """Run the parts that are asked for, or all."""
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "pyarrow", "numpy", "polars", "polars-ols")}
-    versions |= {name: importlib.metadata.version(name) for name in ("duckdb", "scikit-learn", "statsmodels")}
-    cores = len(os.sched_getaffinity(0))
-    print(f"{cores} CPUs, Python {sys.version.split()[0]}, " + ", ".join(f"{k} {v}" for k, v in versions.items()))
+    print(machine(["jax", "pyarrow", "numpy", "polars", "polars-ols", "duckdb", "scikit-learn", "statsmodels"]))
     parts = {"nested": nested, "long": long, "big": big, "descent": descent, "digits": digits}
     for name in sys.argv[1:] or parts:
         folder = Path(tempfile.mkdtemp(prefix="jaxbatch-bench-"))

@@ -246,8 +246,8 @@ def main() -> None:
         print(f"{name:6}" + ", ".join(f"{way} {worst.get((name, way), math.nan):.1e}" for way in WAYS if way != OURS))
     print(f"\nbars (< where the other took over {limit:.0f} s; open where that, or a failure, leaves it undecided)")
     for what, ratio, most, ended in bars(cells, limit):
-        verdict = "pass" if ratio <= most else "miss" if ratio == math.inf or (ratio > most and not ended) else "open"
-        print(f"{verdict:6}{what:46}{'<' if ended else ' '}{ratio:7.4f}  (at most {most:g})")
+        verdict = "met" if ratio <= most else "MISSED" if ratio == math.inf or (ratio > most and not ended) else "open"
+        print(f"{verdict:8}{what:46}{'<' if ended else ' '}{ratio:7.4f}  (at most {most:g})")
 
 
 if __name__ == "__main__":
