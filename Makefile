@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow faults soak lint audit bench clean
+.PHONY: help demo test slow cluster faults soak lint audit bench clean
 
 RECENT := import sys; sys.exit(not (3, 11) <= sys.version_info)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -13,6 +13,7 @@ help:
 	@echo "make demo    make .venv and sample tasks, run every job in jobs/, show the results"
 	@echo "make test    make .venv if missing, run the whole test suite"
 	@echo "make slow    the tests that take long to compile, some 5 minutes"
+	@echo "make cluster submit to a Ray cluster of three nodes on this machine, some 4 minutes"
 	@echo "make faults  kill, damage and fuzz everything, some 30 minutes"
 	@echo "make soak    kill one run 200 times at random, some 15 minutes"
 	@echo "make lint    formatting, lint, layering and types"
@@ -34,6 +35,9 @@ test: .venv/installed
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -n 2 -m slow
+
+cluster: .venv/installed
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 faults: .venv/installed
 	$(BIN)/python -m pytest -n 2 -m "not soak" tests/faults

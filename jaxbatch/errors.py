@@ -93,6 +93,15 @@ class Interrupted(JaxbatchError):
         self.exit_code = exit_code
 
 
+class Detached(Interrupted):
+    """Whoever waited for a job on a cluster was stopped by a signal; the job was not."""
+
+    def __init__(self, identity: str, address: str, exit_code: ExitCode):
+        super().__init__(exit_code)
+        self.what = f"Interrupted; the job {identity} goes on."
+        self.remedy = f"Come back with: jaxbatch logs {identity} --follow --address {address}"
+
+
 @contextmanager
 def storage_told() -> Iterator[None]:
     """Turn what a disk or an object store says into an error for people; a decorator too.

@@ -284,3 +284,21 @@ def test_a_signal_that_got_lost_in_a_destructor_is_met_again():
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "Exception ignored in" in ended.stderr
     assert ended.returncode == 143
+
+
+def test_nothing_to_do_may_have_an_exit_code_of_its_own(jaxbatch):
+    assert jaxbatch("init", ".").returncode == 0
+    ask = ("run", "job.toml", "--nothing-to-do-exit", "99", "--json")
+    assert jaxbatch(*ask).returncode == 0
+    again = jaxbatch(*ask)
+    assert (again.returncode, json.loads(again.stdout)["exit_code"]) == (99, 99)
+    assert "nothing to do" in again.stderr
+
+
+def test_progress_for_programs(jaxbatch):
+    assert jaxbatch("init", ".").returncode == 0
+    ended = jaxbatch("run", "job.toml", "--progress", "json", "--quiet")
+    told = [json.loads(line)["progress"] for line in ended.stderr.splitlines()]
+    assert told[0]["parts_done"] == 0
+    assert told[-1]["parts_done"] == told[-1]["parts"] == 1
+    assert told[-1]["rows_done"] == told[-1]["rows"] == 1000

@@ -17,6 +17,10 @@ _COMMANDS = {
     "init": "A small runnable job and its sample tasks.",
     "plan": "Check everything, run nothing: rows, shards, parts, programs.",
     "run": "Run a job, or finish one that was interrupted.",
+    "submit": "The same run as a job of a Ray cluster.",
+    "status": "What has become of a submitted job.",
+    "logs": "What a submitted job has printed.",
+    "cancel": "Stop a submitted job; its output can be finished later.",
     "verify": "Re-read an output against its manifest.",
     "kernels": "The kernels; or one kernel's parameters and columns.",
 }

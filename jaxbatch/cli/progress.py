@@ -1,22 +1,27 @@
-"""Progress on stderr: a bar on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress on stderr: a bar on a terminal, a plain line every ten seconds elsewhere, or JSON for programs."""
 
+import json
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 LINE_EVERY_S = 10.0
+JSON_EVERY_S = 1.0
 
 
 @contextmanager
-def shown(quiet: bool) -> Iterator[Callable[[Any], None]]:
+def shown(quiet: bool, as_json: bool = False) -> Iterator[Callable[[Any], None]]:
     """A callback that shows a run's ``Progress``."""
-    if quiet:
+    if as_json:
+        yield _json_lines()
+    elif quiet:
         yield lambda _: None
     elif sys.stderr.isatty():
         with _bar() as update:
@@ -24,6 +29,28 @@ def shown(quiet: bool) -> Iterator[Callable[[Any], None]]:
     else:
         with _lines() as update:
             yield update
+
+
+def _json_lines() -> Callable[[Any], None]:
+    """One object a line, at most one a second, and the last."""
+    started, told = time.monotonic(), [float("-inf")]
+
+    def tell(progress: Any) -> None:
+        now = time.monotonic()
+        if now - told[0] >= JSON_EVERY_S or progress.parts_done == progress.parts:
+            told[0] = now
+            click.echo(json.dumps({"progress": {"seconds": round(now - started, 3), **asdict(progress)}}), err=True)
+
+    return tell
+
+
+def told(line: str) -> "dict[str, Any] | None":
+    """What a line of such JSON says, None for any other line."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said.get("progress") if isinstance(said, dict) else None
 
 
 @contextmanager

@@ -26,6 +26,21 @@ if TYPE_CHECKING:
 @click.option("--restart", is_flag=True, help="Remove what jaxbatch wrote to the output, and start anew.")
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
+@click.option(
+    "--progress",
+    "style",
+    type=click.Choice(["auto", "json"]),
+    default="auto",
+    help="json: one object a line on stderr.",
+)
+@click.option(
+    "--nothing-to-do-exit",
+    "nothing",
+    type=click.IntRange(0, 255),
+    default=0,
+    metavar="N",
+    help="The exit code where all parts were there already.  [default: 0]",
+)
 @debug_option
 def command(
     job: str,
@@ -39,6 +54,8 @@ def command(
     restart: bool,
     as_json: bool,
     quiet: bool,
+    style: str,
+    nothing: int,
     debug: bool,
 ) -> None:
     """Run a job, or finish one that was interrupted. JOB is a TOML file."""
@@ -49,7 +66,7 @@ def command(
 
     if engine == "local" and address:
         raise click.UsageError("--engine local takes no --address.")
-    with stdout_kept_clean(), shown(quiet) as show:
+    with stdout_kept_clean(), shown(quiet, style == "json") as show:
 
         def progress(so_far: "Progress") -> None:
             garbage.resume()
@@ -66,20 +83,26 @@ def command(
             allow_unauthenticated=allow_unauthenticated,
             progress=progress,
         )
+    code = nothing if summary.exit_code == ExitCode.DONE and nothing_done(summary) else summary.exit_code
     if as_json:
-        print_json(asdict(summary))
+        print_json({**asdict(summary), "exit_code": code})
     if not quiet:
         click.echo(describe(summary), err=True)
     reason = why(summary, job)
     if reason:
         click.echo(reason, err=True)
     sys.stdout.flush()
-    sys.exit(summary.exit_code)
+    sys.exit(code)
+
+
+def nothing_done(summary: "Summary") -> bool:
+    """Whether all was there already."""
+    return summary.parts_done == 0 and summary.parts_skipped == summary.parts
 
 
 def describe(summary: "Summary") -> str:
     """The closing summary for a person."""
-    if summary.parts_done == 0 and summary.parts_skipped == summary.parts:
+    if nothing_done(summary):
         done = "nothing to do: all parts were there"
     else:
         done = f"{summary.seconds:.1f} s, {summary.rows_per_second:,.0f} rows/s"

@@ -1,14 +1,13 @@
 """Whether a Ray cluster may be used: one that asks for no token lets anyone run code on it."""
 
 import os
-import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+from jaxbatch.engines.token import own_token
 from jaxbatch.errors import AccessError, ClusterError
 
 _PROBE_S = 30.0
@@ -30,11 +29,8 @@ def check_access(address: str) -> None:
     """
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         raise _open(address, "RAY_AUTH_MODE turns tokens off")
-    if not os.environ.get("RAY_AUTH_TOKEN"):
-        file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token").expanduser()
-        if not file.is_file():
-            raise _open(address, "there is no token for it")
-        _check_token_file(file)
+    if own_token() is None:
+        raise _open(address, "there is no token for it")
     mode = {"RAY_AUTH_MODE": "token"}
     others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     with ThreadPoolExecutor() as pool:
@@ -70,17 +66,6 @@ def _answers(address: str, environment: Mapping[str, str]) -> bool | None:
         finally:
             timer.cancel()
             process.kill()
-
-
-def _check_token_file(file: Path) -> None:
-    """Refuse a token that others can read.
-
-    Raises:
-        AccessError: they can.
-    """
-    found = file.stat()
-    if found.st_uid not in (os.getuid(), 0) or stat.S_IMODE(found.st_mode) & 0o077:
-        raise AccessError(f"Others can read or change the token in {file}.", f"chmod 600 {file}, or make a new one.")
 
 
 def _open(address: str, why: str) -> AccessError:

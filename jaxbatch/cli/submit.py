@@ -1,0 +1,117 @@
+"""``jaxbatch submit``."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+from jaxbatch.cli import signals
+from jaxbatch.cli.options import cluster_options, debug_option, job_options, json_option, limit_option, load_job
+from jaxbatch.cli.output import print_json, stdout_kept_clean
+from jaxbatch.cli.progress import shown, told
+from jaxbatch.errors import Detached, Interrupted
+
+
+@click.command("submit")
+@job_options
+@cluster_options
+@click.option("--wait/--no-wait", default=True, help="Follow the job to its end, which is the default, or leave it.")
+@click.option("--id", "identity", metavar="ID", help="Instead of the one that follows from the job's content.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Ray workers.")
+@limit_option
+@click.option("--restart", is_flag=True, help="Remove what jaxbatch wrote to the output, and start anew.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Nothing of what the job prints.")
+@debug_option
+def command(
+    job: str,
+    variables: tuple[str, ...],
+    overrides: tuple[str, ...],
+    address: str,
+    allow_unauthenticated: bool,
+    wait: bool,
+    identity: str | None,
+    workers: int | None,
+    limit: int | None,
+    restart: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Run a job on a Ray cluster. JOB is a TOML file; files beside it that it names go along.
+
+    Submitted again while it runs, the job is joined; after its end, what is missing is done under the next id.
+    """
+    del debug
+    loaded = load_job(job, variables, overrides)
+    from jaxbatch.submission.following import start
+    from jaxbatch.submission.request import request
+
+    options = []
+    for name, value in (("--workers", workers), ("--limit", limit)):
+        options += [name, str(value)] if value is not None else []
+    options += ["--restart"] if restart else []
+    options += ["--allow-unauthenticated"] if allow_unauthenticated else []
+    asked = request(loaded, Path(job), variables, overrides, options, identity)
+    if dry_run:
+        click.echo(json.dumps(asked.describe(), indent=2))
+        return
+    from jaxbatch.submission.client import JobServer
+
+    with stdout_kept_clean():
+        server = JobServer(address, allow_unauthenticated=allow_unauthenticated)
+        name, new = start(server, asked)
+    if not quiet:
+        click.echo(f"{'Submitted' if new else 'Joined'} {name}, {len(asked.bundle.files)} files.", err=True)
+    if not wait:
+        if as_json:
+            print_json({"id": name, "new": new})
+        else:
+            click.echo(name)
+        return
+    sys.exit(followed(server, name, address, as_json=as_json, quiet=quiet))
+
+
+def followed(server: Any, name: str, address: str, *, as_json: bool, quiet: bool) -> int:
+    """Follow a job to its end on stderr; its exit code, and with ``as_json`` the object that it printed on stdout."""
+    from jaxbatch.submission.following import exit_code, follow
+
+    results: list[dict[str, Any]] = []
+    try:
+        with stdout_kept_clean(), shown(quiet) as show:
+            ended = follow(server, name, _reader(show, results, quiet))
+    except (KeyboardInterrupt, Interrupted) as error:
+        signalled = signals.interrupted() or Interrupted()
+        raise Detached(name, address, signalled.exit_code) from error
+    code = int(exit_code(ended))
+    if as_json:
+        print_json({**(results[-1] if results else {}), "id": name, "status": ended.status, "exit_code": code})
+    if code and not (results and not quiet):
+        click.echo(f"Error: {name} {ended.status.lower()}: {ended.message.strip().splitlines()[0]}", err=True)
+    return code
+
+
+def _reader(show: Callable[[Any], None], results: list[dict[str, Any]], quiet: bool) -> Callable[[str], None]:
+    """What is done with each line that a job prints: progress is shown, its result kept, all else passed on."""
+
+    def read(line: str) -> None:
+        signals.check()
+        if (progress := told(line)) is not None:
+            show(SimpleNamespace(**progress))
+            return
+        try:
+            result = json.loads(line) if line.startswith("{") else None
+        except ValueError:
+            result = None
+        if isinstance(result, dict) and "exit_code" in result:
+            results.append(result)
+        elif not quiet:
+            click.echo(line, err=True)
+
+    return read

@@ -1,0 +1,96 @@
+"""What is asked of a cluster: one command line, the files it needs, and an id that follows from both."""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxbatch.job import Job
+from jaxbatch.storage.urls import is_remote
+from jaxbatch.submission.bundle import Bundle, bundle
+
+STOP_S = "30"
+"""So long a job that is cancelled may take to end in order."""
+
+_OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command line of ``jaxbatch run``, the files that go along, and the environment."""
+
+    id: str
+    command: tuple[str, ...]
+    bundle: Bundle
+    variables: dict[str, str]
+
+    @property
+    def entrypoint(self) -> str:
+        """The command for a shell. Ray tells the job its cluster's address."""
+        return f'{shlex.join(self.command)} --address "$RAY_ADDRESS"'
+
+    def describe(self) -> dict[str, object]:
+        """All of it as JSON values."""
+        return {
+            "id": self.id,
+            "entrypoint": self.entrypoint,
+            "folder": str(self.bundle.folder),
+            "files": list(self.bundle.files),
+            "bytes": self.bundle.size,
+            "env_vars": self.variables,
+        }
+
+
+def request(
+    job: Job,
+    file: Path,
+    variables: Sequence[str],
+    overrides: Sequence[str],
+    options: Iterable[str],
+    identity: str | None = None,
+) -> Request:
+    """What a job's run on a cluster takes.
+
+    Args:
+        job: the job as it was loaded from ``file`` with the ``variables`` and ``overrides`` of the command line.
+        file: its TOML file.
+        variables: ``K=V``.
+        overrides: ``a.b=VALUE``.
+        options: more options for ``run``.
+        identity: an id to take instead of the one that follows from the content.
+
+    Raises:
+        JobError: too much would go along.
+    """
+    found = bundle(job, file)
+    command = ["jaxbatch", "run", file.name]
+    for variable in variables:
+        command += ["--var", variable]
+    for override in (*overrides, *_absolute(job)):
+        command += ["--set", override]
+    command += [*options, "--json", "--progress", "json"]
+    content = hashlib.sha256("\0".join([found.digest, *command]).encode()).hexdigest()
+    name = _OTHER.sub("-", str(job.name)).strip("-.") or "job"
+    environment = {"RAY_JOB_STOP_WAIT_TIME_S": STOP_S}
+    return Request(identity or f"{name}-{content[:8]}", tuple(command), found, environment)
+
+
+def _absolute(job: Job) -> list[str]:
+    """Overrides that keep local paths where they are, in the job's own folder: the cluster works in a copy of it."""
+    paths = job.input.paths
+    overrides = []
+    if any(not is_remote(path) for path in paths):
+        found = [_toml(path if is_remote(path) else job.resolve(path)) for path in paths]
+        one = isinstance(job.input.path, str)
+        overrides.append(f"input.path={found[0]}" if one else f"input.path=[{', '.join(found)}]")
+    if not is_remote(job.output.path):
+        overrides.append(f"output.path={_toml(job.resolve(job.output.path))}")
+    return overrides
+
+
+def _toml(text: str) -> str:
+    """A text as a TOML string in which braces are braces."""
+    return json.dumps(text.replace("{", "{{").replace("}", "}}"), ensure_ascii=False)
