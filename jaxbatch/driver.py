@@ -67,7 +67,7 @@ def run(
     address = address or job.cluster.address or os.environ.get("RAY_ADDRESS")
     address = None if address == "local" else address
     chosen = engine or ("ray" if address else "local")
-    environment.prepare(platforms="cpu" if chosen == "ray" else None)
+    environment.prepare(platforms="cpu" if chosen == "ray" else None, elsewhere=chosen == "ray")
     backend = _open_engine(chosen, job, address, workers, allow_unauthenticated)
     try:
         done_once = _has_success(job)

@@ -17,6 +17,7 @@ from jax.extend import core
 
 from jaxbatch import __version__
 from jaxbatch.compiled import Programs
+from jaxbatch.environment import instructions
 from jaxbatch.errors import JobError
 from jaxbatch.kernel import Kernel
 from jaxbatch.traced import Traced, precision, representative, trace
@@ -48,6 +49,7 @@ def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
         "kernel": host_code_digest(type(kernel)),
         "versions": {"jaxbatch": __version__, **versions},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "instructions": instructions(),
     }
 
 
