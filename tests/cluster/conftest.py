@@ -28,16 +28,23 @@ def free_port() -> int:
 
 
 class RayCluster:
-    """A head with a job server and one CPU; nodes are added and killed."""
+    """A head with a job server and some CPUs; nodes are added and killed. An autoscaler has a file and variables."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, cpus: int = 1, scaled: "dict[str, Any] | None" = None, **environment: str):
         self.token = secrets.token_hex(32)
         self.folder = folder
+        self._more = environment
         self.gcs, self.dashboard = f"127.0.0.1:{free_port()}", free_port()
         self.url = f"http://127.0.0.1:{self.dashboard}"
         self.nodes: list[subprocess.Popen[bytes]] = []
         port = self.gcs.rpartition(":")[2]
-        self.start("--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--dashboard-port={self.dashboard}")
+        options = ["--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--dashboard-port={self.dashboard}"]
+        if scaled:
+            scaled["provider"]["gcs_address"] = self.gcs
+            file = Path(folder) / "autoscaling.json"
+            file.write_text(json.dumps(scaled))
+            options.append(f"--autoscaling-config={file}")
+        self.start(*options, cpus=cpus)
         self._wait()
 
     @property
@@ -51,6 +58,7 @@ class RayCluster:
             "RAY_AUTH_TOKEN": self.token,
             "RAY_enable_metrics_collection": "0",
         }
+        ours |= self._more
         return {**known, **ours, "JAXBATCH_CACHE": os.environ["JAXBATCH_CACHE"], "RAY_TMPDIR": self.folder}
 
     def start(self, *options: str, cpus: int = 1, resources: str = "{}") -> subprocess.Popen[bytes]:
