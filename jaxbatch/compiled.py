@@ -92,6 +92,8 @@ class Programs:
         self.dtype = dtype
         self._batch_rows = batch_rows
         self._limit = limit
+        self._needed: dict[tuple[Program, Any], int] = {}
+        """The memory of those."""
         self._at_once = 1
         self._seconds = 0.0
         self._lock = threading.Lock()
@@ -174,6 +176,9 @@ class Programs:
         """
         for program in representative(self.kernel):
             traced = self.traced(program)
+            if (program, device) in self._needed:
+                self._check_fits(program, device)
+                continue
             most = (traced.row_bytes + intermediate_bytes(traced.jaxpr)) * self.width(program)
             if most > device_bytes(device) // self._at_once:
                 self.prepare(program, device)
@@ -211,7 +216,13 @@ class Programs:
             text = lowered.as_text()
             turn = _ONE_AT_A_TIME if _LAPACK in text else nullcontext()
             compiled = executable(lowered, text, device)
-        needed, available = program_bytes(compiled), device_bytes(device) // self._at_once
+        self._needed[program, device] = program_bytes(compiled)
+        self._check_fits(program, device)
+        return compiled, turn
+
+    def _check_fits(self, program: Program, device: Any) -> None:
+        width = self.width(program)
+        needed, available = self._needed[program, device], device_bytes(device) // self._at_once
         if needed > available:
             shared = f" for each of {self._at_once} at once" if self._at_once > 1 else ""
             raise JobError(
@@ -219,4 +230,3 @@ class Programs:
                 f"and the {device.device_kind} has {gib(available)}{shared}.",
                 f"Set [compute] batch_rows = {fitting_width(width, needed, available)} or less.",
             )
-        return compiled, turn

@@ -4,11 +4,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal
 
-from jaxbatch import __version__, environment
+from jaxbatch import __version__, environment, instructions
 from jaxbatch.compiled import Programs
 from jaxbatch.engines import Engine
 from jaxbatch.errors import JobError, OutputTaken, storage_told
@@ -62,12 +62,26 @@ def run(
         AccessError: a cluster or a store refuses us, or the cluster asks for no token.
         ClusterError, StorageError: the cluster or a store cannot be reached.
     """
-    started = time.monotonic()
     job = job if isinstance(job, Job) else Job.load(job)
     address = address or job.cluster.address or os.environ.get("RAY_ADDRESS")
     address = None if address == "local" else address
     chosen = engine or ("ray" if address else "local")
-    environment.prepare(platforms="cpu" if chosen == "ray" else None, elsewhere=chosen == "ray")
+    environment.prepare(platforms="cpu" if chosen == "ray" else None)
+    with instructions.as_workers_have_it() if chosen == "ray" else nullcontext():
+        return _run(job, chosen, address, workers, limit, restart, allow_unauthenticated, progress)
+
+
+def _run(
+    job: Job,
+    chosen: EngineName,
+    address: str | None,
+    workers: int | None,
+    limit: int | None,
+    restart: bool,
+    allow_unauthenticated: bool,
+    progress: Callable[[Progress], None],
+) -> Summary:
+    started = time.monotonic()
     backend = _open_engine(chosen, job, address, workers, allow_unauthenticated)
     try:
         done_once = _has_success(job)

@@ -25,6 +25,8 @@ import jaxlib
 from filelock import FileLock
 from jax.experimental import serialize_executable
 
+from jaxbatch.instructions import in_effect
+
 KEPT = 64
 """So many programs, those used last, are kept in a process …"""
 
@@ -72,8 +74,7 @@ def _key(lowered: Any, text: str, device: Any) -> str:
         text,
         str(lowered.in_tree),
         str(lowered.out_tree),
-        os.environ.get("XLA_FLAGS", ""),
-        os.environ.get("NPROC", ""),
+        *in_effect(),
         jax.__version__,
         jaxlib.__version__,
         platform.python_version(),

@@ -17,8 +17,8 @@ from jax.extend import core
 
 from jaxbatch import __version__
 from jaxbatch.compiled import Programs
-from jaxbatch.environment import instructions
 from jaxbatch.errors import JobError
+from jaxbatch.instructions import of_this_processor
 from jaxbatch.kernel import Kernel
 from jaxbatch.traced import Traced, precision, representative, trace
 
@@ -49,7 +49,7 @@ def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
         "kernel": host_code_digest(type(kernel)),
         "versions": {"jaxbatch": __version__, **versions},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "instructions": instructions(),
+        "instructions": of_this_processor(),
     }
 
 

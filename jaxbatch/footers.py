@@ -25,7 +25,8 @@ _WIDTHS = {"INT32": 4, "INT64": 8}
 class Chunk:
     """One column of one row group."""
 
-    path: str
+    names: tuple[str, ...]
+    """Of the column, and of what lies nested in it, down to the values."""
     physical_type: str
     length: int
     """Bytes of a value of fixed length, else 0."""
@@ -37,6 +38,11 @@ class Chunk:
     nulls: int | None
     least: bytes | None
     most: bytes | None
+
+    @property
+    def path(self) -> str:
+        """The names, as Parquet writes them."""
+        return ".".join(self.names)
 
     @property
     def has_dictionary(self) -> bool:
@@ -69,7 +75,7 @@ def chunks(footer: bytes) -> list[list[Chunk]]:
     """
     try:
         metadata = _Struct(footer).fields
-        leaves = [element for element in metadata[2] if 5 not in element]
+        leaves = [element for element in metadata[2] if 1 in element and not element.get(5)]
         found = [[_chunk(*each) for each in zip(group[1], leaves, strict=True)] for group in metadata[4]]
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise pa.ArrowInvalid(f"its footer is damaged: {error}") from error
@@ -80,7 +86,7 @@ def _chunk(column: dict[int, Any], leaf: dict[int, Any]) -> Chunk:
     described = column[3]
     statistics = described.get(12, {})
     return Chunk(
-        path=b".".join(described[3]).decode(),
+        names=tuple(name.decode() for name in described[3]),
         physical_type=_PHYSICAL[described[1]],
         length=leaf.get(2, 0),
         is_decimal=leaf.get(6) == _DECIMAL or _DECIMAL in leaf.get(10, {}),

@@ -117,6 +117,7 @@ class Job(_Table):
     storage: StorageOptions = StorageOptions()
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _paths_from: Path | None = PrivateAttr(default=None)
     _origin: str = PrivateAttr(default="job")
     _text: str = PrivateAttr(default="")
 
@@ -130,9 +131,14 @@ class Job(_Table):
         """How the job is called in messages: its file's name."""
         return self._origin
 
+    @property
+    def paths_from(self) -> Path:
+        """Where relative paths of the input and output start: the job's folder, unless it was told otherwise."""
+        return self._paths_from or self._folder
+
     def resolve(self, path: str) -> str:
         """``path`` made absolute from the job's folder; links are left as they are, and URLs too."""
-        return normalised(path) if is_remote(path) else os.path.normpath(self._folder / path)
+        return normalised(path) if is_remote(path) else os.path.normpath(self.paths_from / path)
 
     def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
         """A :class:`JobError` that names the line and key it is about."""
@@ -155,6 +161,7 @@ class Job(_Table):
         path: str | os.PathLike[str],
         variables: Mapping[str, str] | None = None,
         overrides: Sequence[str] = (),
+        paths_from: str | os.PathLike[str] | None = None,
     ) -> "Job":
         """Read a job file.
 
@@ -162,6 +169,7 @@ class Job(_Table):
             path: the TOML file.
             variables: values for ``{name}`` in any string of the file.
             overrides: ``a.b=VALUE`` with a TOML value, applied before the variables.
+            paths_from: where relative paths of the input and output start, if not in the file's folder.
 
         Raises:
             JobError: the file is missing, not TOML, or does not fit the model.
@@ -191,6 +199,7 @@ class Job(_Table):
         except ValidationError as error:
             raise validation.explain(error, origin=str(file), text=text, data=filled, known=_known_keys(cls)) from None
         job._folder = file.resolve().parent
+        job._paths_from = None if paths_from is None else Path(paths_from).absolute()
         job._origin = str(file)
         job._text = text
         return job

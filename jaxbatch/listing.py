@@ -78,7 +78,7 @@ def list_files(job: Job) -> list[Listed]:
     if not listed:
         raise InputError(
             f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",
-            f"Paths start at {job.folder}; folders are walked for *.parquet.",
+            f"Paths start at {job.paths_from}; folders are walked for *.parquet.",
         )
     return list(listed.values())
 
@@ -105,7 +105,9 @@ def _walk(job: Job, given: str) -> Iterator[Listed]:
 
 def _glob(job: Job, given: str, root: str) -> Iterator[str]:
     if "**" not in Path(given).parts:
-        yield from glob.iglob(os.path.normpath(os.path.join(glob.escape(str(job.folder)), given)))  # it is no pattern
+        yield from glob.iglob(
+            os.path.normpath(os.path.join(glob.escape(str(job.paths_from)), given))
+        )  # it is no pattern
         return
     # Python's own ** follows links to folders, and two that lead round in circles keep it busy for ever.
     pattern = Path(given).parts[len(Path(_fixed_prefix(given)).parts) :]
@@ -124,7 +126,7 @@ def _in(root: str, file: str) -> Listed:
 
 
 def _absent(job: Job, path: str) -> InputError:
-    return InputError(f"[input] path: there is no {path}.", f"Paths start at {job.folder}.")
+    return InputError(f"[input] path: there is no {path}.", f"Paths start at {job.paths_from}.")
 
 
 def _walk_folder(folder: str) -> Iterator[str]:

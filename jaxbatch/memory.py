@@ -10,6 +10,8 @@ from typing import Any
 
 from jax.extend import core
 
+from jaxbatch.turns import GivenUp
+
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -30,10 +32,6 @@ def host_bytes() -> int:
 
 class NoRoom(Exception):
     """A part holds more than what the others leave, or more than there is."""
-
-
-class GivenUp(Exception):
-    """A part that was given up is still at work."""
 
 
 class Room:

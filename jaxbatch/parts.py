@@ -30,6 +30,7 @@ _DELTAS = "DELTA_BINARY_PACKED"
 
 _WRITE_ROWS = 1024
 _WRITE_BYTES = 1 << 20
+_PAGE_ROWS = 20_000
 _FOOTER_ROOM = 1 << 20
 _TAIL = 64 * 1024
 _NAME = re.compile(r"^(data|_jaxbatch/partials)/part-(?P<index>\d{7,})-(?P<run>[0-9a-f]{8})\.parquet$")
@@ -83,6 +84,9 @@ class Scratch:
     def __init__(self) -> None:
         self._memory = memoryview(b"")
 
+    def __len__(self) -> int:
+        return len(self._memory)
+
     def of(self, size: int) -> memoryview:
         """So many bytes, the same as before."""
         if len(self._memory) < size:
@@ -95,9 +99,10 @@ class Scratch:
 
 
 class Scratches:
-    """As many of them as are in use at once; the one that was used last is taken first."""
+    """As many of them as are in use at once, the one that was used last first; idle ones keep ``limit`` bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._idle: deque[Scratch] = deque()
 
     @contextmanager
@@ -108,7 +113,8 @@ class Scratches:
         except IndexError:
             scratch = Scratch()
         yield scratch
-        self._idle.append(scratch)
+        if sum(len(each) for each in (*self._idle, scratch)) <= self._limit:
+            self._idle.append(scratch)
 
 
 def encode(
@@ -141,14 +147,15 @@ def encode(
     options = {
         "compression": compression,
         "use_dictionary": texts or False,
-        "column_encoding": {field.name: _DELTAS for field in schema if _is_whole(field.type)},
+        "column_encoding": {f.name: _DELTAS for f in schema if _is_whole(f.type) and "." not in f.name},
         "write_page_checksum": True,
         "write_batch_size": write_rows,
+        "max_rows_per_page": max(1, _PAGE_ROWS // write_rows) * write_rows,
         "store_schema": False,
     }
     metadata = _texts(schema.metadata) | {_SCHEMA: base64.b64encode(schema.serialize().to_pybytes()).decode()}
     groups = list(_tables(table, row_groups or [table.num_rows], write_rows))
-    scratch = scratch or Scratch()
+    scratch = Scratch() if scratch is None else scratch
     room = 2 * table.nbytes + _FOOTER_ROOM
     while (written := _written(table.schema, groups, stamp, options, metadata, scratch.of(room))) is None:
         room *= 2

@@ -95,8 +95,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _leaves(opened: OpenFile, columns: Sequence[str]) -> list[int]:
     """The numbers of the Parquet columns that some columns are stored in."""
-    paths = [chunk.path for group in opened.chunks[:1] for chunk in group]
-    return [n for n, path in enumerate(paths) if any(path == c or path.startswith(f"{c}.") for c in columns)]
+    return [n for group in opened.chunks[:1] for n, chunk in enumerate(group) if chunk.names[0] in columns]
 
 
 def _fitting(file: InputFile, opened: OpenFile, index: int, leaves: Sequence[int]) -> int:
@@ -109,7 +108,7 @@ def _fitting(file: InputFile, opened: OpenFile, index: int, leaves: Sequence[int
         fitting = min(fitting, READ_BYTES * rows // decoded)
         if chunk.physical_type != "BYTE_ARRAY" or rows * stored <= READ_BYTES:
             continue  # no text is longer than all that is stored
-        if "." in chunk.path or chunk.is_decimal or chunk.is_incremental:
+        if len(chunk.names) > 1 or chunk.is_decimal or chunk.is_incremental:
             fitting = min(fitting, max(READ_BYTES // stored, _UNKNOWN_ROWS))
         elif chunk.has_dictionary:
             fitting = min(fitting, READ_BYTES // max(_longest(file, index, chunk.path), 1))
@@ -202,7 +201,7 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
 
 def _leaf(opened: OpenFile, name: str) -> int | None:
     """The number of the Parquet column of that name; None without such a column, or without a row group."""
-    return next((n for group in opened.chunks[:1] for n, chunk in enumerate(group) if chunk.path == name), None)
+    return next((n for group in opened.chunks[:1] for n, chunk in enumerate(group) if chunk.names == (name,)), None)
 
 
 def are_apart(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:

@@ -7,8 +7,12 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 
+class GivenUp(Exception):
+    """What was given up is still at work."""
+
+
 class Turns:
-    """So many turns at once, each of an ``owner`` that has one at a time."""
+    """So many turns at once, each of an ``owner`` that has one at a time; and how long each has waited for others."""
 
     def __init__(self, count: int):
         self._count = count
@@ -16,26 +20,47 @@ class Turns:
         self._waiting: dict[Hashable, float] = {}
         """Who waits, and since when."""
         self._waited: defaultdict[Hashable, float] = defaultdict(float)
+        self._given_up: set[Hashable] = set()
         self._changed = threading.Condition()
 
     @contextmanager
     def turn(self, owner: Hashable) -> Iterator[None]:
-        """A turn, as soon as there is one."""
-        with self._changed:
-            self._waiting[owner] = time.monotonic()
-            self._changed.wait_for(lambda: len(self._having) < self._count)
-            self._waited[owner] += time.monotonic() - self._waiting.pop(owner)
+        """A turn, as soon as there is one.
+
+        Raises:
+            GivenUp: the owner was given up before it had one.
+        """
+        with self.waiting(owner), self._changed:
+            self._changed.wait_for(lambda: owner in self._given_up or len(self._having) < self._count)
+            if owner in self._given_up:
+                raise GivenUp
             self._having.add(owner)
         try:
             yield
         finally:
-            self.give_up(owner)
+            self._end(owner)
+
+    @contextmanager
+    def waiting(self, owner: Hashable) -> Iterator[None]:
+        """Count the time of a block as waiting for others."""
+        with self._changed:
+            self._waiting[owner] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._waited[owner] += time.monotonic() - self._waiting.pop(owner)
 
     def give_up(self, owner: Hashable) -> None:
-        """Give an owner's turn to another, whether it has ended or not."""
+        """Give an owner's turn to another, though it has not ended, and let it have no more."""
+        with self._changed:
+            self._given_up.add(owner)
+        self._end(owner)
+
+    def _end(self, owner: Hashable) -> None:
         with self._changed:
             self._having.discard(owner)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def waited(self, owner: Hashable) -> float:
         """How many seconds an owner has waited so far, and waits."""

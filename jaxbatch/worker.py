@@ -10,13 +10,11 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import aggregation, compiled, encoding, kernels, memory, outputs, parts
+from jaxbatch import aggregation, compiled, encoding, memory, outputs, parts
 from jaxbatch.aggregation import Aggregation
-from jaxbatch.differences import differences
-from jaxbatch.errors import ClusterError, JaxbatchError, OutputError, OutputTaken, printable
+from jaxbatch.errors import JaxbatchError, OutputError, OutputTaken, printable
 from jaxbatch.evaluation import Evaluation
 from jaxbatch.faults import crash_point
-from jaxbatch.fingerprint import code_identity
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.parts import Receipt
 from jaxbatch.plans import Plan, Stage
@@ -24,8 +22,8 @@ from jaxbatch.published import Published
 from jaxbatch.reading import Rows
 from jaxbatch.shards import Part, Shard
 from jaxbatch.storage import open_store
-from jaxbatch.traced import precision
-from jaxbatch.turns import Turns
+from jaxbatch.tracing import traced_anew
+from jaxbatch.turns import GivenUp, Turns
 
 GROUPED_ROWS = 1 << 20
 """Where rows are grouped, so many are taken at once: the more, the fewer statistics to merge."""
@@ -43,34 +41,53 @@ _OF_THE_WAY = (ConnectionError, PermissionError, FileNotFoundError)
 class Worker:
     """One process's share of a run: its kernel, its compiled programs, its devices.
 
-    So many threads may share it, each with a batch of its own, as ``at_once`` says; and so many workers the
-    machine's memory, as ``neighbours`` says. ``programs`` are those that this process has traced for the plan.
+    Of the threads that share it, ``at_once`` may compute, each a batch of its own, or fewer where there are fewer
+    ``shards``; and so many workers share the machine's memory, as ``neighbours`` says. ``programs`` are those that this
+    process has traced for the plan.
 
     Raises:
         JobError: a batch cannot fit its device.
         ClusterError: this process would compute something else than was planned.
     """
 
-    def __init__(self, plan: Plan, at_once: int = 1, neighbours: int = 1, programs: compiled.Programs | None = None):
+    def __init__(
+        self,
+        plan: Plan,
+        at_once: int = 1,
+        *,
+        neighbours: int = 1,
+        shards: int | None = None,
+        programs: compiled.Programs | None = None,
+    ):
         self.plan = plan
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._devices = jax.local_devices()
-        self._programs = programs or _traced(plan, self._devices[0])
+        self._programs = programs or traced_anew(plan, self._devices[0])
         self.kernel = self._programs.kernel
-        in_host_memory = self._devices[0].platform == "cpu"
-        self._programs.share(-(-at_once // len(self._devices)) * (neighbours if in_host_memory else 1))
+        self._at_once, self._neighbours = at_once, neighbours
         self._plans = {stage.stage: stage for stage in plan.stages()}
         if self.kernel.grouping:
             self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
         self._store = open_store(plan.output, plan.job.storage)
-        self._scratches = parts.Scratches()
         self._turns = Turns(at_once)
         self._room = memory.Room(memory.host_bytes() // HELD // neighbours)
-        for each in self._devices:
-            self._programs.check_memory(each)
+        self._scratches = parts.Scratches(self._room.size // HELD)
+        self.share(at_once if shards is None else shards)
         ahead = self._aggregation if self.kernel.grouping else self._programs
         ahead.prepare_ahead(self._devices[0])
+
+    def share(self, shards: int) -> None:
+        """Divide the devices' memory among as many batches as so many shards can have there at once.
+
+        Raises:
+            JobError: a batch cannot fit its share.
+        """
+        there = -(-min(self._at_once, shards) // len(self._devices))
+        in_host_memory = self._devices[0].platform == "cpu"
+        self._programs.share(there * (self._neighbours if in_host_memory else 1))
+        for each in self._devices:
+            self._programs.check_memory(each)
 
     def run(
         self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows", attempt: Hashable | None = None
@@ -94,14 +111,16 @@ class Worker:
                         rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
                         with outcome.stage("read"):
                             rows.move_to(part.start)
-                    with self._room.part(owner, alone=alone) as hold:
+                    with ExitStack() as entered:
+                        with self._turns.waiting(owner):
+                            hold = entered.enter_context(self._room.part(owner, alone=alone))
                         outcome.receipts.append(self._write(plan, part, rows, hold, owner, device, outcome))
                     break
                 except memory.NoRoom:
                     rows = None  # what follows is read afresh
                     if alone:
                         outcome.failures.append(Failure(part.index, self._too_large()))
-                except memory.GivenUp:
+                except GivenUp:
                     return outcome
                 except OutputTaken as error:
                     ended = {receipt.part for receipt in outcome.receipts} | {each.part for each in outcome.failures}
@@ -259,28 +278,6 @@ class Worker:
         results, status = self._aggregation.fits(statistics, device, outcome)
         schema = self.plan.schema.remove(len(self.plan.schema) - 1)
         return pa.Table.from_arrays([*keys.columns, *results], schema=schema), status
-
-
-def _traced(plan: Plan, device: Any) -> compiled.Programs:
-    """What this process makes of the job, its programs traced.
-
-    Raises:
-        ClusterError: it is not what was planned.
-    """
-    job = plan.job
-    with precision(job.compute.precision):
-        unbound = kernels.build(job)
-    with precision(job.compute.precision, unbound):
-        kernel = unbound.bind(plan.source)
-    made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
-    here = {"code": code_identity(unbound, made), "device": device.device_kind}
-    planned = {name: plan.identity[name] for name in here}
-    if here != planned:
-        raise ClusterError(
-            f"A worker would compute something else: {'; '.join(differences(planned, here))}.",
-            "Give every node the same kind of device, the same files and the versions of constraints.txt.",
-        )
-    return made
 
 
 def _chunks(part: Part, rows: Rows, step: int, outcome: Outcome) -> Iterator[pa.Table]:

@@ -45,3 +45,14 @@ def test_what_fits_is_not_compiled_for_that(large):
     assert large.run(JOB).compilations == 1
     assert memory.fitting_width(256, 1000, 999) == 128
     assert memory.fitting_width(256, 1000, 1) == 1
+
+
+def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_device(large, monkeypatch):
+    """One batch fits by itself; of eight at once none does."""
+    (large.folder / "tasks.parquet").unlink()
+    large.tasks({"x": np.arange(800.0)}, row_group_size=100)
+    set_ = ("compute.batch_rows=32", "output.rows_per_part=100")
+    monkeypatch.setattr(memory, "host_bytes", lambda: 100 << 20)
+    assert large.run(JOB, *set_, workers=1, restart=True).exit_code == 0
+    with pytest.raises(JobError, match="for each of 8 at once"):
+        large.run(JOB, *set_, workers=8, restart=True)

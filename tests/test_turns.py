@@ -4,7 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from jaxbatch.turns import Turns
+from jaxbatch.turns import GivenUp, Turns
 
 
 def test_so_many_at_once_and_no_more():
@@ -55,3 +55,31 @@ def test_one_that_is_given_up_keeps_nobody_waiting():
     assert not turns._having
     assert turns.end("next") > 0.1
     assert turns.waited("next") == 0
+
+
+def test_one_that_is_given_up_while_it_waits_gets_no_turn():
+    turns, ends, raised = Turns(1), threading.Event(), threading.Event()
+
+    def have() -> None:
+        with turns.turn("first"):
+            ends.wait()
+
+    def wait() -> None:
+        try:
+            with turns.turn("second"):
+                pass
+        except GivenUp:
+            raised.set()
+
+    threads = [threading.Thread(target=target, daemon=True) for target in (have, wait)]
+    threads[0].start()
+    while not turns._having:
+        time.sleep(0.001)
+    threads[1].start()
+    while not turns._waiting:
+        time.sleep(0.001)
+    turns.give_up("second")
+    assert raised.wait(timeout=60)
+    ends.set()
+    with turns.turn("third"):
+        assert turns._having == {"third"}

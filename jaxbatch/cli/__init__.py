@@ -6,6 +6,8 @@ Nothing here imports JAX or Ray before a command needs it.
 import importlib
 import os
 import sys
+import threading
+from typing import NoReturn
 
 import click
 
@@ -53,31 +55,36 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line, and turn every error into one to three lines and its exit code."""
+    end = _end_at_once if arguments is None else sys.exit
     arguments = sys.argv[1:] if arguments is None else arguments
     signals.listen()
     try:
-        sys.exit(group.main(arguments, prog_name="jaxbatch", standalone_mode=False) or 0)
+        end(group.main(arguments, prog_name="jaxbatch", standalone_mode=False) or 0)
+    except SystemExit as error:
+        end(error.code)
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        end(error.exit_code)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        end(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail(Interrupted(), arguments)
+        end(_told(Interrupted(), arguments))
     except JaxbatchError as error:
-        _fail(error, arguments)
+        end(_told(error, arguments))
     except Exception as error:
         if (signalled := signals.interrupted()) is not None:  # of which a C library has made an error of its own
-            _fail(signalled, arguments)
+            end(_told(signalled, arguments))
         if "--debug" in arguments:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        _fail(JaxbatchError(f"Unexpected: {text}", "Run again with --debug for the traceback."), arguments)
+        error = JaxbatchError(f"Unexpected: {text}", "Run again with --debug for the traceback.")
+        end(_told(error, arguments))
     finally:
         garbage.resume()
 
 
-def _fail(error: JaxbatchError, arguments: list[str]) -> None:
+def _told(error: JaxbatchError, arguments: list[str]) -> int:
+    """Tell an error; its exit code."""
     if "--debug" in arguments:
         import traceback
 
@@ -87,7 +94,14 @@ def _fail(error: JaxbatchError, arguments: list[str]) -> None:
         from jaxbatch.cli.output import print_json
 
         print_json({"exit_code": int(error.exit_code), "error": error.what, "remedy": error.remedy})
-    if isinstance(error, Interrupted):
-        sys.stdout.flush()
-        os._exit(int(error.exit_code))  # threads may be inside a kernel, which must not hold up the end
-    sys.exit(int(error.exit_code))
+    return int(error.exit_code)
+
+
+def _end_at_once(code: "int | str | None") -> NoReturn:
+    """End the process without waiting for threads of ours that are still in a kernel, a compiler or a disk: they would
+    hold up the end, and a C++ thread that outlives the interpreter takes the process down with it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if isinstance(code, int) and any(thread.name.startswith("jaxbatch-") for thread in threading.enumerate()):
+        os._exit(code)
+    sys.exit(code)

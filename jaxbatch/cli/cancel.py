@@ -14,11 +14,11 @@ def command(identity: str, address: str, allow_unauthenticated: bool, debug: boo
     """Stop a submitted job, and wait until it has ended. What it has finished stays, and running it again goes on."""
     del debug
     from jaxbatch.submission.client import JobServer
-    from jaxbatch.submission.following import follow
+    from jaxbatch.submission.following import wait
 
     with stdout_kept_clean():
         server = JobServer(address, allow_unauthenticated=allow_unauthenticated)
         if not server.state(identity).ended:
             server.stop(identity)
-        ended = follow(server, identity, lambda _: None)
+        ended = wait(server, identity)
     click.echo(ended.status)

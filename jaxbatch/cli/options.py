@@ -34,7 +34,7 @@ def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> Job:
+def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...], paths_from: str | None = None) -> Job:
     """The job of a command line."""
     values = {}
     for variable in variables:
@@ -42,7 +42,7 @@ def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...]) 
         if not (equals and name.isidentifier()):
             raise UsageError(f"--var {variable}: not of the form K=V.", "For example --var date=2026-11-22.")
         values[name] = value
-    return Job.load(path, values, overrides)
+    return Job.load(path, values, overrides, paths_from)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

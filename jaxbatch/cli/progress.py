@@ -14,6 +14,10 @@ import click
 
 LINE_EVERY_S = 10.0
 JSON_EVERY_S = 1.0
+JSON_LATER_S = 10.0
+"""After a minute."""
+
+_KEYS = {"seconds", "rows", "rows_done", "rows_skipped", "failed_rows", "parts", "parts_done"}
 
 
 @contextmanager
@@ -37,7 +41,8 @@ def _json_lines() -> Callable[[Any], None]:
 
     def tell(progress: Any) -> None:
         now = time.monotonic()
-        if now - told[0] >= JSON_EVERY_S or progress.parts_done == progress.parts:
+        every = JSON_EVERY_S if now - started < 60 else JSON_LATER_S
+        if now - told[0] >= every or progress.parts_done == progress.parts:
             told[0] = now
             click.echo(json.dumps({"progress": {"seconds": round(now - started, 3), **asdict(progress)}}), err=True)
 
@@ -46,11 +51,17 @@ def _json_lines() -> Callable[[Any], None]:
 
 def told(line: str) -> "dict[str, Any] | None":
     """What a line of such JSON says, None for any other line."""
+    said = as_json(line).get("progress")
+    return said if isinstance(said, dict) and said.keys() == _KEYS else None
+
+
+def as_json(line: str) -> dict[str, Any]:
+    """The JSON object that a line is, an empty one for any other line."""
     try:
-        said = json.loads(line)
-    except ValueError:
-        return None
-    return said.get("progress") if isinstance(said, dict) else None
+        said = json.loads(line) if line.startswith("{") else {}
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--address", metavar="ADDR", help="Of a Ray cluster.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Shards in flight, or Ray workers.")
 @limit_option
+@click.option("--paths-from", metavar="DIR", help="Where relative paths of input and output start, if not at the job.")
 @click.option("--allow-unauthenticated", is_flag=True, help="Use a cluster that asks for no token.")
 @click.option("--restart", is_flag=True, help="Remove what jaxbatch wrote to the output, and start anew.")
 @json_option
@@ -50,6 +51,7 @@ def command(
     address: str | None,
     workers: int | None,
     limit: int | None,
+    paths_from: str | None,
     allow_unauthenticated: bool,
     restart: bool,
     as_json: bool,
@@ -61,7 +63,7 @@ def command(
     """Run a job, or finish one that was interrupted. JOB is a TOML file."""
     del debug  # read where errors are caught
     garbage.pause()
-    loaded = load_job(job, variables, overrides)
+    loaded = load_job(job, variables, overrides, paths_from)
     from jaxbatch import driver
 
     if engine == "local" and address:

@@ -12,7 +12,7 @@ import click
 from jaxbatch.cli import signals
 from jaxbatch.cli.options import cluster_options, debug_option, job_options, json_option, limit_option, load_job
 from jaxbatch.cli.output import print_json, stdout_kept_clean
-from jaxbatch.cli.progress import shown, told
+from jaxbatch.cli.progress import as_json, shown, told
 from jaxbatch.errors import Detached, Interrupted
 
 
@@ -105,11 +105,8 @@ def _reader(show: Callable[[Any], None], results: list[dict[str, Any]], quiet: b
         if (progress := told(line)) is not None:
             show(SimpleNamespace(**progress))
             return
-        try:
-            result = json.loads(line) if line.startswith("{") else None
-        except ValueError:
-            result = None
-        if isinstance(result, dict) and "exit_code" in result:
+        result = as_json(line)
+        if "exit_code" in result and ({"fingerprint", "output"} <= result.keys() or "remedy" in result):
             results.append(result)
         elif not quiet:
             click.echo(line, err=True)

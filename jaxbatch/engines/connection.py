@@ -94,11 +94,16 @@ def _end_monitors(folder: str) -> None:
     """End those of a private Ray's processes that scale it and forward its logs, neither of which it needs: asked to
     end, the first takes more than the second for which Ray waits."""
     for listed in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):  # a thread or a child that has just ended
+        with suppress(OSError):  # a thread that has just ended
             for child in listed.read_text().split():
-                called = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace")
-                if "monitor.py" in called and folder in called:
-                    os.kill(int(child), signal.SIGKILL)
+                _end_monitor(child, folder)
+
+
+def _end_monitor(child: str, folder: str) -> None:
+    with suppress(OSError):  # it has just ended
+        called = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace")
+        if "monitor.py" in called and folder in called:
+            os.kill(int(child), signal.SIGKILL)
 
 
 @functools.cache

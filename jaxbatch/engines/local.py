@@ -71,6 +71,7 @@ class LocalEngine:
     def adopt(self, programs: Programs, *, ahead: bool) -> None:
         """See :class:`~jaxbatch.engines.Engine`."""
         self._programs = programs
+        programs.share(-(-self._workers // len(jax.local_devices())))
         if ahead:
             programs.prepare_ahead(jax.local_devices()[0])
 
@@ -81,7 +82,9 @@ class LocalEngine:
         a third end is pinned on one shard.
         """
         if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
-            self._worker = Worker(plan, min(self._workers, len(outstanding)), programs=self._programs)
+            self._worker = Worker(plan, self._workers, shards=len(outstanding), programs=self._programs)
+        else:
+            self._worker.share(len(outstanding))
         self._in_flight = InFlight(open_store(plan.output, plan.job.storage), plan.stage, plan.fingerprint)
         left = self._in_flight.left()
         _tell(plan, {shard: times for shard, times in left.items() if shard in outstanding})

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from jaxbatch.plans import Plan
 
 _POLL_S = 0.5
 _PATIENCE_S = 30.0
+_GROW_S = 5.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,8 +64,9 @@ class RayEngine:
                 f"a worker needs more than this machine has: {cpus:g} CPUs, {gpus:g} GPUs.",
                 "Lower cpus_per_worker or gpus_per_worker.",
             )
-        self._wanted = workers or cluster.workers
-        self._workers = self._wanted or max(1, self._fitting())
+        wanted = workers or cluster.workers
+        self._elastic = bool(address) and not wanted
+        self._workers = wanted or max(1, self._fitting())
         self._needs = f"{self._cpus:g} CPUs and {self._gpus:g} GPUs"
         # Without GPUs a worker must not touch any it sees; with them JAX chooses, whatever this process may use.
         wanted = {
@@ -120,7 +123,7 @@ class RayEngine:
         slots = self._slots
         todo = deque(Task(plan.shards[index], wanted, plan.stage) for index, wanted in outstanding.items())
         self._grow(len(todo))
-        since = looked = time.monotonic()
+        since = looked = grown = time.monotonic()
         while todo or any(call.task for slot in slots for call in slot.calls.values()):
             for slot in slots:
                 while todo and slot.takes(todo[0]):
@@ -136,7 +139,8 @@ class RayEngine:
                 self._tell_waiting()
             yield from self._stop_overdue(plan, attempts, todo)
             yield from self._stop_silent(attempts, todo)
-            if todo and not self._wanted:
+            if todo and self._elastic and now - grown > _GROW_S:
+                grown = now
                 self._workers = max(self._workers, self._fitting())
                 self._grow(len(todo))
 
@@ -207,7 +211,8 @@ class RayEngine:
             "concurrency_groups": {"pulse": 1},
         }
         remote: Any = ray.remote(**options, **self._resources())
-        handle = remote(Actor).remote(self._shared, self._cpus, self._workers)
+        most = sys.maxsize if self._elastic else self._workers
+        handle = remote(Actor).remote(self._shared, self._cpus, most)
         return Slot(handle, {handle.start.remote(): Call(None, time.monotonic())}, handle.pulse.remote())
 
     def _replace(self, slot: Slot) -> None:

@@ -38,7 +38,7 @@ class Actor:
         environment.prepare()
         try:
             neighbours = min(self._workers, _fitting_here(self._cpus))
-            self._worker = Worker(self._plan, at_once=SLOTS, neighbours=neighbours)
+            self._worker = Worker(self._plan, SLOTS, neighbours=neighbours)
         except JaxbatchError as error:
             return error
         return None

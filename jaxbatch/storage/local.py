@@ -20,6 +20,9 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _DIRECT_BYTES = 1 << 20
 """What is shorter is written through the system's cache."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write is refused with for good."""
+
 _BLOCK = 4096
 """A multiple of what every disk writes at once, and the size of a page of memory."""
 
@@ -171,7 +174,7 @@ def _write_directly(descriptor: int, data: memoryview) -> int:
         while written < whole:
             written += os.write(descriptor, data[written:whole])
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno in _FULL:
             raise
     finally:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)

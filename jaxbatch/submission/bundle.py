@@ -18,8 +18,11 @@ LIMIT_BYTES = 100 * 2**20
 IGNORE_FILE = ".jaxbatchignore"
 """In the job's folder: patterns of names and paths that stay behind, one a line."""
 
-IGNORED = (".*", "__pycache__", "*.parquet", "node_modules", "*.pyc", "*.egg-info")
-"""Names that stay behind always; virtual environments and the job's output do too."""
+IGNORED = (
+    *(".*", "__pycache__", "*.parquet", "node_modules", "*.pyc", "*.egg-info"),
+    *("*.pem", "*.key", "id_rsa*", "id_ed25519*", "credentials*", "_SUCCESS"),
+)
+"""Names that stay behind always; virtual environments, outputs and links that lead out of the folder do too."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def bundle(job: Job, file: Path) -> Bundle:
     Raises:
         JobError: it is too much, or the whole home folder.
     """
-    folder = file.resolve().parent
+    file = file.resolve()
+    folder = file.parent
     if not _names_files(job, folder):
         return Bundle(folder, (file.name,))
     if folder in (Path.home(), Path(folder.anchor)):
@@ -76,11 +80,14 @@ def _names_files(job: Job, folder: Path) -> bool:
     """Whether the kernel or a function is a file, or a module that lies beside the job."""
     references = [job.kernel, *_texts(job.params)]
     targets = [text.rpartition(":")[0] for text in references if ":" in text]
-    return any(
-        target.endswith(".py") or any((folder / f"{target.split('.')[0]}{end}").exists() for end in (".py", ""))
-        for target in targets
-        if target
-    )
+    for target in targets:
+        if target.endswith(".py") and not (folder / target).resolve().is_relative_to(folder):
+            raise JobError(f"'{target}' does not lie in {folder}, which is what goes along.", "Put it there.")
+    return any(target.endswith(".py") or _lies_beside(target.split(".")[0], folder) for target in targets if target)
+
+
+def _lies_beside(module: str, folder: Path) -> bool:
+    return module.isidentifier() and ((folder / f"{module}.py").exists() or (folder / module).is_dir())
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -113,12 +120,18 @@ def _below(folder: Path, job: Job) -> Iterator[str]:
         folders[:] = [
             name
             for name, path in paths.items()
-            if not (stays(path) or os.path.exists(os.path.join(path, "pyvenv.cfg")) or _is_output(path, output))
+            if not (stays(path) or _is_of_its_own(path) or _is_output(path, output))
         ]
         for name in names:
             path = os.path.join(parent, name)
-            if os.path.isfile(path) and not stays(path):
+            inside = os.path.realpath(path).startswith(f"{folder}{os.sep}")
+            if os.path.isfile(path) and inside and not stays(path):
                 yield os.path.relpath(path, folder)
+
+
+def _is_of_its_own(path: str) -> bool:
+    """Whether a folder is a virtual environment, or an output of whatever run."""
+    return any(os.path.exists(os.path.join(path, mark)) for mark in ("pyvenv.cfg", "_jaxbatch"))
 
 
 def _is_output(path: str, output: str) -> bool:

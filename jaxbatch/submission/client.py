@@ -1,7 +1,8 @@
 """A cluster's job server: Ray's client of it, with its errors told as ours."""
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,15 @@ from jaxbatch.engines.token import own_token
 from jaxbatch.errors import AccessError, ClusterError, UsageError, one_line
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+
+ANSWER_S = 30.0
+"""So long a request may take that only asks …"""
+
+UPLOAD_S = 600.0
+"""… and one that sends files."""
+
+_REDIRECTS = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+"""Variables that Ray's client follows, whatever address it is given."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,8 @@ class JobState:
     """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED, as Ray has them."""
     message: str
     driver_exit_code: int | None
+    metadata: Mapping[str, str]
+    """What was said of it when it was submitted."""
 
     @property
     def ended(self) -> bool:
@@ -54,23 +66,26 @@ class JobServer:
                 )
             self._check_closed()
         with self._told():
-            from ray.job_submission import JobSubmissionClient
-
-            _silence_ray()
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            self._client = JobSubmissionClient(self.address, headers=headers)
+            self._client = _client(self.address, headers)
 
     def _check_closed(self) -> None:
         """Refuse a cluster that lets in whoever comes: anyone could run code on it."""
         import requests
 
         with self._told():
-            answer = requests.get(f"{self.address}/api/jobs/", timeout=30)
-        if answer.ok:
+            answer = requests.get(f"{self.address}/api/jobs/", timeout=ANSWER_S, allow_redirects=False)
+        if answer.status_code in (401, 403):
+            return
+        if answer.status_code < 400:
             raise AccessError(
                 f"The cluster at {self.address} is refused: it asks for no token.",
                 "Start it with RAY_AUTH_MODE=token; or --allow-unauthenticated, if nobody else can reach it.",
             )
+        raise ClusterError(
+            f"The cluster at {self.address} does not say whether it asks for a token: it answers {answer.status_code}.",
+            "Give the URL of its job server; or try again later.",
+        )
 
     def states(self) -> list[JobState]:
         """All jobs that were submitted."""
@@ -91,12 +106,16 @@ class JobServer:
         with self._told(identity):
             return self._client.get_job_logs(identity)
 
-    def submit(self, identity: str, entrypoint: str, folder: Path, variables: dict[str, str]) -> bool:
+    def submit(
+        self, identity: str, entrypoint: str, folder: Path, variables: dict[str, str], metadata: dict[str, str]
+    ) -> bool:
         """Start a job in a copy of a folder; False where there is one of that name already."""
         environment = {"working_dir": str(folder), "env_vars": variables}
         with self._told():
             try:
-                self._client.submit_job(entrypoint=entrypoint, submission_id=identity, runtime_env=environment)
+                self._client.submit_job(
+                    entrypoint=entrypoint, submission_id=identity, runtime_env=environment, metadata=metadata
+                )
             except RuntimeError as error:
                 if "already exists" not in str(error):
                     raise
@@ -121,15 +140,31 @@ class JobServer:
             ) from error
         except OSError as error:  # as all errors of requests are
             raise ClusterError(
-                f"The cluster at {self.address} cannot be reached: {one_line(str(error))[:200]}",
+                f"The cluster at {self.address} cannot be reached: {type(error).__name__}.",
                 "Check the address; try again later.",
             ) from error
         except RuntimeError as error:
-            if identity and "404" in str(error):
+            if identity and "status code 404" in str(error):
                 raise UsageError(
                     f"The cluster at {self.address} has no job '{identity}'.", "submit prints the id of each."
                 ) from error
             raise ClusterError(f"The cluster at {self.address} fails: {one_line(str(error))[:300]}") from error
+
+
+def _client(address: str, headers: dict[str, str]) -> Any:
+    """Ray's client of just this address, which gives up what is not answered."""
+    from ray.job_submission import JobSubmissionClient
+
+    class Client(JobSubmissionClient):
+        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+            return super()._do_request(method, endpoint, timeout=ANSWER_S if method == "GET" else UPLOAD_S, **options)
+
+    _silence_ray()
+    kept = {name: os.environ.pop(name) for name in _REDIRECTS if name in os.environ}
+    try:
+        return Client(address, headers=headers)
+    finally:
+        os.environ.update(kept)
 
 
 def _silence_ray() -> None:
@@ -140,4 +175,5 @@ def _silence_ray() -> None:
 
 
 def _state(said: Any) -> JobState:
-    return JobState(said.submission_id, str(said.status.value), said.message or "", said.driver_exit_code)
+    status = str(said.status.value)
+    return JobState(said.submission_id, status, said.message or "", said.driver_exit_code, said.metadata or {})

@@ -1,13 +1,13 @@
 """What is asked of a cluster: one command line, the files it needs, and an id that follows from both."""
 
 import hashlib
-import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxbatch.errors import UsageError
 from jaxbatch.job import Job
 from jaxbatch.storage.urls import is_remote
 from jaxbatch.submission.bundle import Bundle, bundle
@@ -15,6 +15,7 @@ from jaxbatch.submission.bundle import Bundle, bundle
 STOP_S = "30"
 """So long a job that is cancelled may take to end in order."""
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -23,6 +24,8 @@ class Request:
     """A command line of ``jaxbatch run``, the files that go along, and the environment."""
 
     id: str
+    content: str
+    """A digest of all of it."""
     command: tuple[str, ...]
     bundle: Bundle
     variables: dict[str, str]
@@ -64,33 +67,21 @@ def request(
 
     Raises:
         JobError: too much would go along.
+        UsageError: the ``identity`` cannot be one.
     """
+    file = file.resolve()
     found = bundle(job, file)
     command = ["jaxbatch", "run", file.name]
     for variable in variables:
         command += ["--var", variable]
-    for override in (*overrides, *_absolute(job)):
+    for override in overrides:
         command += ["--set", override]
+    if not all(map(is_remote, (*job.input.paths, job.output.path))):
+        command += ["--paths-from", str(found.folder)]
     command += [*options, "--json", "--progress", "json"]
     content = hashlib.sha256("\0".join([found.digest, *command]).encode()).hexdigest()
     name = _OTHER.sub("-", str(job.name)).strip("-.") or "job"
     environment = {"RAY_JOB_STOP_WAIT_TIME_S": STOP_S}
-    return Request(identity or f"{name}-{content[:8]}", tuple(command), found, environment)
-
-
-def _absolute(job: Job) -> list[str]:
-    """Overrides that keep local paths where they are, in the job's own folder: the cluster works in a copy of it."""
-    paths = job.input.paths
-    overrides = []
-    if any(not is_remote(path) for path in paths):
-        found = [_toml(path if is_remote(path) else job.resolve(path)) for path in paths]
-        one = isinstance(job.input.path, str)
-        overrides.append(f"input.path={found[0]}" if one else f"input.path=[{', '.join(found)}]")
-    if not is_remote(job.output.path):
-        overrides.append(f"output.path={_toml(job.resolve(job.output.path))}")
-    return overrides
-
-
-def _toml(text: str) -> str:
-    """A text as a TOML string in which braces are braces."""
-    return json.dumps(text.replace("{", "{{").replace("}", "}}"), ensure_ascii=False)
+    if identity is not None and not _ID.fullmatch(identity):
+        raise UsageError(f"--id {identity}: not an id.", "Letters, digits, '-', '_' and '.', at most 100 of them.")
+    return Request(identity or f"{name}-{content[:8]}", content, tuple(command), found, environment)

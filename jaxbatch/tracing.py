@@ -1,0 +1,32 @@
+"""A plan's programs in a process that has not planned it."""
+
+from typing import Any
+
+from jaxbatch import compiled, kernels
+from jaxbatch.differences import differences
+from jaxbatch.errors import ClusterError
+from jaxbatch.fingerprint import code_identity
+from jaxbatch.plans import Plan
+from jaxbatch.traced import precision
+
+
+def traced_anew(plan: Plan, device: Any) -> compiled.Programs:
+    """What this process makes of the job, its programs traced.
+
+    Raises:
+        ClusterError: it is not what was planned.
+    """
+    job = plan.job
+    with precision(job.compute.precision):
+        unbound = kernels.build(job)
+    with precision(job.compute.precision, unbound):
+        kernel = unbound.bind(plan.source)
+    made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
+    here = {"code": code_identity(unbound, made), "device": device.device_kind}
+    planned = {name: plan.identity[name] for name in here}
+    if here != planned:
+        raise ClusterError(
+            f"A worker would compute something else: {'; '.join(differences(planned, here))}.",
+            "Give every node the same kind of device, the same files and the versions of constraints.txt.",
+        )
+    return made
