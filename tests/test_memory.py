@@ -55,4 +55,4 @@ def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_dev
     monkeypatch.setattr(memory, "host_bytes", lambda: 100 << 20)
     assert large.run(JOB, *set_, workers=1, restart=True).exit_code == 0
     with pytest.raises(JobError, match="for each of 8 at once"):
-        large.run(JOB, *set_, workers=8, restart=True)
+        large.run(JOB, *set_, "output.path='other'", workers=8)
