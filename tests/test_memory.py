@@ -2,11 +2,15 @@
 
 import re
 
+import jax
 import numpy as np
 import pytest
 
 from jaxbatch import memory
+from jaxbatch.compiled import Programs
 from jaxbatch.errors import ExitCode, JobError
+from jaxbatch.planner import plan
+from jaxbatch.traced import representative
 
 LARGE = "import jax.numpy as jnp\n\ndef f(x):\n    return jnp.sort(jnp.arange(100_000.0) * x)[7]\n"
 JOB = 'kernel = "apply"\nparams.function = "large.py:f"\n'
@@ -49,10 +53,12 @@ def test_what_fits_is_not_compiled_for_that(large):
 
 def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_device(large, monkeypatch):
     """One batch fits by itself; of eight at once none does."""
-    (large.folder / "tasks.parquet").unlink()
-    large.tasks({"x": np.arange(800.0)}, row_group_size=100)
-    set_ = ("compute.batch_rows=32", "output.rows_per_part=100")
+    traced: list[Programs] = []
+    plan(large.job(JOB, "job.toml", "compute.batch_rows=32"), traced=traced.append)
+    (programs,), device = traced, jax.devices()[0]
     monkeypatch.setattr(memory, "host_bytes", lambda: 100 << 20)
-    assert large.run(JOB, *set_, workers=1, restart=True).exit_code == 0
+    programs.prepare(representative(programs.kernel)[0], device)
+    programs.check_memory(device)
+    programs.share(8)
     with pytest.raises(JobError, match="for each of 8 at once"):
-        large.run(JOB, *set_, "output.path='other'", workers=8)
+        programs.check_memory(device)
