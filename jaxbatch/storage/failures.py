@@ -1,8 +1,9 @@
 """An object store's errors as Python's own, by kind and in a line."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from obstore import exceptions
 
@@ -10,6 +11,16 @@ _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 
 _METADATA = ("169.254.169.254", "metadata.google.internal")
 """Where credentials are asked for when the environment has none."""
+
+
+_BODY = "body error"
+"""In what the client says where an answer breaks off: it asks again by itself, unless that is an error's."""
+
+ANSWER_RETRIES = 2
+
+
+class BrokenOff(ConnectionError):
+    """An answer that broke off, of a store that is there."""
 
 
 @contextmanager
@@ -36,7 +47,20 @@ def told(url: str) -> Iterator[None]:
             raise FileNotFoundError(f"{url}: there is no such bucket") from error
         if any(host in str(error) for host in _METADATA):
             raise PermissionError(f"{url}: neither the environment nor this machine gives credentials") from error
-        raise ConnectionError(f"{url}: {brief(error)}") from error
+        kind = BrokenOff if _BODY in str(error) else ConnectionError
+        raise kind(f"{url}: {brief(error)}") from error
+
+
+def asked_again(ask: Callable[[], Any]) -> Any:
+    """What a store answers, asked again where the answer breaks off.
+
+    Raises:
+        OSError: as :func:`told` has it.
+    """
+    for _ in range(ANSWER_RETRIES):
+        with suppress(BrokenOff):
+            return ask()
+    return ask()
 
 
 def brief(error: Exception) -> str:

@@ -10,7 +10,7 @@ import obstore
 from jaxbatch.errors import JobError
 from jaxbatch.faults import crash_point
 from jaxbatch.storage.clients import client
-from jaxbatch.storage.failures import told
+from jaxbatch.storage.failures import asked_again, told
 from jaxbatch.storage.options import StorageOptions
 from jaxbatch.storage.urls import normalised, split
 
@@ -65,8 +65,12 @@ class ObjectStore:
     def read(self, name: str, start: int = 0) -> bytes:
         """See :class:`~jaxbatch.storage.Store`."""
         options: Any = {"range": {"offset": start}} if start else {}
-        with told(self._url(name)):
-            return bytes(obstore.get(self._bucket, self._key(name), options=options).bytes())
+
+        def ask() -> bytes:
+            with told(self._url(name)):
+                return bytes(obstore.get(self._bucket, self._key(name), options=options).bytes())
+
+        return asked_again(ask)
 
     def open(self, name: str) -> BinaryIO:
         """See :class:`~jaxbatch.storage.Store`."""
@@ -164,9 +168,13 @@ class ObjectFile(io.RawIOBase):
         options: Any = {"range": (start, end)}
         if self._version is not None:
             options["if_match"] = self._version
-        with told(self.name):
-            got = obstore.get(self._bucket, self._key, options=options)
-            self._version, data = got.meta["e_tag"], bytes(got.bytes())
+
+        def ask() -> tuple[str | None, bytes]:
+            with told(self.name):
+                got = obstore.get(self._bucket, self._key, options=options)
+                return got.meta["e_tag"], bytes(got.bytes())
+
+        self._version, data = asked_again(ask)
         if len(data) != end - start:
             raise ConnectionError(f"{self.name}: the store gave {len(data)} bytes where {end - start} were asked for")
         return data

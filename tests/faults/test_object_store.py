@@ -17,7 +17,7 @@ import pytest
 from jaxbatch import Job, plan, verify
 from jaxbatch.cli import main
 from jaxbatch.faults import POINTS
-from jaxbatch.storage import StorageOptions, open_file
+from jaxbatch.storage import StorageOptions, open_file, open_store
 from jaxbatch.worker import Worker
 from tests.faults.conftest import ROWS, Site, a_site
 from tests.object_store import ENVIRONMENT, SECRET, Proxy, make_bucket, s3_server
@@ -112,6 +112,14 @@ def test_what_goes_wrong_on_the_way_changes_nothing(fault, bucket):
     assert len(bucket.proxy.faults) > 3
     bucket.proxy.fault = lambda *_: None
     bucket.check_finished()
+
+
+def test_an_answer_that_nothing_is_there_may_break_off_too(bucket):
+    cuts = iter(["cut", "cut"])
+    bucket.proxy.fault = lambda _, path, __: next(cuts, None) if "nothing" in path else None
+    with pytest.raises(FileNotFoundError):
+        open_store(f"s3://{bucket.name}/results", StorageOptions()).read("nothing")
+    assert next(cuts, None) is None
 
 
 @pytest.mark.faults
