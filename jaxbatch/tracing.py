@@ -1,5 +1,6 @@
 """A plan's programs in a process that has not planned it."""
 
+import socket
 from typing import Any
 
 from jaxbatch import compiled, kernels
@@ -25,8 +26,9 @@ def traced_anew(plan: Plan, device: Any) -> compiled.Programs:
     here = {"code": code_identity(unbound, made), "device": device.device_kind}
     planned = {name: plan.identity[name] for name in here}
     if here != planned:
+        node = socket.gethostname()
         raise ClusterError(
-            f"A worker would compute something else: {'; '.join(differences(planned, here))}.",
+            f"A worker on {node} would compute something else: {'; '.join(differences(planned, here))}.",
             "Give every node the same kind of device, the same files and the versions of constraints.txt.",
         )
     return made

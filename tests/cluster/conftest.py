@@ -77,8 +77,9 @@ class RayCluster:
         return node
 
     def add(self, **options: Any) -> subprocess.Popen[bytes]:
-        """One more node."""
-        return self.start(f"--address={self.gcs}", "--node-ip-address=127.0.0.1", **options)
+        """One more node, with a temporary folder of its own: Ray unpacks a job's files there, anew for each node."""
+        own = f"--temp-dir={self.folder}/{len(self.nodes)}"
+        return self.start(f"--address={self.gcs}", "--node-ip-address=127.0.0.1", own, **options)
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         """End a node at once, with all its processes."""

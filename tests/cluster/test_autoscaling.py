@@ -68,7 +68,7 @@ def wait_for(cluster: RayCluster, count: int) -> None:
 
 
 def test_nodes_come_for_a_job_and_go_with_it(ray_cluster, submitter, tmp_path):
-    assert nodes(ray_cluster) == 0
+    wait_for(ray_cluster, 0)
     job = slow_job(tmp_path, 0.3, 600, "scaled")
     identity = submitter("submit", job.name, "--no-wait", "--workers", "2").stdout.strip()
     wait_for(ray_cluster, 2)

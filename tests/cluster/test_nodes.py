@@ -37,7 +37,7 @@ def test_a_node_that_goes_half_way_costs_nothing_but_time(ray_cluster, submitter
 
 
 def test_a_node_that_comes_half_way_gets_work(ray_cluster, submitter, tmp_path):
-    job = slow_job(tmp_path, 0.6, 1500, "growing")
+    job = slow_job(tmp_path, 0.6, 4000, "growing")
     identity = submitter("submit", job.name, "--no-wait").stdout.strip()
     wait_for_parts(tmp_path / "results", 3)
     node = ray_cluster.add(cpus=2)
@@ -45,5 +45,5 @@ def test_a_node_that_comes_half_way_gets_work(ray_cluster, submitter, tmp_path):
     assert followed.returncode == 0, followed.stderr
     report = json.loads((tmp_path / "results/_jaxbatch/report.json").read_text())
     ray_cluster.kill(node)
-    assert report["workers"] == 6
-    assert len(report["by_worker"]) == 6
+    assert report["workers"] > 4, "as many as there were places for at first"
+    assert len(report["by_worker"]) > 4
