@@ -70,7 +70,12 @@ def wait_for(cluster: RayCluster, count: int) -> None:
 def test_nodes_come_for_a_job_and_go_with_it(ray_cluster, submitter, tmp_path):
     wait_for(ray_cluster, 0)
     job = slow_job(tmp_path, 0.3, 600, "scaled")
-    identity = submitter("submit", job.name, "--no-wait", "--workers", "2").stdout.strip()
+    submit = ("submit", job.name, "--no-wait", "--workers", "2")
+    until = time.monotonic() + 60
+    while (submitted := submitter(*submit)).returncode == 75 and time.monotonic() < until:
+        time.sleep(1)  # the head's agent, which starts jobs, comes up after its job server
+    assert submitted.returncode == 0, submitted.stderr
+    identity = submitted.stdout.strip()
     wait_for(ray_cluster, 2)
     followed = submitter("logs", identity, "--follow")
     assert followed.returncode == 0, followed.stderr
