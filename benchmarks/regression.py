@@ -144,21 +144,23 @@ def compare(title: str, folder: Path, commands: dict[str, list[str]], bars: list
         bar(f"{mine} / {theirs}", ways[mine].seconds / ways[theirs].seconds, most)
 
 
+def make_datasets(folder: Path, count: int, n: int, p: int) -> None:
+    """Four files of datasets of n × p, one a row."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(4):
+        X = rng.normal(size=(count // 4, n, p))
+        y = 1.0 + X @ np.arange(1.0, p + 1) + 0.1 * rng.normal(size=X.shape[:2])
+        rows = pa.ListArray.from_arrays(np.arange(0, X.size + 1, p, dtype=np.int32), X.reshape(-1))
+        ends = np.arange(0, y.size + 1, n, dtype=np.int32)
+        lists = {"X": pa.ListArray.from_arrays(ends, rows), "y": pa.ListArray.from_arrays(ends, y.reshape(-1))}
+        pq.write_table(pa.table(lists), folder / f"{number}.parquet", row_group_size=2500)
+
+
 def nested(folder: Path) -> None:
     """20,000 datasets of 250 × 4."""
     count, n, p = max(4, int(20_000 * SCALE)), 250, 4
-    rng = np.random.default_rng(0)
-    (folder / "tasks").mkdir()
-    for number in range(4):
-        each = count // 4
-        X = rng.normal(size=(each, n, p))
-        y = 1.0 + X @ np.arange(1.0, p + 1) + 0.1 * rng.normal(size=(each, n))
-        rows = pa.ListArray.from_arrays(np.arange(0, X.size + 1, p, dtype=np.int32), X.reshape(-1))
-        ends = np.arange(0, y.size + 1, n, dtype=np.int32)
-        table = pa.table(
-            {"X": pa.ListArray.from_arrays(ends, rows), "y": pa.ListArray.from_arrays(ends, y.reshape(-1))}
-        )
-        pq.write_table(table, folder / "tasks" / f"{number}.parquet", row_group_size=2500)
+    make_datasets(folder / "tasks", count, n, p)
     for method in ("auto", "cholesky"):
         (folder / f"{method}.toml").write_text(NESTED.format(method=method))
     commands = {
@@ -243,17 +245,7 @@ def big(folder: Path) -> None:
 def descent(folder: Path) -> None:
     """1,301 steps on 10,000 datasets of 1,000 × 3, and solving them by Cholesky: the seconds of computing alone."""
     count, n, p = max(8, int(10_000 * SCALE)), 1000, 3
-    rng = np.random.default_rng(0)
-    (folder / "tasks").mkdir()
-    for number in range(4):
-        X = rng.normal(size=(count // 4, n, p))
-        y = 1.0 + X @ np.arange(1.0, p + 1) + 0.1 * rng.normal(size=X.shape[:2])
-        rows = pa.ListArray.from_arrays(np.arange(0, X.size + 1, p, dtype=np.int32), X.reshape(-1))
-        ends = np.arange(0, y.size + 1, n, dtype=np.int32)
-        table = pa.table(
-            {"X": pa.ListArray.from_arrays(ends, rows), "y": pa.ListArray.from_arrays(ends, y.reshape(-1))}
-        )
-        pq.write_table(table, folder / "tasks" / f"{number}.parquet", row_group_size=2500)
+    make_datasets(folder / "tasks", count, n, p)
     fixed = "learning_rate = 0.005\nmax_steps = 1301\ntolerance = 0.0\n"
     jobs = {"cholesky": "", "gradient_descent": fixed}
     found: dict[str, list[float]] = {method: [] for method in jobs}
