@@ -36,7 +36,7 @@ def measured() -> Costs:
     import ray
 
     from jaxbatch import Job, environment, planner
-    from jaxbatch.driver import outstanding
+    from jaxbatch.attempt import outstanding
     from jaxbatch.engines.ray import RayEngine
     from jaxbatch.outputs import Output
     from jaxbatch.storage import open_store

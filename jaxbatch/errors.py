@@ -61,6 +61,10 @@ class OutputError(JaxbatchError):
     exit_code = ExitCode.OUTPUT
 
 
+class ClaimedByAnother(OutputError):
+    """Another run has said first that the output is its own."""
+
+
 class OutputTaken(OutputError):
     """The output folder has become another run's while this one was at work."""
 

@@ -44,13 +44,13 @@ class Input:
     skipped: tuple[BadFile, ...]
 
 
-def open_input(job: Job) -> Input:
-    """List the job's input and read every footer.
+def open_input(job: Job, listed: Sequence[Listed] | None = None) -> Input:
+    """List the job's input, unless it is ``listed`` already, and read every footer.
 
     Raises:
         InputError: there are no files, or none of them can be read.
     """
-    listed = list_files(job)
+    listed = list_files(job) if listed is None else listed
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         found = list(pool.map(lambda file: _read_footer(file, job.storage), listed))
     bad = [file for file in found if isinstance(file, BadFile)]

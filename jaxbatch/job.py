@@ -67,6 +67,7 @@ class Output(_Table):
     """Where the results go and how they are cut and encoded."""
 
     path: _Path
+    mode: Literal["create", "append", "replace"] = "create"
     columns: dict[str, str] = {}
     rows_per_part: PositiveInt = 1_000_000
     compression: Literal["none", "snappy", "gzip", "brotli", "lz4", "zstd"] = "snappy"
@@ -139,6 +140,17 @@ class Job(_Table):
     def resolve(self, path: str) -> str:
         """``path`` made absolute from the job's folder; links are left as they are, and URLs too."""
         return normalised(path) if is_remote(path) else os.path.normpath(self.paths_from / path)
+
+    def as_begun(self, recorded: Mapping[str, Any]) -> "Job":
+        """This job, with all that may change a result as in an earlier run's record of its job.
+
+        Raises:
+            pydantic.ValidationError: the record is not one of a job.
+        """
+        before = Job.model_validate_json(pydantic_core.to_json(recorded))
+        begun = {name: getattr(before, name) for name in ("kernel", "params", "input", "compute")}
+        begun["output"] = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
+        return self.model_copy(update=begun)
 
     def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
         """A :class:`JobError` that names the line and key it is about."""

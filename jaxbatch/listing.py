@@ -14,11 +14,13 @@ from jaxbatch.storage.urls import is_remote, lies_in
 
 @dataclass(frozen=True)
 class Listed:
-    """A file of the input: its path or URL, its name within the input, and its size where listing tells it."""
+    """A file of the input: its path or URL, its name within the input, and its size and version where listing tells
+    them."""
 
     path: str
     name: str
     size: int | None = None
+    version: str | None = None
 
 
 def check_apart(job: Job, files: Iterable[str]) -> None:
@@ -145,18 +147,18 @@ def _walk_store(job: Job, given: str) -> Iterator[Listed]:
 
     pattern, url = _segments(job.resolve(given)), job.resolve(_fixed_prefix(given))
     found = False
-    for file, size in list_objects(url, job.storage):
+    for file, size, version in list_objects(url, job.storage):
         segments = _segments(file)
         folder = segments[: len(_segments(url))]
         if file == url:  # named outright
             found = True
-            yield Listed(file, segments[-1], size)
+            yield Listed(file, segments[-1], size, version)
             continue
         hidden = any(_hidden(part) and part not in pattern for part in segments[len(folder) :])
         if hidden or not (_matches(segments, pattern) or (file.endswith(".parquet") and _below(segments, pattern))):
             continue
         found = True
-        yield Listed(file, "/".join(segments[len(folder) :]), size)
+        yield Listed(file, "/".join(segments[len(folder) :]), size, version)
     if not found and not glob.has_magic(given):
         raise _absent(job, url)
 

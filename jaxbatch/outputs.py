@@ -2,24 +2,19 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from jaxbatch import in_flight
 from jaxbatch.differences import differences
-from jaxbatch.errors import OutputError, OutputTaken
+from jaxbatch.errors import ClaimedByAnother, OutputError, OutputTaken
 from jaxbatch.faults import crash_point
 from jaxbatch.in_flight import is_mark
-from jaxbatch.parts import DATA, PARTIALS, Receipt, is_part_name, is_part_of, part_name
+from jaxbatch.parts import DATA, PARTIALS, Receipt, is_part_name, is_part_of, part_name, run_of
 from jaxbatch.published import Expected, Published
+from jaxbatch.records import ALONE, SUCCESS, Records, is_record, numbered
 from jaxbatch.storage import Store
-
-PLAN = "_jaxbatch/plan.json"
-ERRORS = "_jaxbatch/errors.jsonl"
-REPORT = "_jaxbatch/report.json"
-MANIFEST = "_jaxbatch/manifest.json"
-SUCCESS = "_SUCCESS"
 
 _FINGERPRINT = re.compile(rb'"fingerprint": "([0-9a-f]+)"')
 _HEAD = 1024
@@ -27,11 +22,20 @@ _HEAD = 1024
 
 
 class Output:
-    """An output folder of one run."""
+    """An output folder as one run sees it, whose records are in it; it may hold those of ``others``, by fingerprint."""
 
-    def __init__(self, store: Store, fingerprint: str, expected: Sequence[Expected]):
+    def __init__(
+        self,
+        store: Store,
+        fingerprint: str,
+        expected: Sequence[Expected],
+        records: Records = ALONE,
+        others: Iterable[str] = (),
+    ):
         self.store = store
         self.fingerprint = fingerprint
+        self.records = records
+        self._others = {other[:8] for other in others}
         self.data = Published(store, DATA, fingerprint, expected)
         """The parts of the results."""
 
@@ -41,35 +45,37 @@ class Output:
         Raises:
             OutputError: with the difference shown.
         """
-        foreign = [name for name, _ in self.store.list() if not _is_ours(name)]
-        if foreign:
+        names = ours(self.store)
+        if self.records == ALONE and (runs := numbered(names)):
             raise OutputError(
-                f"{self.store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
-                "Move it elsewhere, or choose an empty or new folder in [output] path.",
+                f"{self.store.url} has grown by {len(runs)} runs, to which this job does not add.",
+                'Write mode = "append" in [output], choose another path, or remove it all with --restart.',
             )
         try:
-            owner = json.loads(self.store.read(PLAN))
+            owner = json.loads(self.store.read(self.records.plan))
             fingerprint, before = owner["fingerprint"], owner["identity"]
         except FileNotFoundError:
-            orphans = [name for name, _ in self.store.list("data")]
-            if any(not is_part_of(name, self.fingerprint, DATA) for name in orphans):
-                raise OutputError(
-                    f"{self.store.url} holds parts of another run: {orphans[0]}.",
-                    "Choose another, or --restart.",
-                ) from None
+            if self.records == ALONE:
+                check_no_orphans(self.store, names, self.fingerprint)
             return
         except (ValueError, KeyError, TypeError):
-            raise OutputError(f"{self.store.url}/{PLAN} is damaged.", "Start anew with --restart.") from None
+            raise OutputError(
+                f"{self.store.url}/{self.records.plan} is damaged.", "Start anew with --restart."
+            ) from None
         if fingerprint != self.fingerprint:
             changed = "; ".join(differences(before, identity)) or "its identity differs"
-            raise OutputError(
+            raise ClaimedByAnother(
                 f"{self.store.url} belongs to another run: {changed}.",
                 "Choose another [output] path, or remove that run's output with --restart.",
             )
 
     def claim(self, description: Mapping[str, Any]) -> bool:
-        """Write down whose folder this is, before the first part; whether it was nobody's."""
-        new = self.store.create(PLAN, _json(description))
+        """Write down whose folder this is, before the first part; whether it was nobody's.
+
+        Raises:
+            ClaimedByAnother: it is another's, with the difference shown.
+        """
+        new = self.store.create(self.records.plan, _json(description))
         if not new:
             self.check(description["identity"])
         crash_point("claimed")
@@ -77,8 +83,13 @@ class Output:
 
     def disclaim(self) -> None:
         """Take that back, if nobody has begun to work on it."""
-        if all(name in (PLAN, REPORT, ERRORS) for name, _ in self.store.list()):
-            self.store.delete(PLAN)
+        names = {name for name, _ in self.store.list()}
+        if self.records.manifest not in names and not any(self._is_work(name) for name in names):
+            for name in self.records.names:
+                self.store.delete(name)
+
+    def _is_work(self, name: str) -> bool:
+        return is_mark(name) or any(is_part_of(name, self.fingerprint, folder) for folder in (DATA, PARTIALS))
 
     def restart(self) -> None:
         """Remove what jaxbatch wrote here, the mark of success first.
@@ -86,28 +97,27 @@ class Output:
         Raises:
             OutputError: there are other things too.
         """
-        names = [name for name, _ in self.store.list()]
-        foreign = [name for name in names if not _is_ours(name)]
-        if foreign:
-            raise OutputError(
-                f"{self.store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
-                "Remove it by hand.",
-            )
-        for name in sorted(names, key=lambda name: (name != SUCCESS, name.startswith("data/"), name == PLAN)):
+        names = ours(self.store)
+        for name in sorted(names, key=lambda name: (name != SUCCESS, name.startswith("data/"), name == ALONE.plan)):
             self.store.delete(name)
 
     @property
     def sealed(self) -> bool:
-        """Whether the mark of success is there, and a manifest of just the parts that lie there."""
+        """Whether the manifest is of just this run's parts that lie there; and the mark of success, where it has one
+        to itself."""
         names = {name for name, _ in self.store.list()}
-        if not {SUCCESS, MANIFEST} <= names:
+        if self.records.manifest not in names or (self.records == ALONE and SUCCESS not in names):
             return False
         try:
-            listed = {part["name"] for part in json.loads(self.store.read(MANIFEST))["parts"]}
+            listed = {part["name"] for part in json.loads(self.store.read(self.records.manifest))["parts"]}
         except (ValueError, KeyError, TypeError):
             return False
         wanted = {part_name(part, self.fingerprint) for part in self.data.expected}
-        return listed == wanted == {name for name, _ in self.store.list(DATA) if is_part_name(name)}
+        return listed == wanted == {name for name in names if name.startswith(f"{DATA}/") and self._is_mine(name)}
+
+    def _is_mine(self, name: str) -> bool:
+        """Whether it is a part, and no other run's of this output."""
+        return is_part_name(name) and run_of(name) not in self._others
 
     def unseal(self) -> None:
         """Take the mark of success away, because parts are to be written."""
@@ -117,16 +127,17 @@ class Output:
     def record_errors(self, errors: Sequence[Mapping[str, Any]]) -> None:
         """Write the failed parts and files of the latest attempt, or remove the record where there are none."""
         if errors:
-            self.store.replace(ERRORS, "".join(json.dumps(error) + "\n" for error in errors).encode())
+            self.store.replace(self.records.errors, "".join(json.dumps(error) + "\n" for error in errors).encode())
         else:
-            self.store.delete(ERRORS)
+            self.store.delete(self.records.errors)
 
     def report(self, report: Mapping[str, Any]) -> None:
         """Write the report of the latest attempt."""
-        self.store.replace(REPORT, _json(report))
+        self.store.replace(self.records.report, _json(report))
 
     def seal(self, skipped: Sequence[Mapping[str, str]]) -> None:
-        """Remove leftovers and late parts of other runs, write the manifest, and last the mark of success.
+        """Remove leftovers and late parts of other runs, write the manifest, and last the mark of success: an output
+        that grows gets that when all its runs are sealed (:func:`succeed`).
 
         Raises:
             OutputError: a part has vanished since it was published, or another run has taken the folder.
@@ -144,7 +155,7 @@ class Output:
         wanted = {receipt.name for receipt in receipts.values()}
         for folder in (DATA, PARTIALS):
             for name, _ in list(self.store.list(folder)):
-                if is_part_name(name) and name not in wanted:
+                if self._is_mine(name) and name not in wanted:
                     self.store.delete(name)
         for name, _ in list(self.store.list(in_flight.FOLDER)):
             if is_mark(name):
@@ -161,15 +172,16 @@ class Output:
             "skipped_files": list(skipped),
             "parts": parts,
         }
-        self.store.replace(MANIFEST, _json(manifest))
+        self.store.replace(self.records.manifest, _json(manifest))
         crash_point("seal.manifest")
         self.check_owner()
-        self.store.replace(SUCCESS, b"")
-        try:
-            self.check_owner()
-        except OutputTaken:
-            self.store.delete(SUCCESS)  # which says something of parts that are not ours
-            raise
+        if self.records == ALONE:
+            self.store.replace(SUCCESS, b"")
+            try:
+                self.check_owner()
+            except OutputTaken:
+                self.store.delete(SUCCESS)  # which says something of parts that are not ours
+                raise
         crash_point("sealed")
 
     def check_owner(self) -> None:
@@ -178,7 +190,7 @@ class Output:
         Raises:
             OutputTaken: another has.
         """
-        check_owner(self.store, self.fingerprint)
+        check_owner(self.store, self.fingerprint, self.records)
 
     def leave(self) -> None:
         """Remove this run's parts from a folder that another has taken."""
@@ -188,14 +200,14 @@ class Output:
                     self.store.delete(name)
 
 
-def check_owner(store: Store, fingerprint: str) -> None:
-    """See that a folder belongs to a run.
+def check_owner(store: Store, fingerprint: str, records: Records) -> None:
+    """See that a folder belongs to a run, by its records.
 
     Raises:
         OutputTaken: another has.
     """
     try:
-        with store.open(PLAN) as file:
+        with store.open(records.plan) as file:
             found = _FINGERPRINT.search(file.read(_HEAD))
     except FileNotFoundError:
         found = None
@@ -225,9 +237,37 @@ def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
         )
 
 
+def ours(store: Store) -> dict[str, int]:
+    """Names and sizes of all that is in an output.
+
+    Raises:
+        OutputError: there is something that is not jaxbatch's.
+    """
+    names = dict(store.list())
+    foreign = [name for name in names if not _is_ours(name)]
+    if foreign:
+        raise OutputError(
+            f"{store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
+            "Move it elsewhere, or choose an empty or new folder in [output] path.",
+        )
+    return names
+
+
+def check_no_orphans(store: Store, names: Iterable[str], fingerprint: str = "") -> None:
+    """See that no parts are there, but perhaps of one run, where no record says whose they are.
+
+    Raises:
+        OutputError: there are.
+    """
+    orphans = sorted(name for name in names if name.startswith(f"{DATA}/") and not is_part_of(name, fingerprint, DATA))
+    if orphans:
+        raise OutputError(f"{store.url} holds parts of another run: {orphans[0]}.", "Choose another, or --restart.")
+
+
 def _is_ours(name: str) -> bool:
-    known = (SUCCESS, PLAN, ERRORS, REPORT, MANIFEST)
-    return name in known or name.startswith("_jaxbatch/tmp/") or is_mark(name) or is_part_name(name)
+    return (
+        name == SUCCESS or is_record(name) or name.startswith("_jaxbatch/tmp/") or is_mark(name) or is_part_name(name)
+    )
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -77,6 +77,12 @@ def is_part_of(name: str, fingerprint: str, folder: str) -> bool:
     return found is not None and name == part_name(int(found["index"]), fingerprint, folder)
 
 
+def run_of(name: str) -> str | None:
+    """The first 8 digits of the fingerprint of the run that a part is of, by its name."""
+    found = _NAME.match(name)
+    return found["run"] if found else None
+
+
 class Scratch:
     """Memory that parts are written to, one after the other: fresh pages for each would cost more than writing does.
     It begins with a page, so that a disk can take it as it is."""

@@ -12,7 +12,7 @@ from jaxbatch.errors import InputError, nearest, storage_told
 from jaxbatch.fingerprint import check_pure, code_identity, fingerprint
 from jaxbatch.job import Job
 from jaxbatch.kernel import Kernel, Source, dimensions
-from jaxbatch.listing import check_apart
+from jaxbatch.listing import Listed, check_apart
 from jaxbatch.plans import Plan
 from jaxbatch.reading import Peek, are_apart
 from jaxbatch.shards import RowGroup, Shard, cut, limited
@@ -32,6 +32,7 @@ def plan(
     *,
     device: str = "cpu",
     limit: int | None = None,
+    files: Sequence[Listed] | None = None,
     traced: Callable[[compiled.Programs], None] = lambda _: None,
 ) -> Plan:
     """Check everything about a job and decide what its run will be.
@@ -40,6 +41,7 @@ def plan(
         job: the job, or the path of its file.
         device: the kind of device that will compute.
         limit: compute only the first so many rows.
+        files: those of the input that are to be computed, if not all.
         traced: given the programs as soon as they are traced, while there is more to check.
 
     Raises:
@@ -47,7 +49,7 @@ def plan(
         AccessError, StorageError: an object store refuses us, or does not answer.
     """
     job = job if isinstance(job, Job) else Job.load(job)
-    opened = inputs.open_input(job)
+    opened = inputs.open_input(job, files)
     check_apart(job, (file.path for file in opened.files))
     with precision(job.compute.precision):
         unbound = kernels.build(job)

@@ -14,6 +14,7 @@ from jaxbatch.job import Job
 from jaxbatch.kernel import Source
 from jaxbatch.parts import DATA, PARTIALS, part_name
 from jaxbatch.published import Expected
+from jaxbatch.records import ALONE, Records
 from jaxbatch.shards import Part, Shard
 
 Stage = Literal["rows", "groups", "partials", "merge"]
@@ -53,6 +54,8 @@ class Plan:
     """The parts of the second stage, where there is one."""
     partials: int = 0
     """The parts that the first stage leaves to it."""
+    records: Records = ALONE
+    """Where the output says that it is this run's."""
 
     @property
     def output(self) -> str:

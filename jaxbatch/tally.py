@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxbatch.columns import Status
@@ -49,6 +49,55 @@ class Summary:
     padding: float | None
     """How much longer padded batches of lists were than the lists, as a fraction; None without lists."""
     failures: tuple[str, ...]
+
+
+def nothing_new(output: str, fingerprint: str, seconds: float) -> Summary:
+    """The end of a run that had nothing to do, after one of that fingerprint."""
+    return Summary(
+        exit_code=int(ExitCode.DONE),
+        output=output,
+        fingerprint=fingerprint,
+        rows=0,
+        failed_rows=0,
+        flagged_rows=0,
+        statuses={},
+        parts=0,
+        parts_done=0,
+        parts_failed=0,
+        parts_skipped=0,
+        files_skipped=0,
+        seconds=round(seconds, 3),
+        rows_per_second=0.0,
+        stages={},
+        compilations=0,
+        padding=None,
+        failures=(),
+    )
+
+
+def combined(runs: Sequence[Summary], seconds: float) -> Summary:
+    """Several runs of one output as one: the worst exit code, the last one's fingerprint, everything else summed up."""
+
+    def total(name: str) -> Any:
+        return sum(getattr(run, name) for run in runs)
+
+    def totals(name: str) -> dict[str, Any]:
+        return dict(sorted(sum((Counter(getattr(run, name)) for run in runs), Counter()).items()))
+
+    if len(runs) == 1:
+        return runs[0]
+    counts = ("rows", "failed_rows", "flagged_rows", "parts", "parts_done", "parts_failed", "parts_skipped")
+    computed = sum(run.rows_per_second * run.seconds for run in runs)
+    return replace(
+        runs[-1],
+        **{name: total(name) for name in (*counts, "files_skipped", "compilations")},
+        exit_code=next((run.exit_code for run in reversed(runs) if run.exit_code), int(ExitCode.DONE)),
+        statuses=totals("statuses"),
+        stages=_rounded(totals("stages")),
+        seconds=round(seconds, 3),
+        rows_per_second=round(computed / max(seconds, 1e-9), 1),
+        failures=tuple(failure for run in runs for failure in run.failures),
+    )
 
 
 class Tally:

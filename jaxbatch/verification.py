@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from jaxbatch.errors import InputError, storage_told
-from jaxbatch.outputs import MANIFEST, PLAN, SUCCESS
 from jaxbatch.parts import NotAPart, Receipt, data_digest, read_receipt
+from jaxbatch.records import ALONE, SUCCESS, Records, numbered
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 _THREADS = 8
@@ -26,33 +26,51 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
     """
     store = open_store(os.fspath(path), storage or StorageOptions())
     names = dict(store.list())
-    if PLAN not in names and MANIFEST not in names:
+    runs = [records for records in (ALONE, *numbered(names)) if {records.plan, records.manifest} & set(names)]
+    if not runs:
         raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
-    if MANIFEST not in names:
-        return ["The run is not finished: there is no manifest yet. Run it again to finish it."]
+    verified = {records: _verify_run(store, records, names) for records in runs if records.manifest in names}
+    problems = [problem for _, found in verified.values() for problem in found]
+    if unfinished := [records for records in runs if records not in verified]:
+        return [f"{_named(records)} is not finished: {_AGAIN}" for records in unfinished] + problems
+    if SUCCESS not in names:
+        problems.insert(0, f"{SUCCESS} is missing: the run was not sealed.")
+    if any(parts is None for parts, _ in verified.values()):
+        return problems
+    listed = {part.name for parts, _ in verified.values() for part in parts or ()}
+    return [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)] + problems
+
+
+_AGAIN = "there is no manifest yet. Run it again to finish it."
+
+
+def _named(records: Records) -> str:
+    return "The run" if records == ALONE else f"Run {records.number}"
+
+
+def _verify_run(store: Store, records: Records, names: Mapping[str, int]) -> tuple[list[Receipt] | None, list[str]]:
+    """The parts of one run, by its manifest if that can be read, and every difference from it."""
     try:
-        manifest = json.loads(store.read(MANIFEST))
+        manifest = json.loads(store.read(records.manifest))
         rows, parts = manifest["rows"], [Receipt(**p, fingerprint=manifest["fingerprint"]) for p in manifest["parts"]]
     except (ValueError, KeyError, TypeError):
-        return [f"{MANIFEST} is damaged."]
-    problems = [] if SUCCESS in names else [f"{SUCCESS} is missing: the run was not sealed."]
-    if PLAN not in names:
-        problems.append(f"{PLAN} is missing.")
-    elif _owner(store) != manifest["fingerprint"]:
-        problems.append(f"{PLAN} and {MANIFEST} are of different runs.")
-    listed = {part.name for part in parts}
-    problems += [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)]
+        return None, [f"{records.manifest} is damaged."]
+    problems = []
+    if records.plan not in names:
+        problems.append(f"{records.plan} is missing.")
+    elif _owner(store, records) != manifest["fingerprint"]:
+        problems.append(f"{records.plan} and {records.manifest} are of different runs.")
     held = sum(part.rows for part in parts)
     if held != rows:
-        problems.append(f"{MANIFEST}: its parts hold {held} rows, not {rows}.")
+        problems.append(f"{records.manifest}: its parts hold {held} rows, not {rows}.")
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda part: _verify_part(store, part, names), parts)
-        return problems + [problem for problem in found if problem]
+        return parts, problems + [problem for problem in found if problem]
 
 
-def _owner(store: Store) -> str | None:
+def _owner(store: Store, records: Records) -> str | None:
     try:
-        return json.loads(store.read(PLAN))["fingerprint"]
+        return json.loads(store.read(records.plan))["fingerprint"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

@@ -168,7 +168,7 @@ class Worker:
             data, receipt = encoded
             crash_point("part.encoded")
             with outcome.stage("publish"):
-                outputs.check_owner(self._store, plan.fingerprint)
+                outputs.check_owner(self._store, plan.fingerprint, plan.records)
                 outputs.publish(self._store, data, receipt)
             crash_point("part.published")
             return receipt

@@ -12,7 +12,7 @@ SHARD = Shard(7, (), (Part(14, 0, 1), Part(15, 1, 1)))
 
 @given(limit=st.integers(1, 4), events=st.lists(st.sampled_from(["failed", "lost", "late"]), max_size=20))
 def test_each_count_has_its_own_limit(limit, events):
-    attempts = Attempts(limit)
+    attempts = Attempts(limit, "0123456789")
     limits = {"failed": limit, "lost": 2 * limit, "late": LATE_LIMIT}
     seen = dict.fromkeys(limits, 0)
     for event in events:
@@ -31,7 +31,7 @@ def test_each_count_has_its_own_limit(limit, events):
 
 
 def test_shards_are_counted_apart():
-    attempts = Attempts(1)
+    attempts = Attempts(1, "0123456789")
     other = Shard(8, (), (Part(16, 0, 1),))
     assert attempts.late(SHARD, [14], "late")[1] == [14]
     assert attempts.late(other, [16], "late")[1] == [16]

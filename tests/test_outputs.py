@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from jaxbatch import parts
 from jaxbatch.errors import ExitCode, InputError, OutputError
-from jaxbatch.outputs import MANIFEST, PLAN, SUCCESS, Output, publish
+from jaxbatch.outputs import Output, publish
 from jaxbatch.parts import Receipt
 from jaxbatch.published import Expected
+from jaxbatch.records import ALONE, SUCCESS
 from jaxbatch.storage import LocalStore, StorageOptions, open_store
 from jaxbatch.verification import verify
 
@@ -98,7 +99,7 @@ def test_verify_names_what_is_missing_or_more(tmp_path):
     assert len(problems) == 4
     for said in (f"{first.name} is missing", f"{second.name} has", "notes.txt is not", "_SUCCESS is missing"):
         assert any(said in problem for problem in problems), said
-    (tmp_path / MANIFEST).unlink()
+    (tmp_path / ALONE.manifest).unlink()
     assert "not finished" in verify(str(tmp_path))[0]
 
 
@@ -109,14 +110,14 @@ def test_verify_needs_an_output(tmp_path):
 
 def test_the_manifest_says_what_is_there(tmp_path):
     finished(tmp_path)
-    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    manifest = json.loads((tmp_path / ALONE.manifest).read_text())
     assert (manifest["fingerprint"], manifest["rows"], manifest["skipped_files"]) == (OURS, 6, [])
     for index, part in enumerate(manifest["parts"]):
         data = (tmp_path / part["name"]).read_bytes()
         assert part["name"] == f"data/part-{index:07d}-01234567.parquet"
         assert (part["part"], part["rows"], part["bytes"]) == (index, 3, len(data))
         assert pq.read_table(tmp_path / part["name"]).num_rows == 3
-    assert set(files(tmp_path)) == {PLAN, MANIFEST, SUCCESS, *(part["name"] for part in manifest["parts"])}
+    assert set(files(tmp_path)) == {ALONE.plan, ALONE.manifest, SUCCESS, *(part["name"] for part in manifest["parts"])}
 
 
 def test_sealing_needs_every_part(tmp_path):
@@ -124,7 +125,7 @@ def test_sealing_needs_every_part(tmp_path):
     publish(output.store, *encoded(1))
     assert "part 0" in refusal(output.seal, [])
     assert not output.sealed
-    assert not (tmp_path / MANIFEST).exists()
+    assert not (tmp_path / ALONE.manifest).exists()
 
 
 def test_a_late_run_cannot_seal_a_folder_that_another_has_taken(tmp_path):
@@ -223,7 +224,7 @@ def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '{"fingerprint": 1}'])
 def test_a_damaged_plan_is_refused(tmp_path, content):
     finished(tmp_path)
-    (tmp_path / PLAN).write_text(content)
+    (tmp_path / ALONE.plan).write_text(content)
     assert "--restart" in refusal(an_output(tmp_path).check, IDENTITY)
 
 
@@ -231,10 +232,10 @@ def test_a_claim_is_taken_back_only_while_nothing_is_there(tmp_path):
     output = claimed(tmp_path)
     publish(output.store, *encoded(0))
     output.disclaim()
-    assert (tmp_path / PLAN).exists()
+    assert (tmp_path / ALONE.plan).exists()
     (tmp_path / encoded(0)[1].name).unlink()
     output.disclaim()
-    assert not (tmp_path / PLAN).exists()
+    assert not (tmp_path / ALONE.plan).exists()
 
 
 def test_parts_without_a_plan_must_be_this_runs(tmp_path):

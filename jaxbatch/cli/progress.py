@@ -1,6 +1,8 @@
-"""Progress on stderr: a bar on a terminal, a plain line every ten seconds elsewhere, or JSON for programs."""
+"""Progress on stderr: a bar on a terminal, a plain line every ten seconds elsewhere, or JSON for programs, with
+the log."""
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -8,9 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from jaxbatch import events
 
 LINE_EVERY_S = 10.0
 JSON_EVERY_S = 1.0
@@ -24,7 +29,8 @@ _KEYS = {"seconds", "rows", "rows_done", "rows_skipped", "failed_rows", "parts",
 def shown(quiet: bool, as_json: bool = False) -> Iterator[Callable[[Any], None]]:
     """A callback that shows a run's ``Progress``."""
     if as_json:
-        yield _json_lines()
+        with _json_log():
+            yield _json_lines()
     elif quiet:
         yield lambda _: None
     elif sys.stderr.isatty():
@@ -49,10 +55,45 @@ def _json_lines() -> Callable[[Any], None]:
     return tell
 
 
+@contextmanager
+def _json_log() -> Iterator[None]:
+    """Log records as JSON lines, and with them the events of the run."""
+    handler, ours = _JsonHandler(), logging.getLogger("jaxbatch")
+    events.LOGGER.setLevel(logging.INFO)
+    ours.propagate = False
+    for logger in (ours, events.LOGGER):
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in (ours, events.LOGGER):
+            logger.removeHandler(handler)
+        ours.propagate = True
+
+
+class _JsonHandler(logging.Handler):
+    """Writes each record as a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told = {name: value for name in events.FIELDS if (value := getattr(record, name, "")) != ""}
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        said = {"time": when, "level": record.levelname.lower(), "message": record.getMessage(), **told}
+        click.echo(json.dumps({"log": said}), err=True)
+
+
 def told(line: str) -> "dict[str, Any] | None":
     """What a line of such JSON says, None for any other line."""
     said = as_json(line).get("progress")
     return said if isinstance(said, dict) and said.keys() == _KEYS else None
+
+
+def warned(line: str) -> str | None:
+    """What a line of such JSON says to a person: the message of a log record, "" for one of an event, of which the
+    end of the run tells; None for any other line."""
+    said = as_json(line).get("log")
+    if not (isinstance(said, dict) and {"level", "message"} <= said.keys()):
+        return None
+    return "" if "run" in said else str(said["message"])
 
 
 def as_json(line: str) -> dict[str, Any]:

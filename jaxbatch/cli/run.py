@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "style",
     type=click.Choice(["auto", "json"]),
     default="auto",
-    help="json: one object a line on stderr.",
+    help="json: one object a line on stderr, the log too.",
 )
 @click.option(
     "--nothing-to-do-exit",

@@ -12,7 +12,7 @@ import click
 from jaxbatch.cli import signals
 from jaxbatch.cli.options import cluster_options, debug_option, job_options, json_option, limit_option, load_job
 from jaxbatch.cli.output import print_json, stdout_kept_clean
-from jaxbatch.cli.progress import as_json, shown, told
+from jaxbatch.cli.progress import as_json, shown, told, warned
 from jaxbatch.errors import Detached, Interrupted
 
 
@@ -104,6 +104,10 @@ def _reader(show: Callable[[Any], None], results: list[dict[str, Any]], quiet: b
         signals.check()
         if (progress := told(line)) is not None:
             show(SimpleNamespace(**progress))
+            return
+        if (warning := warned(line)) is not None:
+            if warning and not quiet:
+                click.echo(warning, err=True)
             return
         result = as_json(line)
         if "exit_code" in result and ({"fingerprint", "output"} <= result.keys() or "remedy" in result):

@@ -97,7 +97,7 @@ class LocalEngine:
 
     def _run(self, plan: Plan, tasks: list[_Task], worker: Worker, in_flight: InFlight) -> Iterator[Outcome]:
         """Work on some shards side by side until each is dealt with."""
-        attempts = Attempts(plan.job.cluster.attempts)
+        attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[_Task, Outcome]] = queue.SimpleQueue()
         started: dict[_Task, tuple[float, threading.Thread]] = {}

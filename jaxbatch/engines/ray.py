@@ -14,13 +14,13 @@ import ray.exceptions
 from jaxbatch.compiled import Programs
 from jaxbatch.engines.budget import Attempts
 from jaxbatch.engines.connection import Connection, last_line
-from jaxbatch.engines.slots import SILENCE_S, SLOTS, Actor, Call, Slot, Task, device_kind
+from jaxbatch.engines.metrics import Metrics
+from jaxbatch.engines.slots import POLL_S, SILENCE_S, SLOTS, Actor, Call, Slot, Task, answers, device_kind
 from jaxbatch.errors import ClusterError
 from jaxbatch.job import Job
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.plans import Plan
 
-_POLL_S = 0.5
 _PATIENCE_S = 30.0
 _GROW_S = 5.0
 
@@ -66,6 +66,7 @@ class RayEngine:
             )
         wanted = workers or cluster.workers
         self._elastic = bool(address) and not wanted
+        self._monitored = bool(address)
         self._workers = wanted or max(1, self._fitting())
         self._needs = f"{self._cpus:g} CPUs and {self._gpus:g} GPUs"
         # Without GPUs a worker must not touch any it sees; with them JAX chooses, whatever this process may use.
@@ -117,7 +118,14 @@ class RayEngine:
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`."""
-        attempts = Attempts(plan.job.cluster.attempts)
+        metrics = Metrics(plan) if self._monitored else None
+        for outcome in self._outcomes(plan, outstanding):
+            if metrics is not None:
+                metrics.count(outcome, len(self._slots))
+            yield outcome
+
+    def _outcomes(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
+        attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         if self._shared is None:
             self._shared = ray.put(plan.for_workers())
         slots = self._slots
@@ -128,10 +136,10 @@ class RayEngine:
             for slot in slots:
                 while todo and slot.takes(todo[0]):
                     slot.submit(todo.popleft())
-            for slot, reference, answer in _answers(slots):
+            for slot, reference, answer in answers(slots):
                 yield from self._collect(slot, reference, answer, attempts, todo)
             now = time.monotonic()
-            if now - looked < _POLL_S:
+            if now - looked < POLL_S:
                 continue
             looked = now
             if not any(slot.started for slot in slots) and now - since > _PATIENCE_S:
@@ -250,26 +258,6 @@ class RayEngine:
                     self._count_failed_start(reason, by_chance=True)
                 self._replace(slot)
                 yield from _lost(slot, attempts, todo, reason)
-
-
-def _answers(slots: list[Slot]) -> list[tuple[Slot, Any, Any]]:
-    """The calls that have been answered, waiting a little for the first: all at once, since asking costs by the call.
-
-    Errors come last: what a worker has done before it died counts.
-    """
-    calls = {call: slot for slot in slots for call in slot.calls}
-    ready, _ = ray.wait(list(calls), num_returns=1, timeout=_POLL_S)
-    if ready and len(calls) > 1:
-        ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
-    answers = [(calls[reference], reference, _answer(reference)) for reference in ready]
-    return sorted(answers, key=lambda found: isinstance(found[2], ray.exceptions.RayError))
-
-
-def _answer(reference: Any) -> Any:
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayError as error:
-        return error
 
 
 def _why_it_died(error: Exception) -> str:

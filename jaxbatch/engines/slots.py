@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+import ray.exceptions
 
 from jaxbatch import environment
 from jaxbatch.errors import JaxbatchError
@@ -22,6 +23,8 @@ PULSE_S = 10.0
 SILENCE_S = 60.0
 """… and after so long without an answer it is given up: a process that is stopped does not die."""
 
+POLL_S = 0.5
+"""So long an answer is waited for at a time."""
 
 PLACE_S = 600.0
 """Who has not answered at all for so long is asked for anew: it may have no place yet, or have stopped on the way."""
@@ -116,3 +119,23 @@ class Slot:
     def submit(self, task: Task) -> None:
         """Send a task to the worker."""
         self.calls[self.actor.run.remote(task.shard, task.wanted, task.stage)] = Call(task, time.monotonic())
+
+
+def answers(slots: list[Slot]) -> list[tuple[Slot, Any, Any]]:
+    """The calls that have been answered, waiting a little for the first: all at once, since asking costs by the call.
+
+    Errors come last: what a worker has done before it died counts.
+    """
+    calls = {call: slot for slot in slots for call in slot.calls}
+    ready, _ = ray.wait(list(calls), num_returns=1, timeout=POLL_S)
+    if ready and len(calls) > 1:
+        ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
+    answers = [(calls[reference], reference, _answer(reference)) for reference in ready]
+    return sorted(answers, key=lambda found: isinstance(found[2], ray.exceptions.RayError))
+
+
+def _answer(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return error

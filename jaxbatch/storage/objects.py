@@ -79,7 +79,7 @@ class ObjectStore:
     def list(self, folder: str = "") -> Iterator[tuple[str, int]]:
         """See :class:`~jaxbatch.storage.Store`."""
         below = f"{self._prefix}{folder}".rstrip("/")
-        for key, size in _listed(self._bucket, below, self.url):
+        for key, size, _ in _listed(self._bucket, below, self.url):
             yield key.removeprefix(self._prefix), size
 
     def delete(self, name: str) -> None:
@@ -190,21 +190,23 @@ def open_object(url: str, options: StorageOptions, size: int | None) -> BinaryIO
     return _opened(client(scheme, bucket, options), key, url, size)
 
 
-def list_objects(url: str, options: StorageOptions) -> Iterator[tuple[str, int]]:
-    """URLs and sizes of the object at ``url``, if there is one, and of all below it.
+def list_objects(url: str, options: StorageOptions) -> Iterator[tuple[str, int, str | None]]:
+    """URLs, sizes and versions (ETags, where the store has them) of the object at ``url``, if there is one, and of all
+    below it.
 
     Raises:
         OSError: the store cannot be asked.
     """
     scheme, bucket, key = _split(url)
     opened, found = client(scheme, bucket, options), False
-    for listed, size in _listed(opened, key, url):
+    for listed, size, version in _listed(opened, key, url):
         found = True
-        yield f"{scheme}://{bucket}/{listed}", size
+        yield f"{scheme}://{bucket}/{listed}", size, version
     if key and not found:  # a prefix, to the store, is a folder: it does not find the object of that very name
         try:
             with told(url):
-                yield url, obstore.head(opened, key)["size"]
+                head = obstore.head(opened, key)
+                yield url, head["size"], head["e_tag"]
         except FileNotFoundError:
             return
 
@@ -218,8 +220,8 @@ def _opened(bucket: Any, key: str, url: str, size: int | None) -> BinaryIO:
     return ObjectFile(bucket, key, url, size, version)  # type: ignore[return-value]
 
 
-def _listed(bucket: Any, prefix: str, url: str, again: int = LIST_RETRIES) -> list[tuple[str, int]]:
-    """Keys and sizes below a prefix."""
+def _listed(bucket: Any, prefix: str, url: str, again: int = LIST_RETRIES) -> list[tuple[str, int, str | None]]:
+    """Keys, sizes and versions below a prefix."""
     try:
         with told(url):
             batches = list(obstore.list(bucket, prefix=prefix or None))
@@ -227,9 +229,10 @@ def _listed(bucket: Any, prefix: str, url: str, again: int = LIST_RETRIES) -> li
         if not again:
             raise
         return _listed(bucket, prefix, url, again - 1)
-    found = {meta["path"]: meta["size"] for batch in batches for meta in batch}
+    found = {meta["path"]: (meta["size"], meta["e_tag"]) for batch in batches for meta in batch}
     folders = {key[:end] for key in found for end in range(len(key)) if key[end] == "/"} | {prefix}
-    return [(key, size) for key, size in found.items() if size or key not in folders]  # some tools mark folders so
+    # Some tools mark folders by empty objects.
+    return [(key, size, version) for key, (size, version) in found.items() if size or key not in folders]
 
 
 def _split(url: str) -> tuple[str, str, str]:

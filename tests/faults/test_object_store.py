@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import Job, plan, verify
@@ -283,3 +285,40 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def test_an_output_grows_in_a_bucket(bucket):
+    """A day is killed, a file is copied anew with another ETag, and one is replaced by another file."""
+    append = ("--set", "output.mode='append'")
+
+    def upload(name: str, first: int) -> bytes:
+        table = pa.table({"id": range(first, first + 50), "x": [each / 4 for each in range(first, first + 50)]})
+        pq.write_table(table, file := bucket.folder / "day.parquet")
+        bucket.client.upload_file(str(file), bucket.name, f"tasks/{name}.parquet")
+        return file.read_bytes()
+
+    upload("7", 1000)
+    assert bucket.process(*append, JAXBATCH_CRASH_AT="part.published@3").returncode == -9
+    whole = upload("8", 2000)
+    assert json.loads(bucket.process(*append, "--json").stdout)["rows"] == 650 + 50
+    again = {"Bucket": bucket.name, "Key": "tasks/8.parquet"}
+    parts = bucket.client.create_multipart_upload(**again)["UploadId"]
+    etag = bucket.client.upload_part(**again, UploadId=parts, PartNumber=1, Body=whole)["ETag"]
+    made = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    bucket.client.complete_multipart_upload(**again, UploadId=parts, MultipartUpload=made)
+    assert json.loads(bucket.process(*append, "--json").stdout)["rows"] == 0
+    bucket.proxy.requests.clear()
+    assert bucket.process(*append).returncode == 0
+    asked = [path for method, path in bucket.proxy.requests if "tasks/" in path and "list-type" not in path]
+    assert {path.partition("?")[0] for path in asked} <= {f"/{bucket.name}/tasks/8.parquet"}  # the one that differs
+    assert verify(f"s3://{bucket.name}/results") == []
+    ids = [
+        each
+        for name, data in bucket.objects().items()
+        if name.startswith("data/")
+        for each in pq.read_table(pa.BufferReader(data))["id"].to_pylist()
+    ]
+    assert sorted(ids) == [*range(600), *range(1000, 1050), *range(2000, 2050)]
+    upload("8", 3000)
+    refused = bucket.process(*append)
+    assert (refused.returncode, "it has changed since run 2 computed it" in refused.stderr) == (4, True)
