@@ -59,7 +59,7 @@ audit:
 
 bench: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	@for run in start pointwise greeks regression "taylor sqrt" "taylor chain" "taylor MLP" scaling memory gpu; do \
+	@for run in start pointwise greeks regression "taylor sqrt" "taylor chain" "taylor MLP" scaling cluster memory gpu; do \
 	  set -- $$run; echo "== benchmarks/$$1.py $$2"; $(BIN)/python benchmarks/$$1.py $$2 || exit 1; done
 
 clean:

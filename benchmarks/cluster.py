@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.cluster.conftest import RayCluster
 
 GROUPS = 100
+UNREACHABLE = 75
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -65,10 +66,11 @@ def main() -> None:
         try:
             cluster.add()
             cluster.add()
-            time.sleep(5)
             threading.Thread(target=watch, args=(spent, ended), daemon=True).start()
             command = [sys.executable, "-m", "jaxbatch", "submit", "cluster.toml", "--address", cluster.url, "--quiet"]
-            subprocess.run(command, cwd=folder, env=cluster.environment, check=True)
+            while (code := subprocess.run(command, cwd=folder, env=cluster.environment).returncode) == UNREACHABLE:
+                time.sleep(1)  # the head's agent, which starts jobs, comes up after its job server
+            assert code == 0, code
         finally:
             ended.set()
             cluster.close()

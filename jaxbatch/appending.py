@@ -59,7 +59,7 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
             continue  # another has begun a run meanwhile: what is new is to be asked again
         finally:
             backend.close()
-        if work.begun is None or done[-1].exit_code == ExitCode.PARTS_FAILED:
+        if work.begun is None or False:
             break
     if not done or done[-1].exit_code != ExitCode.PARTS_FAILED:
         known.succeed()

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, driver, verify
+from jaxbatch import Job, appending, driver, verify
+from jaxbatch.engines.local import LocalEngine
 from jaxbatch.errors import InputError, JaxbatchError, OutputError, UsageError
 
 DAILY = """
@@ -321,6 +322,40 @@ def test_a_run_that_seals_removes_what_is_of_no_run(daily):
     daily.arrives("2")
     daily.run()
     assert not stray.exists()
+    daily.check()
+
+
+@pytest.mark.parametrize("values", [[2.0], [1.0, 2.0]], ids=["the same size", "the same time"])
+def test_a_file_that_looks_the_same_and_differs_has_changed(values, daily):
+    def write(values: list[float]) -> os.stat_result:
+        table = pa.table({"id": range(len(values)), "x": values})
+        pq.write_table(table, path := daily.folder / "tasks/1.parquet", compression="none", use_dictionary=False)
+        return path.stat()
+
+    before = write([1.0])
+    daily.run()
+    after = write(values)
+    assert (after.st_size == before.st_size) == (len(values) == 1)
+    if after.st_size != before.st_size:
+        os.utime(daily.folder / "tasks/1.parquet", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "it has changed" in refusal(InputError, daily.run)
+
+
+def test_whoever_is_second_to_begin_looks_again(daily):
+    daily.arrives("1")
+    opened: list[LocalEngine] = []
+
+    def open_engine() -> LocalEngine:
+        if not opened:  # the ledger has been read; now another run begins, and ends, with one file more
+            opened.append(LocalEngine(2))
+            daily.arrives("2")
+            assert daily.run().rows == 100
+            daily.arrives("3")
+        return LocalEngine(2)
+
+    job = Job.load(daily.folder / "job.toml")
+    summary = appending.run(job, open_engine, restart=False, progress=lambda _: None)
+    assert summary.rows == 50
     daily.check()
 
 

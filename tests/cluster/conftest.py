@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,14 @@ def free_port() -> int:
 class RayCluster:
     """A head with a job server and some CPUs; nodes are added and killed. An autoscaler has a file and variables."""
 
-    def __init__(self, folder: str, cpus: int = 1, scaled: "dict[str, Any] | None" = None, **environment: str):
+    def __init__(
+        self,
+        folder: str,
+        cpus: int = 1,
+        scaled: "dict[str, Any] | None" = None,
+        options: Sequence[str] = (),
+        **environment: str,
+    ):
         self.token = secrets.token_hex(32)
         self.folder = folder
         self._more = environment
@@ -38,13 +45,13 @@ class RayCluster:
         self.url = f"http://127.0.0.1:{self.dashboard}"
         self.nodes: list[subprocess.Popen[bytes]] = []
         port = self.gcs.rpartition(":")[2]
-        options = ["--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--dashboard-port={self.dashboard}"]
+        head = ["--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--dashboard-port={self.dashboard}"]
         if scaled:
             scaled["provider"]["gcs_address"] = self.gcs
             file = Path(folder) / "autoscaling.json"
             file.write_text(json.dumps(scaled))
-            options.append(f"--autoscaling-config={file}")
-        self.start(*options, cpus=cpus)
+            head.append(f"--autoscaling-config={file}")
+        self.start(*head, *options, cpus=cpus)
         self._wait()
 
     @property
