@@ -49,17 +49,25 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
     if restart:
         _forget_unfinished(Ledger.read(store))
     done: list[Summary] = []
+    tried: list[tuple[Records, bool]] = []
     while (work := next_work(job, known := Ledger.read(store))) is not None:
+        new = work.begun is None
+        if (work.records, new) in tried:
+            raise OutputError(
+                f"{store.url}: what run {work.records.number} has done does not stay.",
+                "Something else changes this folder: let that end, and run again.",
+            )
+        tried.append((work.records, new))
         backend = open_engine()
         try:
             done.append(_add(work, known, backend, progress))
         except ClaimedByAnother:
-            if work.begun is not None:
+            if not new:
                 raise
             continue  # another has begun a run meanwhile: what is new is to be asked again
         finally:
             backend.close()
-        if work.begun is None or False:
+        if new or done[-1].exit_code == ExitCode.PARTS_FAILED:
             break
     if not done or done[-1].exit_code != ExitCode.PARTS_FAILED:
         known.succeed()

@@ -152,6 +152,12 @@ class Job(_Table):
         begun["output"] = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
         return self.model_copy(update=begun)
 
+    def at(self, folder: Path) -> "Job":
+        """This job with its functions in another folder; input and output stay where they are."""
+        moved = self.model_copy()
+        moved._paths_from, moved._folder = self.paths_from, folder
+        return moved
+
     def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
         """A :class:`JobError` that names the line and key it is about."""
         return JobError(f"{validation.place(self._origin, self._text, keys)}: {what}", remedy)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -98,6 +99,12 @@ class Plan:
     def for_workers(self) -> "Plan":
         """What workers need, which are given their shards one at a time: as small for a million parts as for one."""
         return replace(self, shards=(), identity={name: self.identity[name] for name in ("code", "device")})
+
+    def here(self) -> "Plan":
+        """This plan on a node where the job's folder is not, but a copy of it, in which Ray starts processes."""
+        if self.job.folder.is_dir():
+            return self
+        return replace(self, job=self.job.at(Path.cwd()), source=replace(self.source, folder=Path.cwd()))
 
     def layout(self) -> list[dict[str, Any]]:
         """Every shard as JSON values: its row groups by file, number and rows; its parts by number, start and rows."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import samples
+from jaxbatch import Job, attempt, plan, samples
+from jaxbatch.worker import Worker
 
 COUNTING = Path(__file__).parent / "counting.py"
 ENGINES = {"local": ("--engine", "local"), "ray": ("--engine", "ray", "--workers", "2")}
@@ -231,3 +233,23 @@ def test_many_shards_of_lapack_at_once_do_not_wait_for_each_other_for_ever(tmp_p
     )
     summary = jaxbatch_json("run", "job.toml", "--workers", "16")
     assert (summary["exit_code"], summary["parts_done"]) == (0, 32)
+
+
+def test_a_node_without_the_job_s_folder_takes_the_copy_in_which_it_starts(tmp_path, monkeypatch):
+    """Ray unpacks what a job brings along on every node, and not everywhere at the same path."""
+    pq.write_table(pa.table({"x": [1.0, 2.0]}), tmp_path / "tasks.parquet")
+    head, node = tmp_path / "head", tmp_path / "node"
+    head.mkdir()
+    (head / "own.py").write_text("def f(x):\n    return 3 * x\n")
+    (head / "job.toml").write_text(
+        'kernel = "derivatives"\n[params]\nfunction = "own.py:f"\n'
+        '[input]\npath = "tasks.parquet"\n[output]\npath = "results"\n'
+    )
+    planned = pickle.loads(pickle.dumps(plan(Job.load(head / "job.toml", paths_from=tmp_path))))
+    head.rename(node)
+    monkeypatch.chdir(node)
+    output = attempt.output_of(planned)
+    output.claim(planned.describe())
+    outcome = Worker(planned.here()).run(planned.shards[0], [0])
+    assert not outcome.failures
+    assert pq.read_table(tmp_path / "results/data")["value"].to_pylist() == [3.0, 6.0]

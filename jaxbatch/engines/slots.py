@@ -41,7 +41,7 @@ class Actor:
         environment.prepare()
         try:
             neighbours = min(self._workers, _fitting_here(self._cpus))
-            self._worker = Worker(self._plan, SLOTS, neighbours=neighbours)
+            self._worker = Worker(self._plan.here(), SLOTS, neighbours=neighbours)
         except JaxbatchError as error:
             return error
         return None

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ def monitored() -> Iterator[tuple[RayCluster, int]]:
     """A cluster of one node, and the port where its counts are to be had."""
     with tempfile.TemporaryDirectory(prefix="jb-", ignore_cleanup_errors=True) as folder:
         port = free_port()
-        monitoring = {"RAY_enable_metrics_collection": "1", "RAY_metrics_report_interval_ms": "500"}
+        monitoring: dict[str, Any] = {"RAY_enable_metrics_collection": "1", "RAY_metrics_report_interval_ms": "500"}
         cluster = RayCluster(folder, cpus=2, options=[f"--metrics-export-port={port}"], **monitoring)
         try:
             yield cluster, port
@@ -33,8 +35,11 @@ def monitored() -> Iterator[tuple[RayCluster, int]]:
 
 def samples(port: int) -> dict[tuple[str, str], float]:
     """Our counts, by name and by the tag that divides them."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-        text = answer.read().decode()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+    except urllib.error.URLError:  # the node's agent comes up after the node
+        return {}
     found = {}
     for sample in _SAMPLE.finditer(text):
         tags = dict(re.findall(r'(\w+)="([^"]*)"', sample["tags"]))
