@@ -112,17 +112,17 @@ def test_what_would_be_sent(submitter, tmp_path):
 
 
 def test_submitted_twice_it_runs_once_and_after_its_end_again(submitter, started, tmp_path):
-    first = started(0.2, 100)
+    first = started(0.6, 800)
     (job,) = tmp_path.glob("slow-*.toml")
     again = submitter("submit", job.name, "--json")
     assert again.returncode == 0, again.stderr
     assert f"Joined {first}" in again.stderr
     said = json.loads(again.stdout)
-    assert (said["id"], said["rows"], said["parts_skipped"]) == (first, 100, 0)
+    assert (said["id"], said["rows"], said["parts_skipped"]) == (first, 800, 0)
     third = submitter("submit", job.name, "--json")
     assert third.returncode == 0, third.stderr
     said = json.loads(third.stdout)
-    assert (said["id"], said["parts_done"], said["parts_skipped"]) == (f"{first}-2", 0, 10)
+    assert (said["id"], said["parts_done"], said["parts_skipped"]) == (f"{first}-2", 0, 80)
 
 
 def test_a_client_that_is_killed_is_not_missed(submitter, ray_cluster, jaxbatch, tmp_path):
