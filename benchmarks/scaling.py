@@ -114,7 +114,7 @@ class Answers:
 
 def one(parts: int) -> None:
     """Measure one size in this process, and print seconds and bytes by step as JSON."""
-    from jaxbatch import Job, environment, planner
+    from jaxbatch import Job, attempt, environment, planner
     from jaxbatch.outputs import Output
     from jaxbatch.shards import cut
 
@@ -142,7 +142,9 @@ def one(parts: int) -> None:
     began = step("plan", began)
     store = Memory()
     output = Output(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
-    summary = attempt.finish(plan, output, Answers(store), lambda _: None, time.monotonic())  # type: ignore[arg-type]
+    output.claim(attempt.record(plan))
+    answers: Any = Answers(store)
+    summary = attempt.finish(plan, output, answers, lambda _: None, time.monotonic(), new=True)
     began = step("run and seal", began)
     assert (summary.exit_code, summary.parts_done, output.sealed) == (0, parts, True)
     print(json.dumps(found))

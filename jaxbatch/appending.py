@@ -2,27 +2,40 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
 
 from jaxbatch import __version__, attempt, ledger
 from jaxbatch.differences import differences
 from jaxbatch.engines import Engine
-from jaxbatch.errors import ClaimedByAnother, ExitCode, OutputError
+from jaxbatch.errors import (
+    ClaimedByAnother,
+    ExitCode,
+    InputError,
+    JaxbatchError,
+    JobError,
+    NoUsableFile,
+    OutputError,
+)
 from jaxbatch.inputs import BadFile, refuse
 from jaxbatch.job import Job
 from jaxbatch.ledger import Ledger, Run
-from jaxbatch.listing import Listed, list_files
-from jaxbatch.planner import plan
+from jaxbatch.listing import Listed, is_input, list_files
+from jaxbatch.planner import Addition, plan
 from jaxbatch.plans import Plan
-from jaxbatch.records import Records
 from jaxbatch.storage import open_store
 from jaxbatch.tally import Progress, Summary, combined, nothing_new
 
 _LOG = logging.getLogger(__name__)
 
-_MAY_CHANGE = ("code", "device", "rows_per_part", "compression", "compute", "input")
+_T = TypeVar("_T")
+
+_MAY_CHANGE = ("code", "device", "rows_per_part", "compression", "compute", "input", "run")
 """What may differ between the runs of an output: what is between them is that the same columns mean the same."""
 
 
@@ -31,140 +44,221 @@ class Work:
     """What is to be done next: a run that was begun, or a new one of files that nobody has taken."""
 
     job: Job
-    files: Sequence[Listed]
-    left_out: tuple[BadFile, ...]
-    records: Records
+    addition: Addition
+    left_out: tuple[BadFile, ...] = ()
+    same: Mapping[str, str] | None = None
+    """Other versions of files that were taken, to be remembered."""
     begun: Run | None = None
+
+    @property
+    def number(self) -> int:
+        """Of the run."""
+        return self.addition.records.number or 0
+
+
+@dataclass(frozen=True)
+class Idle:
+    """That nothing is to be done, but that some files cannot be used."""
+
+    left_out: tuple[BadFile, ...] = ()
 
 
 def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress: Callable[[Progress], None]) -> Summary:
     """Finish the runs that have added to the job's output, and add one of all new files of its input.
 
-    With ``restart`` what is unfinished is forgotten, and its files are new again.
+    With ``restart`` what was never sealed is forgotten, and its files are new again.
 
     Raises: see :func:`jaxbatch.driver.run`.
     """
     started = time.monotonic()
     store = open_store(job.resolve(job.output.path), job.storage)
     if restart:
-        _forget_unfinished(Ledger.read(store))
+        ledger.forget_unfinished(store)
+    known = Ledger.read(store)
+    try:
+        done, idle = _run(job, known, open_engine, progress)
+    except JaxbatchError:
+        with suppress(JaxbatchError, OSError):  # it is the other error that is to be told
+            known.settle()
+        raise
+    known.settle()
+    seconds = time.monotonic() - started
+    if done:
+        return combined(done, seconds)
+    latest = Ledger.read(store, known).runs[-1]
+    return nothing_new(job, latest.fingerprint, latest.receipts or (), latest.records, len(idle.left_out), seconds)
+
+
+def _run(
+    job: Job, known: Ledger, open_engine: Callable[[], Engine], progress: Callable[[Progress], None]
+) -> tuple[list[Summary], Idle]:
     done: list[Summary] = []
-    tried: list[tuple[Records, bool]] = []
-    while (work := next_work(job, known := Ledger.read(store))) is not None:
+    tried: list[tuple[int, bool]] = []
+    while isinstance(work := next_work(job, known := Ledger.read(known.store, known)), Work):
         new = work.begun is None
-        if (work.records, new) in tried:
+        if (work.number, new) in tried:
             raise OutputError(
-                f"{store.url}: what run {work.records.number} has done does not stay.",
+                f"{known.store.url}: what run {work.number} has done does not stay.",
                 "Something else changes this folder: let that end, and run again.",
             )
-        tried.append((work.records, new))
+        tried.append((work.number, new))
         backend = open_engine()
         try:
-            done.append(_add(work, known, backend, progress))
-        except ClaimedByAnother:
-            if not new:
+            summary = _add(work, known, backend, progress)
+        except NoUsableFile as error:
+            if not (new and known.runs and job.input.on_bad_file == "skip"):
                 raise
-            continue  # another has begun a run meanwhile: what is new is to be asked again
+            _LOG.warning("%s", error.what)
+            return done, Idle((*work.left_out, *(BadFile(file.path, error.what) for file in work.addition.files)))
         finally:
             backend.close()
-        if new or done[-1].exit_code == ExitCode.PARTS_FAILED:
-            break
-    if not done or done[-1].exit_code != ExitCode.PARTS_FAILED:
-        known.succeed()
-    seconds = time.monotonic() - started
-    return combined(done, seconds) if done else nothing_new(store.url, known.runs[-1].fingerprint, seconds)
+        if summary is None:
+            continue  # another run has begun, or this one was forgotten: what there is to do is to be asked again
+        done.append(summary)
+        if new or summary.exit_code == ExitCode.PARTS_FAILED:
+            return done, Idle()
+    return done, work
 
 
-def next_work(job: Job, known: Ledger) -> Work | None:
-    """What is to be done first; None where nothing is.
+def next_work(job: Job, known: Ledger) -> Work | Idle:
+    """What is to be done first.
 
     Raises:
         InputError: there are no files at all, or some have changed since they were computed.
+        OutputError: a run that was begun cannot be finished.
     """
-    begun = known.unfinished
-    if begun is not None:
-        before = job.as_begun(begun.job)
-        return Work(before, ledger.listed_again(before, begun), (), begun.records, begun)
-    new, changed = known.sort(job, list_files(job))
-    if changed and job.input.on_bad_file == "stop":
-        raise refuse(changed)
-    for file in changed if not new else ():
-        _LOG.warning("%s is left out: %s.", file.path, file.reason)
-    return Work(job, new, tuple(changed), known.next) if new else None
+    if (begun := known.unfinished) is not None:
+        return _told_of(begun, partial(_begun, job, begun))
+    news = known.news(job, list_files(job))
+    if news.changed and job.input.on_bad_file == "stop":
+        raise refuse(news.changed)
+    if not news.files:
+        for file in news.changed:
+            _LOG.warning("%s is left out: %s.", file.path, file.reason)
+        return Idle(tuple(news.changed))
+    types = known.runs[-1].claim["types"] if known.runs else {}
+    return Work(job, Addition(news.files, types, known.next), tuple(news.changed), news.same)
+
+
+def _begun(job: Job, begun: Run) -> Work:
+    """What is to be done of a run that was begun, with the values that it began with."""
+    try:
+        before = job.as_begun(begun.claim["job"])
+    except ValidationError as error:
+        raise JobError("its record is of another version of jaxbatch", "Use that version") from error
+    files = [Listed(before.resolve(each.path), each.name, version=each.version) for each in begun.files]
+    for file in files:
+        if not is_input(job, file.path):
+            raise InputError(f"{file.path} is no file of [input] path", "Put that back as it was")
+    skipped = tuple(BadFile(each["path"], each["reason"]) for each in begun.claim["skipped_files"])
+    return Work(before, Addition(files, begun.claim["types"], begun.records), skipped, begun=begun)
+
+
+def _told_of(begun: Run | None, make: Callable[[], _T]) -> _T:
+    """What a function makes; what is wrong with a run that was begun is told as such, since the job is today's.
+
+    Raises:
+        OutputError: there was a JobError or InputError about it.
+    """
+    try:
+        return make()
+    except (JobError, InputError) as error:
+        if begun is None:
+            raise
+        if begun.receipts is None:
+            way_out = "or forget that run with --restart, and its files are computed with the new ones"
+        else:
+            way_out = "or put back what is missing of its parts from a copy"
+        raise OutputError(
+            f"Run {begun.records.number} is unfinished, and cannot be finished as it began: {error.what.rstrip('.')}.",
+            f"{error.remedy.rstrip('.') or 'Undo the change'}; {way_out}.",
+        ) from error
 
 
 def preview(job: Job, device: str) -> dict[str, Any]:
     """What would be done first, as JSON values."""
     known = Ledger.read(open_store(job.resolve(job.output.path), job.storage))
     work = next_work(job, known)
-    if work is None:
+    if isinstance(work, Idle):
         return _nothing(job, known)
-    planned = checked(plan(work.job, device=device, files=work.files), work, known)
-    output = attempt.output_of(planned, known.others(work.records))
-    output.check(planned.identity)
+    planned = checked(work, known, partial(plan, work.job, device=device, addition=work.addition))
+    output = attempt.output_of(planned, lambda: known.others(planned.records))
     return attempt.described(planned, output, output.data.published())
 
 
-def checked(planned: Plan, work: Work, known: Ledger) -> Plan:
+def checked(work: Work, known: Ledger, make: Callable[[], Plan]) -> Plan:
     """The plan of what is to be done, as the output has it.
 
     Raises:
         OutputError: it is not what was begun, or would add other columns than are there.
     """
-    number = work.records.number
+    planned = _told_of(work.begun, make)
     if work.begun is not None and planned.fingerprint != work.begun.fingerprint:
-        changed = "; ".join(differences(work.begun.identity, planned.identity))
+        changed = "; ".join(differences(work.begun.claim["identity"], planned.identity))
+        _told_of(work.begun, partial(_refuse, changed))
+    before = _meaning(known.runs[-1].claim["identity"]) if known.runs else None
+    if work.begun is None and before not in (None, now := _meaning(planned.identity)):
         raise OutputError(
-            f"{planned.output}: run {number} is unfinished, and would not be ended as it began: {changed}.",
-            "Undo the change; or forget that run with --restart, and its files are computed with the new ones.",
+            f"{planned.output}: what this job would add is not like what is there: "
+            f"{'; '.join(differences(before or {}, now))}.",
+            'Choose another [output] path, or compute all anew: mode = "replace".',
         )
-    if work.begun is None and known.runs:
-        changed = "; ".join(differences(_meaning(known.runs[-1].identity), _meaning(planned.identity)))
-        if changed:
-            raise OutputError(
-                f"{planned.output}: what this job would add is not like what is there: {changed}.",
-                'Choose another [output] path, or compute all anew: mode = "replace".',
-            )
-    return replace(planned, records=work.records, skipped=(*planned.skipped, *work.left_out))
+    if any(planned.fingerprint[:8] == other[:8] for other in known.others(work.addition.records)):
+        raise OutputError(
+            f"{planned.output}: by chance the run's fingerprint begins as that of another, and so would its parts.",
+            "Change [output] rows_per_part by one: then it is another.",
+        )
+    return replace(planned, skipped=(*planned.skipped, *work.left_out))
 
 
-def _add(work: Work, known: Ledger, backend: Engine, progress: Callable[[Progress], None]) -> Summary:
+def _add(work: Work, known: Ledger, backend: Engine, progress: Callable[[Progress], None]) -> Summary | None:
+    """Do one run; None where it is no longer what is to be done."""
     started = time.monotonic()
-    planned = checked(attempt.planned_for(work.job, backend, ahead=True, files=work.files), work, known)
-    output = attempt.output_of(planned, known.others(work.records))
-    output.check(planned.identity)
-    record = {"ledger": ledger.entries(work.job, planned.files, work.files)}
-    return attempt.finish(planned, output, backend, progress, started, record)
+    planned = checked(work, known, partial(attempt.planned_for, work.job, backend, ahead=True, addition=work.addition))
+    output = attempt.output_of(planned, lambda: Ledger.read(known.store, known).others(planned.records))
+    if work.begun is not None and not output.is_ours():
+        return None
+    output.unseal()  # before the claim, or the mark would stand beside a run that is not finished; and again after
+    if work.begun is None:
+        versions = {file.path: file.version or "" for file in work.addition.files}
+        entries = [(ledger.place(work.job, file.path), versions[file.path]) for file in planned.files]
+        types = {column.name: str(column.type) for column in planned.read}
+        more = {"types": types, "ledger": entries, "seen_again": dict(work.same or {})}
+        try:
+            output.claim(attempt.record(planned, **more))
+        except ClaimedByAnother:
+            return None
+        output.unseal()
+    finish = partial(attempt.finish, planned, output, backend, progress, started, new=work.begun is None)
+    return _told_of(work.begun, finish)
+
+
+def _refuse(changed: str) -> NoReturn:
+    raise JobError(changed, "Undo the change")
 
 
 def _meaning(identity: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in identity.items() if name not in _MAY_CHANGE}
-    inputs = {"columns": identity["input"]["columns"], "keep": identity["input"]["keep"]}
-    columns = [column[:2] for column in identity["schema"]]
-    return {**kept, "input": inputs, "schema": columns, "precision": identity["compute"]["precision"]}
+    inputs = {name: identity.get("input", {}).get(name) for name in ("columns", "keep")}
+    columns = [column[:2] for column in identity.get("schema", ())]
+    return {**kept, "input": inputs, "schema": columns, "precision": identity.get("compute", {}).get("precision")}
 
 
 def _nothing(job: Job, known: Ledger) -> dict[str, Any]:
     """The plan of nothing at all."""
-    latest = known.runs[-1]
+    latest = known.runs[-1].claim
     counts = dict.fromkeys(("rows", "rows_skipped", "shards", "parts", "parts_skipped", "partials", "files"), 0)
     return {
         **counts,
         "jaxbatch": __version__,
-        "fingerprint": latest.fingerprint,
+        "fingerprint": latest["fingerprint"],
         "job": job.model_dump(mode="json"),
         "output": job.resolve(job.output.path),
         "skipped_files": [],
-        "columns": {name: kind for name, kind, *_ in latest.identity["schema"]},
+        "columns": {name: kind for name, kind, *_ in latest["identity"]["schema"]},
         "programs": [],
         "rungs": {},
-        "identity": dict(latest.identity),
+        "identity": dict(latest["identity"]),
         "compilations": "none",
-        "sealed": True,
+        "sealed": known.marked,
     }
-
-
-def _forget_unfinished(known: Ledger) -> None:
-    for begun in known.runs:
-        if not begun.finished:
-            known.forget(begun)

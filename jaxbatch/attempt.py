@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -14,10 +14,10 @@ from jaxbatch.errors import JobError, OutputTaken
 from jaxbatch.events import tell
 from jaxbatch.faults import crash_point
 from jaxbatch.job import Job
-from jaxbatch.listing import Listed
-from jaxbatch.outputs import Output, check_owner
+from jaxbatch.outputs import Output
+from jaxbatch.ownership import check_owner
 from jaxbatch.parts import Receipt
-from jaxbatch.planner import plan
+from jaxbatch.planner import Addition, plan
 from jaxbatch.plans import Plan
 from jaxbatch.published import Published
 from jaxbatch.space import check_space
@@ -31,24 +31,19 @@ OWNER_S = 5.0
 
 
 def planned_for(
-    job: Job,
-    backend: Engine,
-    *,
-    ahead: bool,
-    limit: int | None = None,
-    files: Sequence[Listed] | None = None,
+    job: Job, backend: Engine, *, ahead: bool, limit: int | None = None, addition: Addition | None = None
 ) -> Plan:
     """A job's plan on an engine, which compiles ``ahead`` of its end if there will be something to compute."""
 
     def adopt(programs: Programs) -> None:
         backend.adopt(programs, ahead=ahead)
 
-    made = plan(job, device=backend.device, limit=limit, files=files, traced=adopt)
+    made = plan(job, device=backend.device, limit=limit, addition=addition, traced=adopt)
     crash_point("planned")
     return made
 
 
-def output_of(planned: Plan, others: Iterable[str] = ()) -> Output:
+def output_of(planned: Plan, others: Callable[[], Iterable[str]] = tuple) -> Output:
     """A plan's output, which may hold that of ``others``, by fingerprint."""
     store = open_store(planned.output, planned.job.storage)
     return Output(store, planned.fingerprint, planned.stages()[-1].expected, planned.records, others)
@@ -72,16 +67,21 @@ def described(planned: Plan, output: Output, there: Mapping[int, Receipt]) -> di
     }
 
 
+def record(planned: Plan, **more: Any) -> dict[str, Any]:
+    """What claims an output for a plan."""
+    return {**planned.describe(), **more, "layout": planned.layout()}
+
+
 def finish(
     planned: Plan,
     output: Output,
     backend: Engine,
     progress: Callable[[Progress], None],
     started: float,
-    more: Mapping[str, Any] | None = None,
+    *,
+    new: bool,
 ) -> Summary:
-    """Claim the output, with ``more`` in the record, and do all that is missing."""
-    new = output.claim({**planned.describe(), **(more or {}), "layout": planned.layout()})
+    """Do all that is missing of an output that is claimed; where that is ``new``, it is taken back if it cannot be."""
     try:
         return _finish_claimed(planned, output, backend, progress, started)
     except JobError:  # refused after all: whoever heeds the remedy has another identity, and wants the same folder

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from jaxbatch import appending, attempt, environment, instructions
 from jaxbatch.engines import Engine
-from jaxbatch.errors import OutputError, UsageError, storage_told
+from jaxbatch.errors import UsageError, storage_told
 from jaxbatch.job import Job
 from jaxbatch.planner import plan
 from jaxbatch.records import SUCCESS
@@ -81,13 +81,11 @@ def _run(
         output = attempt.output_of(planned)
         if restart:
             output.restart()
-        try:
-            output.check(planned.identity)
-        except OutputError:
-            if job.output.mode != "replace":
-                raise
-            output.restart()
-        return attempt.finish(planned, output, backend, progress, started)
+        if job.output.mode == "replace" and not output.is_ours():
+            output.take_over(attempt.record(planned))
+        output.check(planned.identity)
+        new = output.claim(attempt.record(planned))
+        return attempt.finish(planned, output, backend, progress, started, new=new)
 
 
 @storage_told()
@@ -107,12 +105,9 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
         return appending.preview(job, device)
     planned = plan(job, device=device, limit=limit)
     output = attempt.output_of(planned)
-    try:
-        output.check(planned.identity)
-    except OutputError:
-        if job.output.mode != "replace":
-            raise
+    if job.output.mode == "replace" and not output.is_ours():
         return attempt.described(planned, output, {})
+    output.check(planned.identity)
     return attempt.described(planned, output, output.data.published())
 
 

@@ -55,6 +55,10 @@ class InputError(JaxbatchError):
     exit_code = ExitCode.REFUSED
 
 
+class NoUsableFile(InputError):
+    """All files are such as a job may say to leave out."""
+
+
 class OutputError(JaxbatchError):
     """The output folder belongs to another run, holds other things, or refuses access."""
 

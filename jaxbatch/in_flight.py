@@ -35,6 +35,12 @@ def is_mark(name: str) -> bool:
     return _NAME.match(name) is not None
 
 
+def run_of(name: str) -> str | None:
+    """The first 8 digits of the fingerprint of the run that a mark is of, by its name."""
+    found = _NAME.match(name)
+    return found["run"] if found else None
+
+
 class InFlight:
     """The marks of one stage of a run."""
 

@@ -5,7 +5,7 @@ import io
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxbatch.errors import InputError, printable
+from jaxbatch.errors import InputError, NoUsableFile, printable
 from jaxbatch.input_file import InputFile, digest, read_footer
 from jaxbatch.job import Job
 from jaxbatch.listing import Listed, list_files
@@ -44,22 +44,26 @@ class Input:
     skipped: tuple[BadFile, ...]
 
 
-def open_input(job: Job, listed: Sequence[Listed] | None = None) -> Input:
+def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[str, str] | None = None) -> Input:
     """List the job's input, unless it is ``listed`` already, and read every footer.
 
+    Files whose columns or Hive keys do not have the types that are ``known`` from other files are bad ones.
+
     Raises:
-        InputError: there are no files, or none of them can be read.
+        InputError: there are no files, or none of them can be used.
     """
     listed = list_files(job) if listed is None else listed
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         found = list(pool.map(lambda file: _read_footer(file, job.storage), listed))
+    known = known or {}
+    found = [file if isinstance(file, BadFile) else _misfit(*file, known) or file for file in found]
     bad = [file for file in found if isinstance(file, BadFile)]
     good = [file for file in found if not isinstance(file, BadFile)]
     if not good:
-        raise refuse(bad)
-    files = _with_typed_keys([file for file, _ in good])
+        raise refuse(bad, NoUsableFile)
+    files = _with_typed_keys([file for file, _ in good], known)
     schemas = _shared([schema for _, schema in good])
-    return Input(files, schemas, _with_keys(_usual(schemas), files), tuple(bad))
+    return Input(files, schemas, _with_keys(_usual(schemas), files, known), tuple(bad))
 
 
 def _shared(schemas: Iterable[pa.Schema]) -> tuple[pa.Schema, ...]:
@@ -96,17 +100,31 @@ def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
     checked = [misfit(file, schema) for file, schema in zip(opened.files, opened.schemas, strict=True)]
     bad = [*opened.skipped, *(file for file in checked if file is not None)]
     if bad and (job.input.on_bad_file == "stop" or None not in checked):
-        raise refuse(bad)
+        raise refuse(bad, InputError if None in checked else NoUsableFile)
     fitting = [number for number, wrong in enumerate(checked) if wrong is None]
     files, schemas = (tuple(every[number] for number in fitting) for every in (opened.files, opened.schemas))
     return Input(files, schemas, opened.schema, tuple(bad))
 
 
-def refuse(bad: Sequence[BadFile]) -> InputError:
+def _misfit(file: InputFile, schema: pa.Schema, known: Mapping[str, str]) -> BadFile | None:
+    """What is wrong with a file beside others of which the types are known."""
+    keys = dict(file.keys)
+    for name, wanted in known.items():
+        if name in keys:
+            if wanted == "int64" and not _is_integer(keys[name]):
+                return BadFile(file.path, f"its key '{name}' is '{keys[name]}', in earlier files an integer")
+        elif name not in schema.names:
+            return BadFile(file.path, f"it has no column '{name}', which earlier files have")
+        elif str(schema.field(name).type) != wanted:
+            return BadFile(file.path, f"column '{name}' is {schema.field(name).type}, in earlier files {wanted}")
+    return None
+
+
+def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError) -> InputError:
     """The error that names every bad file."""
     named = "; ".join(f"{file.path}: {file.reason}" for file in bad)
     many = f"{len(bad)} input files cannot be used" if len(bad) > 1 else "An input file cannot be used"
-    return InputError(
+    return kind(
         f"{many}: {named}.".replace("\n", " "),
         'Mend or remove them, or leave them out: on_bad_file = "skip".',
     )
@@ -192,8 +210,12 @@ def _keys(name: str) -> Iterator[tuple[str, str | None]]:
             yield urllib.parse.unquote(key), None if value == _NULL_KEY else value
 
 
-def _with_typed_keys(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
-    """The files with Hive values as integers where all values of a key are such.
+def _is_integer(value: "str | int | None") -> bool:
+    return value is None or re.fullmatch(r"-?(0|[1-9]\d{0,17})", str(value)) is not None
+
+
+def _with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:
+    """The files with Hive values as integers where all values of a key are such, or as is known of other files.
 
     Raises:
         InputError: the files do not all have the same keys.
@@ -205,9 +227,10 @@ def _with_typed_keys(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
                 f"{file.path} lies under the keys {[n for n, _ in file.keys]}, {files[0].path} under {list(names)}.",
                 "Give all files the same key=value folders.",
             )
+    values = zip(*([value for _, value in file.keys] for file in files), strict=True)
     integer = {
-        name: all(value is None or re.fullmatch(r"-?(0|[1-9]\d{0,17})", str(value)) for value in values)
-        for name, values in zip(names, zip(*([v for _, v in file.keys] for file in files), strict=True), strict=True)
+        name: known[name] == "int64" if name in known else all(map(_is_integer, each))
+        for name, each in zip(names, values, strict=True)
     }
 
     def typed(keys: Iterable[tuple[str, str | int | None]]) -> tuple[tuple[str, str | int | None], ...]:
@@ -216,9 +239,10 @@ def _with_typed_keys(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
     return tuple(replace(file, keys=typed(file.keys)) for file in files)
 
 
-def _with_keys(schema: pa.Schema, files: Sequence[InputFile]) -> pa.Schema:
+def _with_keys(schema: pa.Schema, files: Sequence[InputFile], known: Mapping[str, str]) -> pa.Schema:
     for position, (name, _) in enumerate(files[0].keys):
         values = [file.keys[position][1] for file in files]
         text = any(isinstance(value, str) for value in values) or all(value is None for value in values)
-        schema = schema.append(pa.field(name, pa.string() if text else pa.int64()))
+        integer = known[name] == "int64" if name in known else not text
+        schema = schema.append(pa.field(name, pa.int64() if integer else pa.string()))
     return schema

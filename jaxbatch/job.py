@@ -1,10 +1,8 @@
 """The job file: a strict model of its TOML, with variables filled in and overrides applied."""
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,14 +23,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from jaxbatch import validation
-from jaxbatch.errors import JobError, UsageError
+from jaxbatch.errors import JobError
 from jaxbatch.storage.options import StorageOptions
 from jaxbatch.storage.urls import is_remote, normalised
-
-_LEADS_ELSEWHERE = re.compile(r"[/\\*?\[\]]|\.\.|^\.?$")
-"""Separators, and so every scheme; patterns; the folder above, the folder itself and no name at all."""
-
-_REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
+from jaxbatch.variables import fill, override, pattern
 
 
 def _without_null(path: str) -> str:
@@ -121,6 +115,7 @@ class Job(_Table):
     _paths_from: Path | None = PrivateAttr(default=None)
     _origin: str = PrivateAttr(default="job")
     _text: str = PrivateAttr(default="")
+    _patterns: list[str] = PrivateAttr(default=[])
 
     @property
     def folder(self) -> Path:
@@ -137,19 +132,30 @@ class Job(_Table):
         """Where relative paths of the input and output start: the job's folder, unless it was told otherwise."""
         return self._paths_from or self._folder
 
+    @property
+    def input_patterns(self) -> list[str]:
+        """The paths of the input whatever the values of the variables in them, which are ``*`` here."""
+        return self._patterns or self.input.paths
+
     def resolve(self, path: str) -> str:
         """``path`` made absolute from the job's folder; links are left as they are, and URLs too."""
         return normalised(path) if is_remote(path) else os.path.normpath(self.paths_from / path)
 
     def as_begun(self, recorded: Mapping[str, Any]) -> "Job":
-        """This job, with all that may change a result as in an earlier run's record of its job.
+        """This job, with the values that an earlier run of it began with: constants, and how its output is cut.
+
+        What it computes is never taken from a record: who can write to an output must not choose code.
 
         Raises:
             pydantic.ValidationError: the record is not one of a job.
+            JobError: it is of another kernel, or of other parameters.
         """
         before = Job.model_validate_json(pydantic_core.to_json(recorded))
-        begun = {name: getattr(before, name) for name in ("kernel", "params", "input", "compute")}
-        begun["output"] = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
+        if (before.kernel, before.params) != (self.kernel, self.params):
+            raise JobError("its kernel or parameters were others than the job's are", "Undo that change.")
+        inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep")}
+        written = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
+        begun = {"input": self.input.model_copy(update=inputs), "output": written, "compute": before.compute}
         return self.model_copy(update=begun)
 
     def at(self, folder: Path) -> "Job":
@@ -204,10 +210,10 @@ class Job(_Table):
             raw = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # a number of too many digits is a plain ValueError
             raise JobError(f"{file}: is not valid TOML: {error}.", "Correct that line.") from None
-        for override in overrides:
-            _override(raw, override)
+        for each in overrides:
+            override(raw, each)
         raw.setdefault("name", file.stem)
-        filled = _fill_variables(raw, dict(variables or {}), origin=str(file), text=text)
+        filled = fill(raw, dict(variables or {}), origin=str(file), text=text)
         try:
             written = pydantic_core.to_json(filled)
         except ValueError as error:  # too many brackets, or bytes of the command line that are no text
@@ -220,6 +226,9 @@ class Job(_Table):
         job._paths_from = None if paths_from is None else Path(paths_from).absolute()
         job._origin = str(file)
         job._text = text
+        written_paths = raw["input"]["path"]
+        written_paths = [written_paths] if isinstance(written_paths, str) else written_paths
+        job._patterns = [pattern(*each) for each in zip(written_paths, job.input.paths, strict=True)]
         return job
 
 
@@ -229,63 +238,3 @@ def _known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Sequence[
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             tables |= _known_keys(info.annotation, f"{prefix}.{name}" if prefix else name)
     return tables
-
-
-def _override(raw: dict[str, Any], override: str) -> None:
-    """Set one key of the raw job, whatever was there; its tables are made where they are missing."""
-    key, equals, _ = override.partition("=")
-    remedy = "Write --set table.key=VALUE with a TOML value, strings in quotes: --set 'output.path=\"results\"'."
-    if not equals:
-        raise UsageError(f"--set {override}: there is no '='.", remedy)
-    try:
-        value: Any = tomllib.loads(override)
-        path = tomllib.loads(f"{key} = 0")
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"--set {override}: {error}.", remedy) from None
-    table: Any = raw
-    while True:
-        ((name, path),) = path.items()
-        value = value[name]
-        if not isinstance(path, dict):
-            table[name] = value
-            return
-        if not isinstance(table.get(name), dict):
-            table[name] = {}
-        table = table[name]
-
-
-def _fill_variables(raw: dict[str, Any], variables: dict[str, str], *, origin: str, text: str) -> dict[str, Any]:
-    def fill(value: Any, keys: tuple[str, ...]) -> Any:
-        if isinstance(value, dict):
-            return {key: fill(item, (*keys, key)) for key, item in value.items()}
-        if isinstance(value, list):
-            return [fill(item, keys) for item in value]
-        if isinstance(value, date | time):
-            raise JobError(f"{validation.place(origin, text, keys)}: a date or time.", "Write it in quotes.")
-        if not isinstance(value, str):
-            return value
-
-        def replace(match: re.Match[str]) -> str:
-            name = match["name"]
-            if match["stray"]:
-                raise JobError(f"{validation.place(origin, text, keys)}: a lone '{{'.", "Write '{{' for a brace.")
-            if name is None:
-                return match[0][0]
-            if name not in variables:
-                raise JobError(
-                    f"{validation.place(origin, text, keys)}: the variable '{{{name}}}' has no value.",
-                    f"Give it with --var {name}=…, or write '{{{{{name}}}}}' for the braces themselves.",
-                )
-            found = variables[name]
-            if match[0] != value and _LEADS_ELSEWHERE.search(found):
-                raise JobError(
-                    f"{validation.place(origin, text, keys)}: '{{{name}}}' could lead elsewhere, being '{found}'.",
-                    "Within a longer string a variable holds no '/', '\\\\' or '..'; give it the whole string.",
-                )
-            return found
-
-        return _REFERENCE.sub(replace, value)
-
-    name = fill(raw["name"], ("name",))
-    variables["name"] = str(name)
-    return {key: name if key == "name" else fill(value, (key,)) for key, value in raw.items()}

@@ -85,6 +85,20 @@ def list_files(job: Job) -> list[Listed]:
     return list(listed.values())
 
 
+def is_input(job: Job, path: str) -> bool:
+    """Whether a path may be a file of the job's input, whatever the values of its variables."""
+
+    def fits(pattern: str) -> bool:
+        if is_remote(pattern) or is_remote(path) or os.path.isabs(pattern):
+            segments, wanted = _segments(path), _segments(job.resolve(pattern))
+        else:
+            segments = _segments(os.path.relpath(path, job.paths_from))
+            wanted = _segments(os.path.normpath(pattern))
+        return any(_matches(segments[:length], wanted) for length in range(len(segments) + 1))
+
+    return any(map(fits, job.input_patterns))
+
+
 def _walk(job: Job, given: str) -> Iterator[Listed]:
     path = job.resolve(given)
     if os.path.isdir(path):

@@ -1,28 +1,24 @@
 """The output folder: who owns it, what is there already, and how it is sealed and verified."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from jaxbatch import in_flight
+from jaxbatch import in_flight, ownership
 from jaxbatch.differences import differences
 from jaxbatch.errors import ClaimedByAnother, OutputError, OutputTaken
 from jaxbatch.faults import crash_point
-from jaxbatch.in_flight import is_mark
+from jaxbatch.ownership import FORGOTTEN, as_json, check_no_orphans, forget, ours, sweep
 from jaxbatch.parts import DATA, PARTIALS, Receipt, is_part_name, is_part_of, part_name, run_of
 from jaxbatch.published import Expected, Published
 from jaxbatch.records import ALONE, SUCCESS, Records, is_record, numbered
 from jaxbatch.storage import Store
 
-_FINGERPRINT = re.compile(rb'"fingerprint": "([0-9a-f]+)"')
-_HEAD = 1024
-"""The plan's fingerprint is among its first bytes; its layout may be long."""
-
 
 class Output:
-    """An output folder as one run sees it, whose records are in it; it may hold those of ``others``, by fingerprint."""
+    """An output folder as one run sees it. It may hold ``others`` beside it, whose fingerprints are asked for when what
+    is of no run is to be removed."""
 
     def __init__(
         self,
@@ -30,12 +26,12 @@ class Output:
         fingerprint: str,
         expected: Sequence[Expected],
         records: Records = ALONE,
-        others: Iterable[str] = (),
+        others: Callable[[], Iterable[str]] = tuple,
     ):
         self.store = store
         self.fingerprint = fingerprint
         self.records = records
-        self._others = {other[:8] for other in others}
+        self._others = others
         self.data = Published(store, DATA, fingerprint, expected)
         """The parts of the results."""
 
@@ -53,6 +49,8 @@ class Output:
             )
         try:
             owner = json.loads(self.store.read(self.records.plan))
+            if owner == FORGOTTEN:
+                raise ClaimedByAnother(f"{self.store.url}: run {self.records.number} was forgotten.", "Run again.")
             fingerprint, before = owner["fingerprint"], owner["identity"]
         except FileNotFoundError:
             if self.records == ALONE:
@@ -69,27 +67,55 @@ class Output:
                 "Choose another [output] path, or remove that run's output with --restart.",
             )
 
+    def is_ours(self) -> bool:
+        """Whether the folder says that it is this run's."""
+        try:
+            self.check_owner()
+        except OutputTaken:
+            return False
+        return True
+
     def claim(self, description: Mapping[str, Any]) -> bool:
         """Write down whose folder this is, before the first part; whether it was nobody's.
 
         Raises:
             ClaimedByAnother: it is another's, with the difference shown.
         """
-        new = self.store.create(self.records.plan, _json(description))
+        new = self.store.create(self.records.plan, as_json(description))
         if not new:
             self.check(description["identity"])
         crash_point("claimed")
         return new
 
-    def disclaim(self) -> None:
-        """Take that back, if nobody has begun to work on it."""
-        names = {name for name, _ in self.store.list()}
-        if self.records.manifest not in names and not any(self._is_work(name) for name in names):
-            for name in self.records.names:
+    def take_over(self, description: Mapping[str, Any]) -> None:
+        """Make the folder this run's, whoever's it was, and remove what is not.
+
+        Two that do so for one run write the same and remove nothing of each other's that is not made again.
+
+        Raises:
+            OutputError: there is something that is not jaxbatch's.
+        """
+        names = ours(self.store)
+        self.store.delete(SUCCESS)
+        self.store.replace(self.records.plan, as_json(description))
+        crash_point("claimed")
+        for name in names:
+            of_another = run_of(name) not in (None, self.fingerprint[:8])
+            if of_another or (is_record(name) and name != self.records.plan):
                 self.store.delete(name)
 
+    def disclaim(self) -> None:
+        """Take a claim back, if nobody has begun to work on it. A number is never given to another run."""
+        names = {name for name, _ in self.store.list()}
+        if self.records.manifest in names or any(self._is_work(name) for name in names):
+            return
+        if self.records == ALONE:
+            self.store.delete(self.records.plan)
+        else:
+            forget(self.store, self.records)
+
     def _is_work(self, name: str) -> bool:
-        return is_mark(name) or any(is_part_of(name, self.fingerprint, folder) for folder in (DATA, PARTIALS))
+        return in_flight.run_of(name) == self.fingerprint[:8] or run_of(name) == self.fingerprint[:8]
 
     def restart(self) -> None:
         """Remove what jaxbatch wrote here, the mark of success first.
@@ -103,8 +129,8 @@ class Output:
 
     @property
     def sealed(self) -> bool:
-        """Whether the manifest is of just this run's parts that lie there; and the mark of success, where it has one
-        to itself."""
+        """Whether the manifest is of just this run's parts and they lie there; and where it is the only run, no other
+        parts, and the mark of success."""
         names = {name for name, _ in self.store.list()}
         if self.records.manifest not in names or (self.records == ALONE and SUCCESS not in names):
             return False
@@ -113,11 +139,10 @@ class Output:
         except (ValueError, KeyError, TypeError):
             return False
         wanted = {part_name(part, self.fingerprint) for part in self.data.expected}
-        return listed == wanted == {name for name in names if name.startswith(f"{DATA}/") and self._is_mine(name)}
-
-    def _is_mine(self, name: str) -> bool:
-        """Whether it is a part, and no other run's of this output."""
-        return is_part_name(name) and run_of(name) not in self._others
+        there = {name for name in names if name.startswith(f"{DATA}/") and is_part_name(name)}
+        if self.records != ALONE:
+            there = {name for name in there if run_of(name) == self.fingerprint[:8]}
+        return listed == wanted == there
 
     def unseal(self) -> None:
         """Take the mark of success away, because parts are to be written."""
@@ -133,11 +158,11 @@ class Output:
 
     def report(self, report: Mapping[str, Any]) -> None:
         """Write the report of the latest attempt."""
-        self.store.replace(self.records.report, _json(report))
+        self.store.replace(self.records.report, as_json(report))
 
     def seal(self, skipped: Sequence[Mapping[str, str]]) -> None:
         """Remove leftovers and late parts of other runs, write the manifest, and last the mark of success: an output
-        that grows gets that when all its runs are sealed (:func:`succeed`).
+        that grows gets that when all its runs are sealed.
 
         Raises:
             OutputError: a part has vanished since it was published, or another run has taken the folder.
@@ -152,14 +177,7 @@ class Output:
                 "Something else changes this folder; run again to write them anew.",
             )
         self.store.settle(DATA)
-        wanted = {receipt.name for receipt in receipts.values()}
-        for folder in (DATA, PARTIALS):
-            for name, _ in list(self.store.list(folder)):
-                if self._is_mine(name) and name not in wanted:
-                    self.store.delete(name)
-        for name, _ in list(self.store.list(in_flight.FOLDER)):
-            if is_mark(name):
-                self.store.delete(name)
+        sweep(self.store, self._others, keep={receipt.name for receipt in receipts.values()})
         self.store.sweep()
         crash_point("seal.cleaned")
         parts = [
@@ -172,7 +190,7 @@ class Output:
             "skipped_files": list(skipped),
             "parts": parts,
         }
-        self.store.replace(self.records.manifest, _json(manifest))
+        self.store.replace(self.records.manifest, as_json(manifest))
         crash_point("seal.manifest")
         self.check_owner()
         if self.records == ALONE:
@@ -190,7 +208,7 @@ class Output:
         Raises:
             OutputTaken: another has.
         """
-        check_owner(self.store, self.fingerprint, self.records)
+        ownership.check_owner(self.store, self.fingerprint, self.records)
 
     def leave(self) -> None:
         """Remove this run's parts from a folder that another has taken."""
@@ -198,24 +216,6 @@ class Output:
             for name, _ in list(self.store.list(folder)):
                 if is_part_of(name, self.fingerprint, folder):
                     self.store.delete(name)
-
-
-def check_owner(store: Store, fingerprint: str, records: Records) -> None:
-    """See that a folder belongs to a run, by its records.
-
-    Raises:
-        OutputTaken: another has.
-    """
-    try:
-        with store.open(records.plan) as file:
-            found = _FINGERPRINT.search(file.read(_HEAD))
-    except FileNotFoundError:
-        found = None
-    if found is None or found[1].decode() != fingerprint:
-        raise OutputTaken(
-            f"{store.url} was taken over by another run while this one was at work.",
-            "Give each run an [output] path of its own.",
-        )
 
 
 def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
@@ -235,40 +235,3 @@ def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
             f"{store.url}/{receipt.name} is there already with other contents.",
             "It was altered, or this run is not reproducible: is the function pure?",
         )
-
-
-def ours(store: Store) -> dict[str, int]:
-    """Names and sizes of all that is in an output.
-
-    Raises:
-        OutputError: there is something that is not jaxbatch's.
-    """
-    names = dict(store.list())
-    foreign = [name for name in names if not _is_ours(name)]
-    if foreign:
-        raise OutputError(
-            f"{store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
-            "Move it elsewhere, or choose an empty or new folder in [output] path.",
-        )
-    return names
-
-
-def check_no_orphans(store: Store, names: Iterable[str], fingerprint: str = "") -> None:
-    """See that no parts are there, but perhaps of one run, where no record says whose they are.
-
-    Raises:
-        OutputError: there are.
-    """
-    orphans = sorted(name for name in names if name.startswith(f"{DATA}/") and not is_part_of(name, fingerprint, DATA))
-    if orphans:
-        raise OutputError(f"{store.url} holds parts of another run: {orphans[0]}.", "Choose another, or --restart.")
-
-
-def _is_ours(name: str) -> bool:
-    return (
-        name == SUCCESS or is_record(name) or name.startswith("_jaxbatch/tmp/") or is_mark(name) or is_part_name(name)
-    )
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, default=str) + "\n").encode()

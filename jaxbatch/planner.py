@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxbatch.kernel import Kernel, Source, dimensions
 from jaxbatch.listing import Listed, check_apart
 from jaxbatch.plans import Plan
 from jaxbatch.reading import Peek, are_apart
+from jaxbatch.records import ALONE, Records
 from jaxbatch.shards import RowGroup, Shard, cut, limited
 from jaxbatch.traced import precision, representative
 from jaxbatch.types import column_type
@@ -26,13 +28,25 @@ CHUNK_BYTES = 32 * 2**20
 """Rows of at most so many bytes, as the footers count them, are read at once."""
 
 
+@dataclass(frozen=True)
+class Addition:
+    """What a run is to add to an output: some files, whose columns have the types of those that were added before.
+
+    Its number is part of its identity, so that equal files at two places are two runs.
+    """
+
+    files: Sequence[Listed]
+    types: Mapping[str, str]
+    records: Records
+
+
 @storage_told()
 def plan(
     job: Job | str | os.PathLike[str],
     *,
     device: str = "cpu",
     limit: int | None = None,
-    files: Sequence[Listed] | None = None,
+    addition: Addition | None = None,
     traced: Callable[[compiled.Programs], None] = lambda _: None,
 ) -> Plan:
     """Check everything about a job and decide what its run will be.
@@ -41,7 +55,7 @@ def plan(
         job: the job, or the path of its file.
         device: the kind of device that will compute.
         limit: compute only the first so many rows.
-        files: those of the input that are to be computed, if not all.
+        addition: what of the input is to be computed, where it is added to an output.
         traced: given the programs as soon as they are traced, while there is more to check.
 
     Raises:
@@ -49,7 +63,7 @@ def plan(
         AccessError, StorageError: an object store refuses us, or does not answer.
     """
     job = job if isinstance(job, Job) else Job.load(job)
-    opened = inputs.open_input(job, files)
+    opened = inputs.open_input(job, addition and addition.files, addition and addition.types)
     check_apart(job, (file.path for file in opened.files))
     with precision(job.compute.precision):
         unbound = kernels.build(job)
@@ -74,6 +88,7 @@ def plan(
         "schema": [[field.name, str(field.type), _texts(field.metadata)] for field in schema],
         "code": code_identity(unbound, made),
         "device": device,
+        **({"run": addition.records.number} if addition else {}),
     }
     return Plan(
         job=job,
@@ -93,6 +108,7 @@ def plan(
         programs=tuple(programs),
         compilations=_compilations(kernel),
         rungs=_rungs(kernel),
+        records=addition.records if addition else ALONE,
         **_grouped(kernel, opened, shards, names, job.output.rows_per_part),
     )
 

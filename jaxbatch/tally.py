@@ -8,9 +8,11 @@ from typing import Any
 
 from jaxbatch.columns import Status
 from jaxbatch.errors import ExitCode
+from jaxbatch.job import Job
 from jaxbatch.outcome import Outcome
 from jaxbatch.parts import Receipt
 from jaxbatch.plans import Plan
+from jaxbatch.records import Records
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended. Rows and statuses are those of the whole output, ``rows_per_second`` of this run."""
+    """How a run ended. Rows and statuses are those of the whole output, but where that grows of what was added;
+    ``rows_per_second`` is of this run."""
 
     exit_code: int
     output: str
+    records: str
+    """The folder of the run's records in the output."""
     fingerprint: str
     rows: int
     failed_rows: int
@@ -51,21 +56,30 @@ class Summary:
     failures: tuple[str, ...]
 
 
-def nothing_new(output: str, fingerprint: str, seconds: float) -> Summary:
-    """The end of a run that had nothing to do, after one of that fingerprint."""
+def nothing_new(
+    job: Job, fingerprint: str, receipts: Sequence[Receipt], records: Records, files_skipped: int, seconds: float
+) -> Summary:
+    """The end of a run that had nothing to do: what there is to say of the latest one, whose parts are all there."""
+    statuses = Counter[str]()
+    for receipt in receipts:
+        statuses.update(receipt.statuses)
+    rows = sum(receipt.rows for receipt in receipts)
+    failed = _failed(statuses)
+    allowed = job.limits.allows(failed, rows)
     return Summary(
-        exit_code=int(ExitCode.DONE),
-        output=output,
+        exit_code=int(ExitCode.DONE if allowed else ExitCode.TOO_MANY_FAILED_ROWS),
+        output=job.resolve(job.output.path),
+        records=records.folder,
         fingerprint=fingerprint,
-        rows=0,
-        failed_rows=0,
-        flagged_rows=0,
-        statuses={},
-        parts=0,
+        rows=rows,
+        failed_rows=failed,
+        flagged_rows=_flagged(statuses),
+        statuses=dict(sorted(statuses.items())),
+        parts=len(receipts),
         parts_done=0,
         parts_failed=0,
-        parts_skipped=0,
-        files_skipped=0,
+        parts_skipped=len(receipts),
+        files_skipped=files_skipped,
         seconds=round(seconds, 3),
         rows_per_second=0.0,
         stages={},
@@ -199,10 +213,11 @@ class Tally:
         return Summary(
             exit_code=int(code),
             output=self._plan.output,
+            records=self._plan.records.folder,
             fingerprint=self._plan.fingerprint,
             rows=rows,
             failed_rows=failed_rows,
-            flagged_rows=sum(count for name, count in statuses.items() if Status[name].flagged),
+            flagged_rows=_flagged(statuses),
             statuses=statuses,
             parts=self._final.parts,
             parts_done=len(self._receipts) - self._skipped,
@@ -219,7 +234,15 @@ class Tally:
 
     @property
     def _failed_rows(self) -> int:
-        return sum(count for name, count in self._statuses.items() if Status[name].failed)
+        return _failed(self._statuses)
+
+
+def _failed(statuses: Mapping[str, int]) -> int:
+    return sum(count for name, count in statuses.items() if Status[name].failed)
+
+
+def _flagged(statuses: Mapping[str, int]) -> int:
+    return sum(count for name, count in statuses.items() if Status[name].flagged)
 
 
 def _rounded(stages: Mapping[str, float]) -> dict[str, float]:

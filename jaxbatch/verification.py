@@ -2,10 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from jaxbatch.errors import InputError, storage_told
+from jaxbatch.ownership import FORGOTTEN
 from jaxbatch.parts import NotAPart, Receipt, data_digest, read_receipt
 from jaxbatch.records import ALONE, SUCCESS, Records, numbered
 from jaxbatch.storage import StorageOptions, Store, open_store
@@ -26,18 +29,21 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
     """
     store = open_store(os.fspath(path), storage or StorageOptions())
     names = dict(store.list())
-    runs = [records for records in (ALONE, *numbered(names)) if {records.plan, records.manifest} & set(names)]
+    found = (records for records in (ALONE, *numbered(names)) if {records.plan, records.manifest} & set(names))
+    runs = [records for records in found if _claim(store, records) != FORGOTTEN]
     if not runs:
         raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
+    problems = _taken_twice(store, runs)
     verified = {records: _verify_run(store, records, names) for records in runs if records.manifest in names}
-    problems = [problem for _, found in verified.values() for problem in found]
+    problems += [problem for _, found in verified.values() for problem in found]
     if unfinished := [records for records in runs if records not in verified]:
         return [f"{_named(records)} is not finished: {_AGAIN}" for records in unfinished] + problems
     if SUCCESS not in names:
         problems.insert(0, f"{SUCCESS} is missing: the run was not sealed.")
     if any(parts is None for parts, _ in verified.values()):
         return problems
-    listed = {part.name for parts, _ in verified.values() for part in parts or ()}
+    listed = Counter(part.name for parts, _ in verified.values() for part in parts or ())
+    problems += [f"{name} is in {count} manifests." for name, count in listed.items() if count > 1]
     return [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)] + problems
 
 
@@ -46,6 +52,18 @@ _AGAIN = "there is no manifest yet. Run it again to finish it."
 
 def _named(records: Records) -> str:
     return "The run" if records == ALONE else f"Run {records.number}"
+
+
+def _taken_twice(store: Store, runs: Iterable[Records]) -> list[str]:
+    """Input files that two runs of an output say to have computed."""
+    taken: dict[str, int] = {}
+    problems = []
+    for records in runs:
+        for path, _ in _claim(store, records).get("ledger", ()):
+            if path in taken:
+                problems.append(f"{path} was computed by run {taken[path]} and by run {records.number}.")
+            taken[path] = records.number or 0
+    return problems
 
 
 def _verify_run(store: Store, records: Records, names: Mapping[str, int]) -> tuple[list[Receipt] | None, list[str]]:
@@ -58,7 +76,7 @@ def _verify_run(store: Store, records: Records, names: Mapping[str, int]) -> tup
     problems = []
     if records.plan not in names:
         problems.append(f"{records.plan} is missing.")
-    elif _owner(store, records) != manifest["fingerprint"]:
+    elif _claim(store, records).get("fingerprint") != manifest["fingerprint"]:
         problems.append(f"{records.plan} and {records.manifest} are of different runs.")
     held = sum(part.rows for part in parts)
     if held != rows:
@@ -68,11 +86,11 @@ def _verify_run(store: Store, records: Records, names: Mapping[str, int]) -> tup
         return parts, problems + [problem for problem in found if problem]
 
 
-def _owner(store: Store, records: Records) -> str | None:
+def _claim(store: Store, records: Records) -> dict[str, Any]:
     try:
-        return json.loads(store.read(records.plan))["fingerprint"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+        return json.loads(store.read(records.plan))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str | None:
@@ -91,5 +109,5 @@ def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str |
     return None
 
 
-def _extra(name: str, listed: set[str]) -> bool:
+def _extra(name: str, listed: Container[str]) -> bool:
     return name not in listed and name != SUCCESS and not name.startswith("_jaxbatch/")

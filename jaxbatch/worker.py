@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import aggregation, compiled, encoding, memory, outputs, parts
+from jaxbatch import aggregation, compiled, encoding, memory, outputs, ownership, parts
 from jaxbatch.aggregation import Aggregation
 from jaxbatch.errors import JaxbatchError, OutputError, OutputTaken, printable
 from jaxbatch.evaluation import Evaluation
@@ -168,7 +168,7 @@ class Worker:
             data, receipt = encoded
             crash_point("part.encoded")
             with outcome.stage("publish"):
-                outputs.check_owner(self._store, plan.fingerprint, plan.records)
+                ownership.check_owner(self._store, plan.fingerprint, plan.records)
                 outputs.publish(self._store, data, receipt)
             crash_point("part.published")
             return receipt

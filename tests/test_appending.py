@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,92 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, appending, driver, verify
+from jaxbatch import Job, appending, ledger, verify
 from jaxbatch.engines.local import LocalEngine
-from jaxbatch.errors import InputError, JaxbatchError, OutputError, UsageError
-
-DAILY = """
-kernel = "derivatives"
-[params]
-function = "daily.py:f"
-[input]
-path = "tasks"
-[output]
-path = "results"
-mode = "append"
-rows_per_part = 20
-"""
-
-F = "def f(x):\n    return x * x\n"
-
-
-class Daily:
-    """A folder with a job whose input grows from day to day."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.rows: dict[int, float] = {}
-        """The x that each id must have been computed of."""
-        (folder / "tasks").mkdir()
-        self.text(DAILY)
-        self.function(F)
-
-    def text(self, text: str) -> None:
-        (self.folder / "job.toml").write_text(text)
-
-    def function(self, text: str) -> None:
-        (self.folder / "daily.py").write_text(text)
-
-    def arrives(self, day: str, rows: int = 50) -> Path:
-        """A day's file comes, of row groups of 20 rows."""
-        ids = range(len(self.rows), len(self.rows) + rows)
-        self.rows |= {each: each / 4 for each in ids}
-        path = self.folder / "tasks" / f"{day}.parquet"
-        pq.write_table(pa.table({"id": ids, "x": [self.rows[each] for each in ids]}), path, row_group_size=20)
-        return path
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "results"
-
-    def run(self, *overrides: str, **options: Any) -> Any:
-        job = Job.load(self.folder / "job.toml", overrides=overrides)
-        return driver.run(job, **{"engine": "local", "workers": 2, **options})
-
-    def plan(self, *overrides: str) -> dict[str, Any]:
-        return driver.preview(Job.load(self.folder / "job.toml", overrides=overrides))
-
-    def start(self, *options: str, **environment: str) -> "subprocess.Popen[str]":
-        """The same in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--json", "--quiet", "--workers", "1", *options],
-            cwd=self.folder,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def finish(self, process: "subprocess.Popen[str]") -> tuple[int, dict[str, Any]]:
-        """Its exit code, and what it printed."""
-        out, _ = process.communicate(timeout=240)
-        return process.returncode, json.loads(out or "{}")
-
-    def computed(self) -> dict[int, tuple[float, float]]:
-        """What a reader sees: x and f(x) by id."""
-        table = pa.concat_tables([pq.read_table(part) for part in sorted((self.output / "data").iterdir())])
-        assert table["id"].to_pylist() == list(dict.fromkeys(table["id"].to_pylist())), "a row is there twice"
-        return {row["id"]: (row["x"], row["value"]) for row in table.to_pylist()}
-
-    def check(self) -> None:
-        """Every row of the input is once in the output, which is whole."""
-        assert self.computed() == {each: (x, x * x) for each, x in self.rows.items()}
-        assert (self.output / "_SUCCESS").exists()
-        assert verify(self.output) == []
-
-    def parts(self) -> dict[str, int]:
-        """Every part, and when it was written."""
-        return {part.name: part.stat().st_mtime_ns for part in (self.output / "data").iterdir()}
+from jaxbatch.errors import InputError, JaxbatchError, JobError, OutputError, UsageError
+from jaxbatch.input_file import read_footer
+from tests.daily import DAILY, Daily, F
 
 
 @pytest.fixture
@@ -110,38 +27,6 @@ def refusal(kind: type[JaxbatchError], call: Any, *arguments: Any, **options: An
     with pytest.raises(kind) as caught:
         call(*arguments, **options)
     return str(caught.value)
-
-
-def test_a_week_of_daily_runs(daily):
-    daily.arrives("11-16")
-    assert daily.run().rows == 50
-    daily.check()
-
-    daily.arrives("11-17")  # killed half-way, and not noticed
-    killed = daily.start(JAXBATCH_CRASH_AT="part.published@2")
-    assert daily.finish(killed)[0] == -signal.SIGKILL
-    assert not (daily.output / "_SUCCESS").exists()
-
-    daily.arrives("11-18")  # finishes the day before, too
-    summary = daily.run()
-    assert (summary.rows, summary.parts_skipped, summary.parts_done) == (100, 2, 4)
-    daily.check()
-
-    daily.arrives("11-19")  # started twice
-    both = [daily.start(), daily.start()]
-    assert [daily.finish(each)[0] for each in both] == [0, 0]
-    daily.check()
-
-    daily.arrives("11-21")  # the day before comes late
-    assert daily.run().rows == 50
-    daily.arrives("11-20")
-    assert daily.run().rows == 50
-    daily.check()
-
-    summary = daily.run()  # a day without tasks
-    assert (summary.exit_code, summary.rows, summary.parts_done, summary.parts) == (0, 0, 0, 0)
-    daily.check()
-    assert len(daily.rows) == 300
 
 
 def test_a_run_adds_and_leaves_alone_what_is_there(daily):
@@ -157,23 +42,7 @@ def test_a_run_adds_and_leaves_alone_what_is_there(daily):
         assert sorted(each.name for each in run.iterdir()) == ["manifest.json", "plan.json", "report.json"]
         manifest = json.loads((run / "manifest.json").read_text())
         assert (manifest["fingerprint"], manifest["rows"]) == (summary.fingerprint, 50)
-    assert json.loads((runs[1] / "plan.json").read_text())["ledger"][0]["path"] == "tasks/2.parquet"
-
-
-POINTS = ("planned", "claimed", "unsealed", "part.published", "seal.cleaned", "seal.manifest", "sealed")
-
-
-@pytest.mark.parametrize("point", [*POINTS, "put@5", "aside.synced@5", "replace.begun@3"])
-def test_a_crash_anywhere_loses_and_doubles_nothing(point, daily):
-    daily.arrives("1")
-    daily.run()
-    daily.arrives("2")
-    assert daily.finish(daily.start(JAXBATCH_CRASH_AT=point))[0] == -signal.SIGKILL
-    if (daily.output / "_SUCCESS").exists():
-        assert len(daily.computed()) == 50
-    daily.arrives("3")
-    assert daily.run().exit_code == 0
-    daily.check()
+    assert json.loads((runs[1] / "plan.json").read_text())["ledger"][0][0] == "tasks/2.parquet"
 
 
 def test_a_file_that_was_copied_or_touched_is_not_new(daily):
@@ -182,7 +51,7 @@ def test_a_file_that_was_copied_or_touched_is_not_new(daily):
     shutil.copyfile(path, copy := path.with_suffix(".copy"))
     copy.replace(path)
     os.utime(path, ns=(1, 1))
-    assert daily.run().rows == 0
+    assert daily.run().parts_done == 0
     daily.check()
 
 
@@ -192,7 +61,7 @@ def test_the_folder_may_be_moved(daily, tmp_path_factory):
     moved = tmp_path_factory.mktemp("moved") / "elsewhere"
     shutil.copytree(daily.folder, moved)
     daily.folder = moved
-    assert daily.run().rows == 0
+    assert daily.run().parts_done == 0
     daily.check()
 
 
@@ -203,7 +72,7 @@ def test_a_file_that_has_changed_is_refused_or_left_out(daily):
     daily.arrives("1", rows=51)
     assert "1.parquet: it has changed since run 1 computed it" in refusal(InputError, daily.run)
     skip = 'input.on_bad_file="skip"'
-    assert daily.run(skip).rows == 0
+    assert daily.run(skip).parts_done == 0
     daily.arrives("2")
     summary = daily.run(skip)
     assert (summary.rows, summary.files_skipped) == (50, 1)
@@ -263,19 +132,19 @@ def test_what_cannot_be_finished_is_refused_and_can_be_forgotten(daily):
     assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published@2"))[0] == -signal.SIGKILL
     daily.function(F)
     said = refusal(OutputError, daily.run)
-    assert "run 2 is unfinished" in said
+    assert "Run 2 is unfinished" in said
     assert "code.program" in said
     assert "--restart" in said
     assert daily.run(restart=True).rows == 50
     assert before.items() < daily.parts().items()
     daily.check()
-    assert daily.run(restart=True).rows == 0  # nothing is unfinished
+    assert daily.run(restart=True).parts_done == 0  # nothing is unfinished
     daily.check()
 
 
 def test_failed_parts_keep_a_run_unfinished(daily):
     daily.arrives("1")
-    path = daily.arrives("2")
+    daily.arrives("2")
     assert daily.run().exit_code == 0
     daily.arrives("3")
     damaged = daily.folder / "tasks/3.parquet"
@@ -289,7 +158,6 @@ def test_failed_parts_keep_a_run_unfinished(daily):
     damaged.write_bytes(whole)
     assert daily.run().exit_code == 0
     daily.check()
-    assert path.exists()
 
 
 def test_a_part_that_vanished_from_an_earlier_run_is_made_again(daily):
@@ -356,16 +224,6 @@ def test_whoever_is_second_to_begin_looks_again(daily):
     job = Job.load(daily.folder / "job.toml")
     summary = appending.run(job, open_engine, restart=False, progress=lambda _: None)
     assert summary.rows == 50
-    daily.check()
-
-
-def test_runs_that_overlap_share_no_file(daily):
-    daily.arrives("1")
-    slow = daily.start()
-    daily.arrives("2")
-    fast = daily.start()
-    assert [daily.finish(each)[0] for each in (slow, fast)] == [0, 0]
-    daily.run()  # whatever neither of them has seen
     daily.check()
 
 
@@ -466,4 +324,225 @@ def test_replacing_leaves_alone_what_is_not_ours(daily):
     (daily.output / "notes.txt").unlink()
     daily.check()
     assert daily.run('output.mode="replace"').parts_done == 3
+    daily.check()
+
+
+def test_equal_files_at_two_places_are_two(daily):
+    daily.text(DAILY.replace('"tasks"', '"tasks/{date}"'))
+    for date in ("1", "2"):
+        (daily.folder / "tasks" / date).mkdir()
+        pq.write_table(pa.table({"id": [7], "x": [0.5]}), daily.folder / "tasks" / date / "part-0.parquet")
+        assert daily.run(variables={"date": date}).parts_done == 1
+    rows = [row for part in (daily.output / "data").iterdir() for row in pq.read_table(part).to_pylist()]
+    assert [row["value"] for row in rows] == [0.25, 0.25]
+    assert verify(daily.output) == []
+
+
+def test_a_driver_that_is_slow_to_seal_leaves_alone_what_a_faster_one_has_added(daily):
+    daily.arrives("1")
+    passed = []
+
+    def progress(so_far: Any) -> None:
+        if so_far.parts_done == so_far.parts and not passed:
+            passed.append(so_far)
+            assert daily.run().parts_skipped == 3  # another driver of the same run seals it …
+            daily.arrives("2")
+            assert daily.run().parts_done == 3  # … and adds the next
+
+    assert daily.run(progress=progress).exit_code == 0
+    daily.check()
+
+
+def test_a_restart_beside_a_driver_at_work_doubles_nothing(daily):
+    daily.arrives("1")
+    passed = []
+
+    def progress(so_far: Any) -> None:
+        if so_far.parts_done == 1 and not passed:
+            passed.append(so_far)
+            assert daily.run(restart=True).parts_done == 3
+
+    said = refusal(OutputError, daily.run, workers=1, progress=progress)
+    assert "restarted" in said
+    daily.check()
+    assert daily.run().parts_done == 0
+
+
+def test_a_restart_spares_what_was_sealed(daily):
+    daily.arrives("1")
+    daily.run()
+    kept = sorted((daily.output / "data").iterdir())
+    kept.pop(0).unlink()
+    daily.function("def f(x):\n    return -x\n")
+    for _ in range(2):
+        said = refusal(OutputError, daily.run, restart=True)
+        assert "Run 1 is unfinished" in said
+        assert "from a copy" in said
+        assert all(part.exists() for part in kept)
+
+
+def test_a_restart_that_is_killed_leaves_nothing_twice(daily):
+    daily.arrives("1")
+    daily.run()
+    daily.arrives("2")
+    assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published@2"))[0] == -signal.SIGKILL
+    for point in ("deleted@1", "replace.begun@1", "deleted@2", "deleted@4"):
+        daily.finish(daily.start("--restart", JAXBATCH_CRASH_AT=point))
+    assert daily.run(restart=True).exit_code == 0
+    daily.check()
+
+
+def test_a_claim_that_is_gone_is_told_and_nothing_is_removed(daily):
+    daily.arrives("1")
+    daily.run()
+    before = daily.parts()
+    (daily.output / "_jaxbatch/runs/0000001/plan.json").unlink()
+    daily.arrives("2")
+    for restart in (False, True):
+        assert "0000001/plan.json is damaged or gone" in refusal(OutputError, daily.run, restart=restart)
+    assert daily.parts() == before
+
+
+def test_a_manifest_that_is_damaged_is_written_again(daily):
+    daily.arrives("1")
+    daily.run()
+    manifest = daily.output / "_jaxbatch/runs/0000001/manifest.json"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[:50])
+    assert daily.run(restart=True).parts_skipped == 3
+    assert manifest.read_bytes() == whole
+    daily.check()
+
+
+def forged(daily: Daily, **changes: Any) -> None:
+    """Somebody who may write to the output leaves the record of a run that is unfinished."""
+    daily.arrives("1")
+    assert daily.finish(daily.start(JAXBATCH_CRASH_AT="claimed"))[0] == -signal.SIGKILL
+    plan = daily.output / "_jaxbatch/runs/0000001/plan.json"
+    record = json.loads(plan.read_text())
+    for name, value in changes.items():
+        record[name] = value(record[name])
+    plan.write_text(json.dumps(record))
+
+
+def test_no_code_is_taken_from_an_output(daily, tmp_path):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\n\ndef f(x):\n    return x\n")
+    forged(daily, job=lambda job: {**job, "params": {"function": str(tmp_path / "evil.py:f")}})
+    assert "its kernel or parameters were others" in refusal(OutputError, daily.run)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_file_is_read_that_is_not_of_the_input(daily, tmp_path):
+    secret = tmp_path / "secret.parquet"
+    pq.write_table(pa.table({"id": [1], "x": [4711.0]}), secret)
+    forged(daily, ledger=lambda entries: [["secret.parquet", entries[0][1]]])
+    assert "secret.parquet is no file of [input] path" in refusal(OutputError, daily.run)
+    assert not list(daily.output.glob("data/*"))
+
+
+def test_an_unfinished_run_whose_input_is_gone_can_be_forgotten(daily):
+    path = daily.arrives("1")
+    assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published"))[0] == -signal.SIGKILL
+    path.unlink()
+    daily.rows.clear()
+    daily.arrives("2")
+    said = refusal(OutputError, daily.run)
+    assert "Run 1 is unfinished" in said
+    assert "1.parquet" in said
+    assert "--restart" in said
+    assert daily.run(restart=True).parts_done == 3
+    daily.check()
+
+
+@pytest.mark.parametrize("other", ["days", "none"])
+def test_a_bad_file_that_stays_does_not_stop_quiet_days(other, daily):
+    (daily.folder / "tasks/bad.parquet").write_bytes(b"PAR1 no, it is not")
+    skip = 'input.on_bad_file="skip"'
+    if other == "none":
+        assert "bad.parquet" in refusal(InputError, daily.run, skip)
+        return
+    daily.arrives("1")
+    assert daily.run(skip).files_skipped == 1
+    summary = daily.run(skip)
+    assert (summary.exit_code, summary.parts_done, summary.files_skipped) == (0, 0, 1)
+    daily.check()
+
+
+def test_keys_and_columns_keep_the_types_of_the_first_day(daily):
+    daily.text(DAILY.replace('"tasks"', '"tasks/*/*.parquet"'))
+    for month in ("month=09", "month=10"):
+        (daily.folder / "tasks" / month).mkdir()
+        daily.arrives(f"{month}/1")
+        assert daily.run().rows == 50
+    daily.check()
+    pq.write_table(pa.table({"id": [1], "x": [1]}), daily.folder / "tasks/month=10/odd.parquet")
+    assert "column 'x' is int64, in earlier files double" in refusal(InputError, daily.run)
+    assert daily.run('input.on_bad_file="skip"').files_skipped == 1
+
+
+def test_what_was_left_out_stays_in_the_record_of_a_run_that_is_resumed(daily):
+    daily.text(DAILY.replace('path = "tasks"', 'path = "tasks"\non_bad_file = "skip"'))
+    daily.arrives("1")
+    (daily.folder / "tasks/bad.parquet").write_bytes(b"PAR1 no, it is not")
+    assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published"))[0] == -signal.SIGKILL
+    assert daily.run().files_skipped == 1
+    manifest = json.loads((daily.output / "_jaxbatch/runs/0000001/manifest.json").read_text())
+    assert [Path(each["path"]).name for each in manifest["skipped_files"]] == ["bad.parquet"]
+
+
+def test_the_mark_of_success_is_there_whenever_all_runs_are_whole(daily):
+    daily.arrives("1")
+    daily.run()
+    mark = daily.output / "_SUCCESS"
+    daily.arrives("2")
+    refusal(JobError, daily.run, "compute.batch_rows=2000000000")  # claimed, and refused after all
+    assert mark.exists()
+    assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published"))[0] == -signal.SIGKILL
+    assert not mark.exists()
+    daily.rows = {each: x for each, x in daily.rows.items() if each >= 50}
+    daily.arrives("1", rows=51)  # another file than it was
+    assert "it has changed" in refusal(InputError, daily.run)  # but the second run is finished
+    assert mark.exists()
+    mark.unlink()
+    assert daily.run('input.on_bad_file="skip"').parts_done == 0
+    assert mark.exists()
+
+
+def test_too_many_failed_rows_are_told_again(daily):
+    daily.function("def f(x):\n    return 1 / x\n")
+    daily.arrives("1")
+    for _ in range(2):
+        summary = daily.run()
+        assert (summary.exit_code, summary.failed_rows, summary.rows) == (3, 1, 50)
+
+
+def test_a_link_that_leads_nowhere_is_a_bad_file(daily):
+    daily.arrives("1")
+    (daily.folder / "tasks/gone.parquet").symlink_to("nowhere")
+    assert "gone.parquet" in refusal(InputError, daily.run)
+    assert daily.run('input.on_bad_file="skip"').files_skipped == 1
+
+
+def test_a_copy_is_looked_into_once(daily, monkeypatch):
+    path = daily.arrives("1")
+    daily.run()
+    os.utime(path, ns=(1, 1))
+    daily.arrives("2")
+    daily.run()
+    opened = []
+    monkeypatch.setattr(ledger, "read_footer", lambda file: opened.append(file) or read_footer(file))
+    assert daily.run().parts_done == 0
+    assert opened == []
+    os.utime(path, ns=(2, 2))
+    assert daily.run().parts_done == 0
+    assert len(opened) == 1
+
+
+def test_replacing_twice_at_once_does_no_harm(daily):
+    daily.text(DAILY.replace("append", "replace"))
+    daily.arrives("1")
+    daily.run()
+    daily.arrives("2")
+    both = [daily.start(), daily.start()]
+    assert [daily.finish(each)[0] for each in both] == [0, 0]
     daily.check()

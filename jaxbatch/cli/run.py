@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @limit_option
 @click.option("--paths-from", metavar="DIR", help="Where relative paths of input and output start, if not at the job.")
 @click.option("--allow-unauthenticated", is_flag=True, help="Use a cluster that asks for no token.")
-@click.option("--restart", is_flag=True, help="Remove what jaxbatch wrote to the output, and start anew.")
+@click.option(
+    "--restart", is_flag=True, help="Remove what is in the output (mode append: what is unfinished), and start anew."
+)
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option(
@@ -110,7 +112,9 @@ def describe(summary: "Summary") -> str:
         done = f"{summary.seconds:.1f} s, {summary.rows_per_second:,.0f} rows/s"
     statuses = ", ".join(f"{count:,} {name}" for name, count in summary.statuses.items()) or "none"
     stages = ", ".join(f"{name} {spent:.2f}" for name, spent in summary.stages.items())
-    left_out = f"{summary.files_skipped:,} could not be used and were left out: see _jaxbatch/errors.jsonl there"
+    left_out = (
+        f"{summary.files_skipped:,} could not be used and were left out: see {summary.records}/errors.jsonl there"
+    )
     rows = [
         ("rows", f"{summary.rows:,} ({statuses})"),
         *([("files", left_out)] if summary.files_skipped else []),
@@ -131,7 +135,7 @@ def why(summary: "Summary", job: str) -> str:
         first = summary.failures[0]
         return (
             f"Error: {summary.parts_failed} of {summary.parts} parts failed; {first}\n"
-            f"See {summary.output}/_jaxbatch/errors.jsonl, then run '{job}' again to finish them."
+            f"See {summary.output}/{summary.records}/errors.jsonl, then run '{job}' again to finish them."
         )
     if summary.exit_code == ExitCode.TOO_MANY_FAILED_ROWS:
         return (

@@ -23,7 +23,9 @@ from jaxbatch.errors import Detached, Interrupted
 @click.option("--id", "identity", metavar="ID", help="Instead of the one that follows from the job's content.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Ray workers.")
 @limit_option
-@click.option("--restart", is_flag=True, help="Remove what jaxbatch wrote to the output, and start anew.")
+@click.option(
+    "--restart", is_flag=True, help="Remove what is in the output (mode append: what is unfinished), and start anew."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 @json_option
 @click.option("--quiet", is_flag=True, help="Nothing of what the job prints.")

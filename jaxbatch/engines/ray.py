@@ -118,11 +118,18 @@ class RayEngine:
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`."""
-        metrics = Metrics(plan) if self._monitored else None
-        for outcome in self._outcomes(plan, outstanding):
-            if metrics is not None:
-                metrics.count(outcome, len(self._slots))
-            yield outcome
+        outcomes = self._outcomes(plan, outstanding)
+        if not self._monitored:
+            yield from outcomes
+            return
+        metrics = Metrics(plan)
+        try:
+            for outcome in outcomes:
+                metrics.workers(len(self._slots))
+                metrics.count(outcome)
+                yield outcome
+        finally:
+            metrics.workers(0)
 
     def _outcomes(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)

@@ -306,7 +306,7 @@ def test_an_output_grows_in_a_bucket(bucket):
     etag = bucket.client.upload_part(**again, UploadId=parts, PartNumber=1, Body=whole)["ETag"]
     made = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
     bucket.client.complete_multipart_upload(**again, UploadId=parts, MultipartUpload=made)
-    assert json.loads(bucket.process(*append, "--json").stdout)["rows"] == 0
+    assert json.loads(bucket.process(*append, "--json").stdout)["parts_done"] == 0
     bucket.proxy.requests.clear()
     assert bucket.process(*append).returncode == 0
     asked = [path for method, path in bucket.proxy.requests if "tasks/" in path and "list-type" not in path]

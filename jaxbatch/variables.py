@@ -1,0 +1,88 @@
+"""Values for the ``{names}`` in a job's strings, and overrides of its keys."""
+
+import re
+import tomllib
+from datetime import date, time
+from typing import Any
+
+from jaxbatch import validation
+from jaxbatch.errors import JobError, UsageError
+
+_LEADS_ELSEWHERE = re.compile(r"[/\\*?\[\]]|\.\.|^\.?$")
+"""Separators, and so every scheme; patterns; the folder above, the folder itself and no name at all."""
+
+_REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
+
+
+def override(raw: dict[str, Any], given: str) -> None:
+    """Set one key of the raw job, whatever was there; its tables are made where they are missing."""
+    key, equals, _ = given.partition("=")
+    remedy = "Write --set table.key=VALUE with a TOML value, strings in quotes: --set 'output.path=\"results\"'."
+    if not equals:
+        raise UsageError(f"--set {given}: there is no '='.", remedy)
+    try:
+        value: Any = tomllib.loads(given)
+        path = tomllib.loads(f"{key} = 0")
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--set {given}: {error}.", remedy) from None
+    table: Any = raw
+    while True:
+        ((name, path),) = path.items()
+        value = value[name]
+        if not isinstance(path, dict):
+            table[name] = value
+            return
+        if not isinstance(table.get(name), dict):
+            table[name] = {}
+        table = table[name]
+
+
+def fill(raw: dict[str, Any], variables: dict[str, str], *, origin: str, text: str) -> dict[str, Any]:
+    """A raw job with its variables filled in; ``{name}`` is the job's own.
+
+    Raises:
+        JobError: a variable has no value, or one that could lead elsewhere.
+    """
+
+    def filled(value: Any, keys: tuple[str, ...]) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(item, (*keys, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item, keys) for item in value]
+        if isinstance(value, date | time):
+            raise JobError(f"{validation.place(origin, text, keys)}: a date or time.", "Write it in quotes.")
+        if not isinstance(value, str):
+            return value
+
+        def replace(match: re.Match[str]) -> str:
+            name = match["name"]
+            if match["stray"]:
+                raise JobError(f"{validation.place(origin, text, keys)}: a lone '{{'.", "Write '{{' for a brace.")
+            if name is None:
+                return match[0][0]
+            if name not in variables:
+                raise JobError(
+                    f"{validation.place(origin, text, keys)}: the variable '{{{name}}}' has no value.",
+                    f"Give it with --var {name}=…, or write '{{{{{name}}}}}' for the braces themselves.",
+                )
+            found = variables[name]
+            if match[0] != value and _LEADS_ELSEWHERE.search(found):
+                raise JobError(
+                    f"{validation.place(origin, text, keys)}: '{{{name}}}' could lead elsewhere, being '{found}'.",
+                    "Within a longer string a variable holds no '/', '\\\\' or '..'; give it the whole string.",
+                )
+            return found
+
+        return _REFERENCE.sub(replace, value)
+
+    name = filled(raw["name"], ("name",))
+    variables["name"] = str(name)
+    return {key: name if key == "name" else filled(value, (key,)) for key, value in raw.items()}
+
+
+def pattern(written: str, filled: str) -> str:
+    """A path with ``*`` for each variable; as it is filled in, where it is nothing but a variable."""
+    whole = _REFERENCE.fullmatch(written)
+    if whole and whole["name"]:
+        return filled
+    return _REFERENCE.sub(lambda match: "*" if match["name"] else match[0][0], written)
