@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from jaxbatch import Job, appending, ledger, verify
 from jaxbatch.engines.local import LocalEngine
 from jaxbatch.errors import InputError, JaxbatchError, JobError, OutputError, UsageError
 from jaxbatch.input_file import read_footer
+from jaxbatch.ledger import Ledger
+from jaxbatch.outputs import Output
+from jaxbatch.storage import LocalStore
 from tests.daily import DAILY, Daily, F
 
 
@@ -468,14 +472,19 @@ def test_a_bad_file_that_stays_does_not_stop_quiet_days(other, daily):
     daily.check()
 
 
-def test_keys_and_columns_keep_the_types_of_the_first_day(daily):
+@pytest.mark.parametrize("months", [("month=09", "month=10"), ("month=10", "month=11")])
+def test_keys_and_columns_keep_the_types_of_the_first_day(months, daily):
     daily.text(DAILY.replace('"tasks"', '"tasks/*/*.parquet"'))
-    for month in ("month=09", "month=10"):
+    for month in months:
         (daily.folder / "tasks" / month).mkdir()
         daily.arrives(f"{month}/1")
         assert daily.run().rows == 50
     daily.check()
-    pq.write_table(pa.table({"id": [1], "x": [1]}), daily.folder / "tasks/month=10/odd.parquet")
+    (daily.folder / "tasks/month=__HIVE_DEFAULT_PARTITION__").mkdir()
+    daily.arrives("month=__HIVE_DEFAULT_PARTITION__/1")
+    assert daily.run().rows == 50
+    daily.check()
+    pq.write_table(pa.table({"id": [1], "x": [1]}), daily.folder / f"tasks/{months[1]}/odd.parquet")
     assert "column 'x' is int64, in earlier files double" in refusal(InputError, daily.run)
     assert daily.run('input.on_bad_file="skip"').files_skipped == 1
 
@@ -546,3 +555,52 @@ def test_replacing_twice_at_once_does_no_harm(daily):
     both = [daily.start(), daily.start()]
     assert [daily.finish(each)[0] for each in both] == [0, 0]
     daily.check()
+
+
+def test_a_mark_that_somebody_leaves_beside_an_unfinished_run_is_taken_away(daily, monkeypatch):
+    daily.arrives("1")
+    mark = daily.output / "_SUCCESS"
+    claim, seen = Output.claim, []
+
+    def claim_late(output: Output, description: Any) -> bool:
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()  # by another driver, which has read the ledger before
+        return claim(output, description)
+
+    monkeypatch.setattr(Output, "claim", claim_late)
+    daily.run(progress=lambda so_far: seen.append((so_far.parts_done, mark.exists())))
+    assert {marked for done, marked in seen if done} == {False}
+    assert mark.exists()
+    monkeypatch.undo()
+    daily.arrives("2")
+    assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published"))[0] == -signal.SIGKILL
+    mark.touch()
+    refusal(OutputError, daily.run, "params.order=2")
+    assert not mark.exists()
+
+
+def test_a_ledger_does_not_take_a_run_for_broken_whose_parts_are_younger_than_its_list(daily):
+    daily.arrives("1")
+    daily.run()
+
+    class Stale(LocalStore):
+        """Lists what was there before the run's last part, the first time."""
+
+        listings = 0
+
+        def list(self, folder: str = "") -> Iterator[tuple[str, int]]:
+            self.listings += not folder
+            names = super().list(folder)
+            return (each for each in names if self.listings > 1 or not each[0].startswith("data/part-0000002"))
+
+    assert Ledger.read(Stale(daily.output)).unfinished is None
+
+
+def test_verify_tells_what_is_in_two_runs(daily):
+    daily.arrives("1")
+    daily.run()
+    runs = daily.output / "_jaxbatch/runs"
+    shutil.copytree(runs / "0000001", runs / "0000002")
+    problems = verify(daily.output)
+    assert "tasks/1.parquet was computed by run 1 and by run 2." in problems
+    assert sum("is in 2 manifests" in problem for problem in problems) == 3
