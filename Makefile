@@ -8,6 +8,9 @@ RECENT := import sys; sys.exit(not (3, 11) <= sys.version_info)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   $$python -c '$(RECENT)' 2>/dev/null && { echo $$python; break; }; done)
 BIN := .venv/bin
+# Each takes ten minutes at most; make bench BENCHES="start greeks" runs some.
+BENCHES ?= start pointwise greeks regression,nested,long,descent,digits regression,big taylor,sqrt taylor,chain \
+  taylor,MLP scaling cluster memory gpu
 
 help:
 	@echo "make demo    make .venv and sample tasks, run every job in jobs/, show the results"
@@ -59,8 +62,8 @@ audit:
 
 bench: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	@for run in start pointwise greeks regression "taylor sqrt" "taylor chain" "taylor MLP" scaling cluster memory gpu; do \
-	  set -- $$run; echo "== benchmarks/$$1.py $$2"; $(BIN)/python benchmarks/$$1.py $$2 || exit 1; done
+	@for each in $(BENCHES); do set -- $${each//,/ }; name=$$1; shift; \
+	  echo "== benchmarks/$$name.py $$*"; $(BIN)/python benchmarks/$$name.py "$$@" || exit 1; done
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache

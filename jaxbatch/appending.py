@@ -254,6 +254,7 @@ def _nothing(job: Job, known: Ledger) -> dict[str, Any]:
         "fingerprint": latest["fingerprint"],
         "job": job.model_dump(mode="json"),
         "output": job.resolve(job.output.path),
+        "paths_from": str(job.paths_from),
         "skipped_files": [],
         "columns": {name: kind for name, kind, *_ in latest["identity"]["schema"]},
         "programs": [],

@@ -141,6 +141,17 @@ class Job(_Table):
         """``path`` made absolute from the job's folder; links are left as they are, and URLs too."""
         return normalised(path) if is_remote(path) else os.path.normpath(self.paths_from / path)
 
+    @classmethod
+    def of_record(cls, recorded: Mapping[str, Any], paths_from: str) -> "Job":
+        """The job that a run's record has, whose input and output start in a folder; its functions are not to be had.
+
+        Raises:
+            pydantic.ValidationError: the record is not one of a job.
+        """
+        job = cls.model_validate_json(pydantic_core.to_json(recorded))
+        job._paths_from = Path(paths_from)
+        return job
+
     def as_begun(self, recorded: Mapping[str, Any]) -> "Job":
         """This job, with the values that an earlier run of it began with: constants, and how its output is cut.
 
@@ -150,7 +161,7 @@ class Job(_Table):
             pydantic.ValidationError: the record is not one of a job.
             JobError: it is of another kernel, or of other parameters.
         """
-        before = Job.model_validate_json(pydantic_core.to_json(recorded))
+        before = Job.of_record(recorded, str(self.paths_from))
         if (before.kernel, before.params) != (self.kernel, self.params):
             raise JobError("its kernel or parameters were others than the job's are", "Undo that change.")
         inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep")}

@@ -123,6 +123,7 @@ class Plan:
             "fingerprint": self.fingerprint,
             "job": self.job.model_dump(mode="json"),
             "output": self.output,
+            "paths_from": str(self.job.paths_from),
             "rows": self.rows,
             "shards": len(self.shards),
             "parts": self.stages()[-1].parts,

@@ -14,6 +14,9 @@ from jaxbatch.parts import Receipt
 from jaxbatch.plans import Plan
 from jaxbatch.records import Records
 
+TIMELINE = 250
+"""How many moments of a run its report has, or up to twice as many."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -134,6 +137,8 @@ class Tally:
         self._compilations: dict[str, tuple[int, float]] = {}
         """How many, and for how long, of each worker."""
         self._padding: Counter[str] = Counter()
+        self._timeline: list[tuple[float, int]] = []
+        """Seconds and rows done by then."""
         if self._final is planned:
             self.skip(there)
         elif self._skipped == self._final.parts:
@@ -158,6 +163,9 @@ class Tally:
             before = self._compilations.get(outcome.worker, (0, 0.0))
             self._compilations[outcome.worker] = max(before, (outcome.compilations, outcome.compile_s))
         self._padding.update(outcome.padding)
+        self._timeline.append((round(time.monotonic() - self._began, 3), self._rows_done))
+        if len(self._timeline) > 2 * TIMELINE:
+            del self._timeline[1::2]
 
     def times(self, at_once: int) -> dict[str, Any]:
         """Where the time went: that of each worker, what so many shards at once waited, and which took the most.
@@ -175,6 +183,7 @@ class Tally:
                 }
                 for name, stages in sorted(self._stages.items())
             },
+            "timeline": [(0.0, self._rows_skipped), *self._timeline],
             "wait": round(waited, 3),
             "bound_by": max({**spent, "queue": 0.0, "wait": waited}.items(), key=lambda item: item[1])[0]
             if spent

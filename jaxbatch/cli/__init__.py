@@ -24,6 +24,7 @@ _COMMANDS = {
     "logs": "What a submitted job has printed.",
     "cancel": "Stop a submitted job; its output can be finished later.",
     "verify": "Re-read an output against its manifest.",
+    "report": "One page with the numbers and pictures of a run.",
     "kernels": "The kernels; or one kernel's parameters and columns.",
 }
 

@@ -7,6 +7,7 @@ import click
 
 from jaxbatch.errors import UsageError
 from jaxbatch.job import Job
+from jaxbatch.storage import StorageOptions
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,6 +44,16 @@ def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...], 
             raise UsageError(f"--var {variable}: not of the form K=V.", "For example --var date=2026-11-22.")
         values[name] = value
     return Job.load(path, values, overrides, paths_from)
+
+
+def output_of(out: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[str, StorageOptions | None]:
+    """The output that OUT names, by itself or by its job's file, and how it is reached."""
+    if out.endswith(".toml"):
+        job = load_job(out, variables, overrides)
+        return job.resolve(job.output.path), job.storage
+    if variables or overrides:
+        raise UsageError("--var and --set fill in a job's file.", "Give that instead of its output.")
+    return out, None
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

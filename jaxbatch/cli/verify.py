@@ -4,9 +4,8 @@ import sys
 
 import click
 
-from jaxbatch.cli.options import debug_option, filling_options, json_option, load_job
+from jaxbatch.cli.options import debug_option, filling_options, json_option, output_of
 from jaxbatch.cli.output import print_json
-from jaxbatch.errors import UsageError
 from jaxbatch.verification import verify
 
 
@@ -21,12 +20,7 @@ def command(out: str, variables: tuple[str, ...], overrides: tuple[str, ...], as
     OUT is the output's folder or URL; or the TOML file of its job, which may say in [storage] how to reach it.
     """
     del debug
-    storage = None
-    if out.endswith(".toml"):
-        job = load_job(out, variables, overrides)
-        out, storage = job.resolve(job.output.path), job.storage
-    elif variables or overrides:
-        raise UsageError("--var and --set fill in a job's file.", "Give that instead of its output.")
+    out, storage = output_of(out, variables, overrides)
     problems = verify(out, storage)
     if as_json:
         print_json({"exit_code": int(bool(problems)), "output": out, "differences": problems})

@@ -1,0 +1,30 @@
+"""One page about a finished run, with its numbers and pictures, that needs nothing but itself."""
+
+import os
+
+from jaxbatch.errors import UsageError
+from jaxbatch.storage import StorageOptions
+
+
+def write(path: str | os.PathLike[str], file: str | os.PathLike[str], storage: StorageOptions | None = None) -> None:
+    """Write the page of an output.
+
+    Args:
+        path: the output folder or URL.
+        file: the HTML file to write.
+        storage: how the output is reached, where it is a URL.
+
+    Raises:
+        UsageError: matplotlib or Jinja2 is not installed.
+        InputError: there is no output of jaxbatch at ``path``, or it has no report yet.
+        OutputError: the file cannot be written.
+    """
+    try:
+        from jaxbatch.report.page import html
+    except ModuleNotFoundError as error:
+        raise UsageError(f"A report needs {error.name}.", "Install it: pip install 'jaxbatch[report]'.") from None
+    from jaxbatch.report.source import Source
+
+    text = html(Source.read(os.fspath(path), storage or StorageOptions()))
+    with open(file, "w", encoding="utf-8") as page:
+        page.write(text)

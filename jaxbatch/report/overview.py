@@ -1,0 +1,48 @@
+"""Pictures of a run itself: how fast it went, and what took the time."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from jaxbatch.report.charts import SERIES, Picture, bars, drawn
+from jaxbatch.report.source import Source
+
+WORKERS = 24
+"""So many are named; of more, the busiest."""
+
+
+def pictures(source: Source) -> list[Picture]:
+    """Throughput over time, time by stage, and shards by worker."""
+    report = source.report
+    stages = {name: spent for name, spent in report["stages"].items() if spent >= 0.0005}
+    stages = {**stages, **({"wait": report["wait"]} if report.get("wait", 0) >= 0.0005 else {})}
+    workers = sorted(((w["shards"], name) for name, w in report["by_worker"].items()), reverse=True)
+    found = []
+    if len(report["timeline"]) > 1:
+        found.append(_throughput(report["timeline"]))
+    if stages:
+        most = f" Most of it went to “{report['bound_by']}”." if report.get("bound_by") else ""
+        caption = f"Seconds of all shards in flight together.{most}"
+        found.append(bars("Time by stage", caption, "stage", "seconds", stages))
+    if workers:
+        plural = "s" if len(workers) > 1 else ""
+        busiest = f", of which the busiest {WORKERS}" if len(workers) > WORKERS else ""
+        caption = f"{len(workers)} worker{plural}{busiest}."
+        named = {name: shards for shards, name in workers[:WORKERS]}
+        found.append(bars("Shards by worker", caption, "worker", "shards", named))
+    return found
+
+
+def _throughput(timeline: list[list[float]]) -> Picture:
+    seconds, rows = np.array(timeline, float).T
+    edges = np.linspace(0, seconds[-1], min(25, len(seconds)))
+    done = np.interp(edges, seconds, rows)
+    rates = np.diff(done) / np.maximum(np.diff(edges), 1e-9)
+
+    def draw(axes: Axes) -> None:
+        axes.stairs(rates, edges, fill=True, color=SERIES[0])
+        axes.set_xlabel("seconds since the first shard was begun")
+        axes.set_ylabel("rows a second")
+
+    table = [(round(float(edge), 3), round(float(rate), 1)) for edge, rate in zip(edges[1:], rates, strict=True)]
+    caption = f"{rows[-1] - rows[0]:,.0f} rows in {seconds[-1]:,.1f} s."
+    return Picture("Throughput over time", caption, drawn(draw, "throughput"), ("until second", "rows/s"), table)

@@ -1,0 +1,66 @@
+"""Residuals of single fits, from the rows of the input that they were made of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxbatch.errors import JaxbatchError
+from jaxbatch.job import Job
+from jaxbatch.listing import list_files
+from jaxbatch.report.source import Sample, Source
+from jaxbatch.storage import open_file
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One dataset's fitted values and residuals, and where its fit is in the output."""
+
+    part: int
+    row: int
+    fitted: np.ndarray
+    residuals: np.ndarray
+
+
+def of(source: Source, sample: Sample) -> list[Fit]:
+    """Of every fit of a sample; none where rows are not datasets, or where the input is not to be read any more."""
+    job = Job.of_record(source.plan["job"], source.plan["paths_from"])
+    if "group_by" in job.params or job.params.get("target"):
+        return []
+    try:
+        files = {file.name: file.path for file in list_files(job)}
+        coefficients = sample.table.column(source.written("coefficients")).to_pylist()
+        return [
+            _fit(job, _dataset(source, job, files, int(part), int(row)), coefficients[number], int(part), int(row))
+            for number, (part, row) in enumerate(zip(sample.part, sample.row, strict=True))
+        ]
+    except (JaxbatchError, pa.ArrowException, OSError, KeyError):
+        return []
+
+
+def _dataset(source: Source, job: Job, files: dict[str, str], part: int, row: int) -> dict[str, Any]:
+    """The row of the input that a row of the output was made of."""
+    shard = next(shard for shard in source.plan["layout"] if any(p[0] == part for p in shard["parts"]))
+    place = row + next(start for number, start, _ in shard["parts"] if number == part)
+    for name, group, rows in shard["row_groups"]:
+        if place < rows:
+            with open_file(files[name], job.storage) as file, pq.ParquetFile(file) as parquet:
+                return parquet.read_row_group(group).slice(place, 1).to_pylist()[0]
+        place -= rows
+    raise KeyError(part)
+
+
+def _fit(job: Job, dataset: dict[str, Any], coefficients: list[float], part: int, row: int) -> Fit:
+    named = job.input.columns
+    features = job.params.get("features")
+    if isinstance(features, list):
+        columns = [dataset[named.get(str(name), str(name))] for name in features]
+        design = np.array(columns, float).T
+    else:
+        design = np.array(dataset[named.get("X", "X")], float)
+    if job.params.get("intercept", True):
+        design = np.c_[np.ones(len(design)), design]
+    fitted = design @ np.array(coefficients, float)
+    return Fit(part, row, fitted, np.array(dataset[named.get("y", "y")], float) - fitted)

@@ -1,0 +1,145 @@
+"""What an output's records say of its runs, and a bounded sample of its rows."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxbatch.errors import InputError
+from jaxbatch.ownership import FORGOTTEN
+from jaxbatch.parts import Receipt
+from jaxbatch.records import ALONE, SUCCESS, Records, numbered
+from jaxbatch.storage import StorageOptions, Store, open_store
+
+PARTS = 40
+ROWS = 20_000
+BYTES = 1 << 26
+"""A sample is of at most so many parts, rows and bytes."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows from parts that are spread evenly over a run, the first of each, and where they are."""
+
+    table: pa.Table
+    part: np.ndarray
+    row: np.ndarray
+    parts: int
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column as float64, NaN where it is null."""
+        column = self.table.column(name)
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+    def select(self, chosen: np.ndarray) -> "Sample":
+        """The rows that are chosen, by a mask or by number."""
+        numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        return Sample(self.table.take(numbers), self.part[numbers], self.row[numbers], self.parts)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The latest run of an output, with the counts of all of them."""
+
+    store: Store
+    records: Records
+    plan: Mapping[str, Any]
+    report: Mapping[str, Any]
+    errors: Sequence[Mapping[str, Any]]
+    receipts: Sequence[Receipt]
+    runs: int
+    sealed: bool
+
+    @classmethod
+    def read(cls, path: str, storage: StorageOptions) -> "Source":
+        """The records of an output.
+
+        Raises:
+            InputError: there are none, or no report yet.
+        """
+        store = open_store(path, storage)
+        names = dict(store.list())
+        runs = [records for records in (ALONE, *numbered(names)) if records.plan in names]
+        runs = [records for records in runs if _json(store, records.plan) != FORGOTTEN]
+        if not runs:
+            raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
+        latest = runs[-1]
+        if latest.report not in names:
+            raise InputError(f"{path}: its run has not come to an end yet.", "Run it again to finish it.")
+        manifests = [_json(store, records.manifest) for records in runs if records.manifest in names]
+        receipts = [Receipt(**part, fingerprint=found["fingerprint"]) for found in manifests for part in found["parts"]]
+        lines = store.read(latest.errors).splitlines() if latest.errors in names else []
+        errors = [json.loads(line) for line in lines]
+        plan, report = _json(store, latest.plan), _json(store, latest.report)
+        return cls(store, latest, plan, report, errors, receipts, len(runs), SUCCESS in names)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Rows by status, of all sealed runs; of the last attempt where none is sealed."""
+        counted = sum((Counter(receipt.statuses) for receipt in self.receipts), Counter[str]())
+        return dict(counted) if self.receipts else dict(self.report["statuses"])
+
+    @property
+    def rows(self) -> int:
+        """Rows of the output."""
+        return sum(receipt.rows for receipt in self.receipts) if self.receipts else self.report["rows"]
+
+    def written(self, result: str) -> str:
+        """The column under which a kernel's result is written."""
+        return self.plan["job"]["output"]["columns"].get(result, result)
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """The kernel's input columns that were kept in the output, numbers alone, in the kernel's order."""
+        names = self.plan["identity"]["input"]["columns"].values()
+        return [name for name in names if name in self.columns and self.columns[name] in _NUMBERS]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns written, with their types."""
+        return self.plan["columns"]
+
+    @cached_property
+    def results(self) -> list[str]:
+        """The columns of single numbers that the kernel made, in the order they are written in."""
+        kept = set(self.plan["identity"]["input"]["keep"])
+        return [name for name, kind in self.columns.items() if name not in kept and kind in _NUMBERS]
+
+    @cached_property
+    def sample(self) -> Sample:
+        """A bounded sample of the latest run's rows."""
+        latest = [receipt for receipt in self.receipts if receipt.fingerprint == self.plan["fingerprint"]]
+        latest = sorted((receipt for receipt in latest if receipt.rows), key=lambda receipt: receipt.part)
+        chosen = (
+            [latest[i] for i in sorted({round(i) for i in np.linspace(0, len(latest) - 1, PARTS)})] if latest else []
+        )
+        tables, parts, rows = [], [], []
+        for receipt in chosen:
+            table = _head(self.store, receipt, ROWS // len(chosen), BYTES // len(chosen))
+            tables.append(table)
+            parts.append(np.full(table.num_rows, receipt.part))
+            rows.append(np.arange(table.num_rows))
+        if not tables:
+            return Sample(pa.table({}), np.zeros(0, int), np.zeros(0, int), 0)
+        return Sample(pa.concat_tables(tables), np.concatenate(parts), np.concatenate(rows), len(chosen))
+
+
+_NUMBERS = ("double", "float", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+
+
+def _json(store: Store, name: str) -> Any:
+    return json.loads(store.read(name))
+
+
+def _head(store: Store, receipt: Receipt, rows: int, size: int) -> pa.Table:
+    """The first rows of a part."""
+    fitting = max(1, min(rows, size * receipt.rows // max(receipt.bytes, 1)))
+    with store.open(receipt.name) as file, pq.ParquetFile(file) as parquet:
+        batch = next(parquet.iter_batches(batch_size=fitting))
+        return pa.Table.from_batches([batch])
