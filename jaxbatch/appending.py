@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -106,7 +106,7 @@ def _run(
         try:
             summary = _add(work, known, backend, progress)
         except NoUsableFile as error:
-            if not (new and known.runs and job.input.on_bad_file == "skip"):
+            if not _may_be_left_out(work, known):
                 raise
             _LOG.warning("%s", error.what)
             return done, Idle((*work.left_out, *(BadFile(file.path, error.what) for file in work.addition.files)))
@@ -118,6 +118,11 @@ def _run(
         if new or summary.exit_code == ExitCode.PARTS_FAILED:
             return done, Idle()
     return done, work
+
+
+def _may_be_left_out(work: Work, known: Ledger) -> bool:
+    """Whether it is nothing to do, and no error, if all files of a run are bad."""
+    return work.begun is None and bool(known.runs) and work.job.input.on_bad_file == "skip"
 
 
 def next_work(job: Job, known: Ledger) -> Work | Idle:
@@ -165,14 +170,18 @@ def _told_of(begun: Run | None, make: Callable[[], _T]) -> _T:
     except (JobError, InputError) as error:
         if begun is None:
             raise
-        if begun.receipts is None:
-            way_out = "or forget that run with --restart, and its files are computed with the new ones"
-        else:
-            way_out = "or put back what is missing of its parts from a copy"
-        raise OutputError(
-            f"Run {begun.records.number} is unfinished, and cannot be finished as it began: {error.what.rstrip('.')}.",
-            f"{error.remedy.rstrip('.') or 'Undo the change'}; {way_out}.",
-        ) from error
+        raise _cannot_finish(begun, error.what, error.remedy) from error
+
+
+def _cannot_finish(begun: Run, what: str, remedy: str = "") -> OutputError:
+    if begun.receipts is None:
+        way_out = "or forget that run with --restart, and its files are computed with the new ones"
+    else:
+        way_out = "or put back what is missing of its parts from a copy"
+    return OutputError(
+        f"Run {begun.records.number} is unfinished, and cannot be finished as it began: {what.rstrip('.')}.",
+        f"{remedy.rstrip('.') or 'Undo the change'}; {way_out}.",
+    )
 
 
 def preview(job: Job, device: str) -> dict[str, Any]:
@@ -181,7 +190,12 @@ def preview(job: Job, device: str) -> dict[str, Any]:
     work = next_work(job, known)
     if isinstance(work, Idle):
         return _nothing(job, known)
-    planned = checked(work, known, partial(plan, work.job, device=device, addition=work.addition))
+    try:
+        planned = checked(work, known, partial(plan, work.job, device=device, addition=work.addition))
+    except NoUsableFile:
+        if not _may_be_left_out(work, known):
+            raise
+        return _nothing(job, known)
     output = attempt.output_of(planned, lambda: known.others(planned.records))
     return attempt.described(planned, output, output.data.published())
 
@@ -195,7 +209,7 @@ def checked(work: Work, known: Ledger, make: Callable[[], Plan]) -> Plan:
     planned = _told_of(work.begun, make)
     if work.begun is not None and planned.fingerprint != work.begun.fingerprint:
         changed = "; ".join(differences(work.begun.claim["identity"], planned.identity))
-        _told_of(work.begun, partial(_refuse, changed))
+        raise _cannot_finish(work.begun, changed)
     before = _meaning(known.runs[-1].claim["identity"]) if known.runs else None
     if work.begun is None and before not in (None, now := _meaning(planned.identity)):
         raise OutputError(
@@ -231,10 +245,6 @@ def _add(work: Work, known: Ledger, backend: Engine, progress: Callable[[Progres
         output.unseal()
     finish = partial(attempt.finish, planned, output, backend, progress, started, new=work.begun is None)
     return _told_of(work.begun, finish)
-
-
-def _refuse(changed: str) -> NoReturn:
-    raise JobError(changed, "Undo the change")
 
 
 def _meaning(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -469,6 +469,7 @@ def test_a_bad_file_that_stays_does_not_stop_quiet_days(other, daily):
     assert daily.run(skip).files_skipped == 1
     summary = daily.run(skip)
     assert (summary.exit_code, summary.parts_done, summary.files_skipped) == (0, 0, 1)
+    assert daily.plan(skip)["rows"] == 0
     daily.check()
 
 
