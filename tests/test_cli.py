@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -363,3 +364,38 @@ def test_a_person_is_told_of_failures_once(jaxbatch, tmp_path):
     pq.write_table(pa.table({"x": [float(x) for x in range(20)]}), tmp_path / "tasks.parquet", row_group_size=10)
     ended = jaxbatch("run", "job.toml", "--quiet")
     assert (ended.returncode, ended.stderr.count("the weather")) == (1, 1)
+
+
+STATUSES = """
+kernel = "derivatives"
+[params]
+function = "jax.numpy:log"
+[input]
+path = "tasks.parquet"
+columns = { x = "spot" }
+[output]
+path = "results"
+columns = { value = "price" }
+rows_per_part = 10
+[limits]
+max_failed_rows = "100%"
+"""
+
+
+def test_rows_that_did_not_end_well_are_shown_with_the_column_to_blame(jaxbatch, tmp_path):
+    spot = [1.0] * 12 + [-2.5, None, 0.0, -1.0, -3.0]
+    pq.write_table(pa.table({"id": range(17), "spot": spot}), tmp_path / "tasks.parquet", row_group_size=10)
+    (tmp_path / "job.toml").write_text(STATUSES)
+    ended = jaxbatch("run", "job.toml")
+    lines = [line for line in ended.stderr.splitlines() if "of data/part-0000001" in line]
+    assert ended.returncode == 0, ended.stderr
+    assert [re.sub(r"  +|-[0-9a-f]{8}.parquet", " ", line) for line in lines] == [
+        "nonfinite row 2 of data/part-0000001 , spot = -2.5: price is nan",
+        "nonfinite row 4 of data/part-0000001 , spot = 0: price is -inf",
+        "nonfinite row 5 of data/part-0000001 , spot = -1: price is nan",
+        "null_input row 3 of data/part-0000001 , spot is null",
+    ]
+    shown = next(line for line in ended.stderr.splitlines() if line.startswith("all "))
+    _, *arguments = shlex.split(shown.removeprefix("all "))
+    rest = subprocess.run([sys.executable, *arguments], cwd=tmp_path, text=True, capture_output=True)
+    assert "[12,13,14,15,16]]" in rest.stdout, rest.stderr

@@ -13,6 +13,7 @@ from jaxbatch.cli.progress import shown
 from jaxbatch.errors import ExitCode
 
 if TYPE_CHECKING:
+    from jaxbatch.job import Job
     from jaxbatch.tally import Progress, Summary
 
 
@@ -92,6 +93,8 @@ def command(
         print_json({**asdict(summary), "exit_code": code})
     if not quiet:
         click.echo(describe(summary), err=True)
+        if summary.failed_rows or summary.flagged_rows:
+            click.echo(for_example(summary, loaded), err=True)
     reason = why(summary, job)
     if reason:
         click.echo(reason, err=True)
@@ -127,6 +130,17 @@ def describe(summary: "Summary") -> str:
         ("output", f"{summary.output}/data"),
     ]
     return table(rows, indent="")
+
+
+def for_example(summary: "Summary", job: "Job") -> str:
+    """A few rows of each status that is not ok, and how to see the others."""
+    from jaxbatch import examples
+
+    found = examples.of(summary.output, summary.records, job.storage)
+    column = job.output.columns.get("status", "status")
+    query = f"d.dataset('{summary.output}/data').filter(d.field('{column}') != 'ok').to_table()"
+    rest = f'python -c "import pyarrow.dataset as d; print({query})"'
+    return table([*((each.status, str(each)) for each in found), *([("all", rest)] if found else [])], indent="")
 
 
 def why(summary: "Summary", job: str) -> str:
