@@ -5,8 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import traceback
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -123,7 +122,7 @@ def arguments(reference: str, folder: Path) -> list[inspect.Parameter]:
     return named
 
 
-def bind(reference: str, folder: Path, columns: Container[str], constants: Mapping[str, Any]) -> BoundFunction:
+def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapping[str, Any]) -> BoundFunction:
     """Match a function's arguments with constants, columns and its own defaults, in that order.
 
     Raises:
@@ -141,9 +140,12 @@ def bind(reference: str, folder: Path, columns: Container[str], constants: Mappi
         elif parameter.default is not parameter.empty:
             fixed[name] = parameter.default
         else:
+            known = [column for column in columns if column not in {p.name for p in parameters}]
+            like = get_close_matches(name, known, n=1, cutoff=0.4)
             raise JobError(
                 f"'{reference}': the argument '{name}' has neither a column nor a constant.",
-                f'Map a column, [input] columns = {{ {name} = "…" }}, or set constants = {{ {name} = … }}.',
+                f'Map a column, [input] columns = {{ {name} = "{like[0] if like else "…"}" }}, '
+                f"or set constants = {{ {name} = … }}.",
             )
     return BoundFunction(
         reference,
@@ -169,16 +171,3 @@ def bind_one(reference: str, folder: Path, constants: Mapping[str, Any]) -> Boun
             "Set the others in [input] constants.",
         )
     return bind(reference, folder, free, constants)
-
-
-def describe_failure(error: BaseException) -> str:
-    """`` at functions.py, line 7: TypeError: …``: where in the user's own code, if it can be told, and what."""
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if "site-packages" not in path.parts and _HERE not in path.parents and path.is_file():
-            return f" at {path.name}, line {frame.lineno}: {what}"
-    return f": {what}"
-
-
-_HERE = Path(__file__).parent

@@ -220,7 +220,9 @@ class Job(_Table):
         try:
             raw = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # a number of too many digits is a plain ValueError
-            raise JobError(f"{file}: is not valid TOML: {error}.", "Correct that line.") from None
+            raise JobError(
+                f"{file}: is not valid TOML: {error}.", "Correct that line; texts and dates stand in quotes."
+            ) from None
         for each in overrides:
             override(raw, each)
         raw.setdefault("name", file.stem)

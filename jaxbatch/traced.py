@@ -12,7 +12,7 @@ from jax.extend import core
 
 from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.errors import JaxbatchError, JobError
-from jaxbatch.functions import describe_failure
+from jaxbatch.explanations import failure
 from jaxbatch.kernel import Kernel, dimensions
 
 
@@ -123,10 +123,8 @@ def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
     except JaxbatchError:
         raise
     except (Exception, SystemExit) as error:
-        raise JobError(
-            f"{kernel.describe_bucket(program.bucket)} cannot be traced{describe_failure(error)}",
-            "It must be a pure JAX function of one row; --debug shows the traceback.",
-        ) from error
+        what, hint = failure(error, structs)
+        raise JobError(f"{kernel.describe_bucket(program.bucket)} cannot be traced{what}.", hint) from error
     for column in kernel.outputs:
         _check_output(column, outputs["values"][column.name], _kind(column, dtype))
     leaves = jax.tree.leaves((structs, outputs))

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxbatch.arguments import argument, choose
 from jaxbatch.columns import STATUS, Column
 from jaxbatch.errors import JobError
-from jaxbatch.functions import BoundFunction, describe_failure
+from jaxbatch.explanations import failure
+from jaxbatch.functions import BoundFunction
 from jaxbatch.kernel import Kernel, Source
 
 
@@ -66,9 +67,8 @@ def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruc
     except JobError:
         raise
     except (Exception, SystemExit) as error:
-        shapes = ", ".join(f"{name}: {struct.dtype}{list(struct.shape)}" for name, struct in structs.items())
-        where = describe_failure(error)
-        raise JobError(f"'{function.reference}' fails on ({shapes}){where}", "Correct the function.") from error
+        what, hint = failure(error, structs)
+        raise JobError(f"'{function.reference}' cannot be traced{what}.", hint) from error
 
 
 def _named(results: Any) -> dict[str, Any]:

@@ -155,5 +155,5 @@ def test_a_result_with_the_name_of_a_kept_column_is_refused(functions):
 def test_a_function_that_would_end_the_process_is_refused(bench, kernel):
     bench.tasks({"x": [1.0]})
     bench.file("functions.py", "def f(x):\n    raise SystemExit(7)\n")
-    with pytest.raises(JobError, match="line 2: SystemExit: 7"):
+    with pytest.raises(JobError, match="line 2, 'raise SystemExit\\(7\\)': SystemExit: 7"):
         bench.run(f'kernel = "{kernel}"\nparams.function = "functions.py:f"\n')

@@ -1,0 +1,203 @@
+"""What a newcomer does wrong, and what is said of it: where it is, and what to do, in three lines at most."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jaxbatch import cli
+
+JOB = """kernel = "derivatives"
+[params]
+function = "own.py:f"
+order = 2
+[input]
+path = "tasks.parquet"
+[output]
+path = "results"
+"""
+
+OWN = """import jax.numpy as jnp
+import numpy as np
+
+def f(x):
+    return jnp.sin(x)
+
+def branches(x):
+    if x > 0:
+        return x
+    return -x
+
+def wants_numpy(x):
+    return np.sin(x)
+
+def wants_a_number(x):
+    return jnp.sin(float(x))
+
+def selects(x):
+    return jnp.sum(jnp.ones(3)[jnp.arange(3) > x])
+
+def returns_two(x):
+    return jnp.stack([x, x])
+
+def does_not_fit(x, y):
+    return jnp.dot(jnp.ones(3) * x, jnp.ones(4) * y)
+
+def wants_volatility(x, volatility):
+    return x * volatility
+
+def misspells(x):
+    return jnp.sine(x)
+"""
+
+Edit = Callable[[str], str]
+
+
+def instead(old: str, new: str) -> Edit:
+    def edit(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    return edit
+
+
+def function(name: str) -> Edit:
+    return instead("own.py:f", name)
+
+
+def beside_path(line: str) -> Edit:
+    return instead('path = "tasks.parquet"', f'path = "tasks.parquet"\n{line}')
+
+
+MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
+    # what is done to the job; options; exit code; what is said
+    "a table misspelt": (instead("[output]", "[outputs]"), (), 4, ("line 7", "'outputs'", "Did you mean 'output'?")),
+    "a key misspelt": (
+        lambda job: job + "rows_per_prt = 5\n",
+        (),
+        4,
+        ("line 9", "output.rows_per_prt", "Did you mean 'rows_per_part'?"),
+    ),
+    "a text for a number": (lambda job: job + 'rows_per_part = "many"\n', (), 4, ("line 9", "valid integer", '"many"')),
+    "a table forgotten": (instead('[input]\npath = "tasks.parquet"\n', ""), (), 4, ("'input' is missing", "Add input")),
+    "no quotes": (instead('"tasks.parquet"', "tasks.parquet"), (), 4, ("line 6", "in quotes")),
+    "a date without quotes": (beside_path("constants = { day = 2026-11-22 }"), (), 4, ("line 7", "Write it in quotes")),
+    "a kernel misspelt": (instead("derivatives", "derivative"), (), 4, ("line 1", "Did you mean 'derivatives'?")),
+    "a function misspelt": (function("own.py:ff"), (), 4, ("own.py has no 'ff'", "Did you mean 'f'?")),
+    "a JAX function misspelt": (function("jax.numpy:sqr"), (), 4, ("no 'sqr'", "Did you mean 'sqrt'?")),
+    "a file misspelt": (function("onw.py:f"), (), 4, ("there is no file", "onw.py", "start at the job file's folder")),
+    "no colon": (function("own.f"), (), 4, ("'own.f' names no function", '"file.py:name"')),
+    "a parameter misspelt": (
+        instead("order = 2", "ordr = 2"),
+        (),
+        4,
+        ("line 4", "params.ordr", "Did you mean 'order'?"),
+    ),
+    "a variable without a value": (
+        instead("tasks.parquet", "tasks-{date}.parquet"),
+        (),
+        4,
+        ("line 6", "{date}", "--var date=…"),
+    ),
+    "a path that matches nothing": (
+        instead("tasks.parquet", "task/*.parquet"),
+        (),
+        4,
+        ("no Parquet file matches task/*.parquet", "Paths start at"),
+    ),
+    "an argument without a column": (
+        function("own.py:wants_volatility"),
+        (),
+        4,
+        ("'volatility' has neither", '[input] columns = { volatility = "vol" }'),
+    ),
+    "a column of texts": (beside_path('columns = { x = "name" }'), (), 4, ("'name'", "string", "Cast it")),
+    "a column that is not there": (
+        beside_path('columns = { x = "xx" }'),
+        (),
+        4,
+        ("no column 'xx'", "Did you mean 'x'?"),
+    ),
+    "a constant for nobody": (
+        beside_path("constants = { rate = 1.0 }"),
+        (),
+        4,
+        ("line 7", "nothing takes the constant 'rate'", "Known: x"),
+    ),
+    "a column to keep misspelt": (beside_path('keep = ["idd"]'), (), 4, ("no column 'idd'", "Did you mean 'id'?")),
+    "an if": (
+        function("own.py:branches"),
+        (),
+        4,
+        ("own.py, line 8, 'if x > 0:'", "x: float64[]", "jnp.where(condition, a, b)"),
+    ),
+    "NumPy": (function("own.py:wants_numpy"), (), 4, ("own.py, line 13", "call jax.numpy in its place")),
+    "float()": (function("own.py:wants_a_number"), (), 4, ("own.py, line 16", "float(), int()")),
+    "a mask": (function("own.py:selects"), (), 4, ("own.py, line 19", "jnp.where(mask, value, 0)")),
+    "two results": (function("own.py:returns_two"), (), 4, ("float64[2]", "use the kernel 'apply'")),
+    "shapes that do not fit": (
+        function("own.py:does_not_fit"),
+        (),
+        4,
+        ("own.py, line 25", "(3,) and (4,)", "x: float64[], y: float64[]"),
+    ),
+    "a name in jax.numpy misspelt": (function("own.py:misspells"), (), 4, ("own.py, line 31", "Did you mean 'sin'?")),
+    "an output in the input": (
+        instead('"tasks.parquet"', '"."'),
+        (),
+        4,
+        ("results lies in the input folder", "a folder of its own"),
+    ),
+    "--set without quotes": (
+        str,
+        ("--set", "output.path=elsewhere"),
+        2,
+        ("--set output.path=elsewhere", "strings in quotes"),
+    ),
+    "--var without a name": (str, ("--var", "2026-11-22"), 2, ("not of the form K=V", "--var date=2026-11-22")),
+    "an option misspelt": (str, ("--worker", "2"), 2, ("No such option '--worker'", "Did you mean '--workers'?")),
+    "an address for threads": (
+        str,
+        ("--engine", "local", "--address", "10.0.0.1:6379"),
+        2,
+        ("--engine local takes no --address",),
+    ),
+    "--limit that is no number": (str, ("--limit", "all"), 2, ("--limit", "'all' is not a valid integer")),
+}
+
+
+def told(folder: Path, capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit code of a run of the folder's job, and what it says."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", str(folder / "job.toml"), "--quiet", *arguments])
+    return int(ended.value.code or 0), capfd.readouterr().err
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_place_and_remedy(mistake, tmp_path, capfd):
+    edit, options, code, said = MISTAKES[mistake]
+    tasks = pa.table({"id": [1], "x": [1.0], "y": [2.0], "name": ["a"], "vol": [0.2]})
+    pq.write_table(tasks, tmp_path / "tasks.parquet")
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "job.toml").write_text(edit(JOB))
+    ended, err = told(tmp_path, capfd, *options)
+    assert ended == code, err
+    for words in said:
+        assert words in err
+    assert "Traceback" not in err
+    lines = err.strip().splitlines()
+    assert len(lines) <= (4 if lines[0].startswith("Usage") else 3)
+    assert not (tmp_path / "results").exists()
+
+
+def test_no_job_there(tmp_path, capfd):
+    code, err = told(tmp_path, capfd)
+    assert (code, "job.toml: cannot be read (No such file or directory)" in err) == (4, True), err
+
+
+def test_tasks_for_a_job(tmp_path, capfd):
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "job.toml")
+    code, err = told(tmp_path, capfd)
+    assert (code, "Give the path of a TOML job file" in err) == (4, True), err
