@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow cluster faults soak lint audit bench clean
+.PHONY: help demo test slow cluster faults soak lint audit bench docs clean
 
 RECENT := import sys; sys.exit(not (3, 11) <= sys.version_info)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -21,6 +21,7 @@ help:
 	@echo "make soak    kill one run 200 times at random, some 15 minutes"
 	@echo "make lint    formatting, lint, layering and types"
 	@echo "make audit   known holes of the pinned packages; needs the network"
+	@echo "make docs    these pages as a site, in docs/build"
 	@echo "make bench   measure side by side with other ways; one table each"
 	@echo "make clean   remove what the above made"
 
@@ -65,7 +66,11 @@ bench: .venv/installed
 	@for each in $(BENCHES); do set -- $${each//,/ }; name=$$1; shift; \
 	  echo "== benchmarks/$$name.py $$*"; $(BIN)/python benchmarks/$$name.py "$$@" || exit 1; done
 
+docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs,report]'
+	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs docs/build
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf .venv docs/build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
 	rm -rf jobs/tasks jobs/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 from jaxbatch.least_squares.descent import Descent, Stop, descend
 from jaxbatch.least_squares.design import Design, columns, design, terms
 from jaxbatch.least_squares.double_double import LARGEST_EXPONENT, survive
+from jaxbatch.least_squares.fits import Fit, fit
 from jaxbatch.least_squares.gram import LONG_ROWS, Statistic, statistic
 from jaxbatch.least_squares.inference import Inference, Spread, infer, spread, spread_of_data
 from jaxbatch.least_squares.orthogonal import solve_orthogonally
@@ -13,6 +14,7 @@ __all__ = [
     "LONG_ROWS",
     "Descent",
     "Design",
+    "Fit",
     "Inference",
     "Solution",
     "Spread",
@@ -21,6 +23,7 @@ __all__ = [
     "columns",
     "descend",
     "design",
+    "fit",
     "infer",
     "rank_tolerance",
     "solve",

@@ -1,0 +1,151 @@
+"""Every snippet and command of README and docs/ is run, in the order of its page, and every link leads somewhere."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
+_NAMED = re.compile(r"# (?P<name>[\w.]+\.(?:py|toml))\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def name(self) -> str | None:
+        """The file that it is, by its first line."""
+        named = _NAMED.match(self.text)
+        return named["name"] if named else None
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for found in _BLOCK.finditer(text):
+        yield Block(page, text[: found.start()].count("\n") + 1, found["language"], found["text"])
+
+
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as they are made on the web."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links() -> Iterator[tuple[Path, str, str | None]]:
+    for page in PAGES:
+        for link in _LINK.finditer(_BLOCK.sub("", page.read_text(encoding="utf-8"))):
+            yield page, link["path"], link["anchor"]
+
+
+def test_every_link_leads_somewhere():
+    found = list(links())
+    assert len(found) > 20
+    for page, path, anchor in found:
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name}: {path}"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {path}#{anchor}"
+
+
+def test_commands_of_make_are_there():
+    makefile = (ROOT / "Makefile").read_text()
+    told = re.findall(r"^make (\w+)", "".join(block.text for block in blocks(ROOT / "README.md")), re.MULTILINE)
+    assert told == ["demo", "test"]
+    for target in told:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def files_for_readme(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    (folder / "observations").mkdir()
+    rain, sun = rng.normal(size=60), rng.normal(size=60)
+    columns = {"site": rng.integers(0, 3, 60), "rain": rain, "sun": sun, "growth": rain + 2 * sun + rng.normal(size=60)}
+    pq.write_table(pa.table(columns), folder / "observations/a.parquet")
+
+
+def files_for_kernels(folder: Path) -> None:
+    (folder / "tasks").mkdir()
+    pq.write_table(pa.table({"principal": [1000.0], "rate": [0.01]}), folder / "tasks/loans.parquet")
+
+
+def files_for_operations(folder: Path) -> None:
+    pq.write_table(pa.table({"x": [1.0]}), folder / "2026-11-22.parquet")
+    (folder / "daily.toml").write_text(
+        'kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\n[input]\npath = "{date}.parquet"\n'
+        '[output]\npath = "results/{date}"\n'
+    )
+
+
+BEFORE: dict[str, Callable[[Path], None]] = {
+    "README.md": files_for_readme,
+    "add-a-kernel.md": files_for_kernels,
+    "operations.md": files_for_operations,
+}
+"""What a page takes for granted."""
+
+
+def python(folder: Path, *arguments: str) -> str:
+    ended = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def command(folder: Path, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    if words[1] == "submit":
+        words.append("--dry-run")  # there is no cluster of that name
+    python(folder, "-m", *words)
+
+
+def run_block(folder: Path, block: Block, namespace: dict[str, object]) -> None:
+    if block.name:
+        (folder / block.name).write_text(block.text)
+        if block.name.startswith("make_"):
+            python(folder, block.name)
+    elif block.language == "toml":
+        job = tomllib.loads(block.text)
+        if "kernel" in job:
+            (folder / f"job{block.line}.toml").write_text(block.text)
+            python(folder, "-m", "jaxbatch", "run", f"job{block.line}.toml")
+        else:
+            (folder / "more.toml").write_text((folder / "job.toml").read_text() + block.text)
+            python(folder, "-m", "jaxbatch", "plan", "more.toml")
+    elif block.language == "python":
+        exec(compile(block.text, f"{block.page.name}, line {block.line}", "exec"), namespace)
+    else:
+        for line in block.text.splitlines():
+            if line.startswith("jaxbatch "):
+                command(folder, line)
+
+
+RUN = [page for page in PAGES if any(block.language or "jaxbatch " in block.text for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", RUN, ids=[page.name for page in RUN])
+def test_snippets_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    BEFORE.get(page.name, lambda _: None)(tmp_path)
+    namespace: dict[str, object] = {}
+    exec("import jax.numpy as jnp\nfrom jaxbatch import Column", namespace)  # which parts of a class take for granted
+    run = 0
+    for block in blocks(page):
+        run_block(tmp_path, block, namespace)
+        run += 1
+    assert run
