@@ -40,8 +40,8 @@ class SeriesError(Exception):
 def taylor(function: Callable[..., Any]) -> Callable[..., Any]:
     """The Taylor coefficients of a function along a line.
 
-    ``taylor(f)(center, direction, order, *fixed)`` gives c_n = (d/dt)ⁿ ``f(center + t·direction, *fixed)``/n! at t = 0 for
-    n = 0 … order, on a trailing axis of every result of ``f``. See :func:`expand` for arguments, errors and method.
+    ``taylor(f)(center, direction, order, *fixed)`` gives c_n = (d/dt)ⁿ ``f(center + t·direction, *fixed)``/n! at t = 0
+    for n = 0 … order, on a trailing axis of every result of ``f``. See :func:`expand` for arguments, errors and method.
     """
 
     def coefficients(center: Any, direction: Any, order: int, *fixed: Any) -> Any:
