@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jaxbatch import Job
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -70,6 +72,18 @@ def test_commands_of_make_are_there():
     assert told == ["demo", "test"]
     for target in told:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_key_of_a_job_is_explained():
+    page = (ROOT / "docs/job-file.md").read_text()
+    tables = {name: field.annotation for name, field in Job.model_fields.items()}
+    for name, annotation in tables.items():
+        inner = getattr(annotation, "model_fields", None)
+        if inner is None:
+            assert f"| `{name}` |" in page or f"## `[{name}]`" in page, name
+            continue
+        section = page[page.index(f"## `[{name}]`") :].split("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(inner), name
 
 
 def files_for_readme(folder: Path) -> None:
