@@ -1,0 +1,103 @@
+"""Every example is run as its README says, and its numbers hold against what is known without it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.stats import norm
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def example(tmp_path, request) -> Path:
+    """The folder of an example, its commands run."""
+    folder = tmp_path / request.param
+    shutil.copytree(EXAMPLES / request.param, folder)
+    commands = re.findall(r"^    (.+)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert commands[0] == "python make_tasks.py"
+    for command in commands:
+        program, *arguments = command.split()
+        called = [sys.executable, *(["-m", "jaxbatch"] if program == "jaxbatch" else []), *arguments]
+        ended = subprocess.run(called, cwd=folder, capture_output=True, text=True, timeout=240)
+        assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+def output(folder: Path, name: str) -> pa.Table:
+    return pq.read_table(folder / "results" / name / "data")
+
+
+def column(table: pa.Table, name: str) -> np.ndarray:
+    return np.array(table[name].to_pylist(), float)
+
+
+def test_all_are_listed():
+    folders = {folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()}
+    assert set(re.findall(r"\]\(([\w-]+)\)", (EXAMPLES / "README.md").read_text())) == folders
+
+
+@pytest.mark.parametrize("example", ["pnl-explain"], indirect=True)
+def test_greeks_and_the_profit_they_explain(example):
+    book = output(example, "greeks")
+    spot, strike, vol, years = (column(book, name) for name in ("spot", "strike", "vol", "years"))
+    d1 = (np.log(spot / strike) + (0.03 + vol**2 / 2) * years) / (vol * np.sqrt(years))
+    np.testing.assert_allclose(column(book, "delta"), norm.cdf(d1), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(column(book, "gamma"), norm.pdf(d1) / (spot * vol * np.sqrt(years)), rtol=1e-9)
+    np.testing.assert_allclose(column(book, "vega"), spot * norm.pdf(d1) * np.sqrt(years), rtol=1e-9)
+    days = output(example, "pnl")
+    coefficients, errors = column(days, "coefficients"), column(days, "errors")
+    moves = pq.read_table(example / "tasks/moves.parquet")
+    move = np.array(moves["point"].to_pylist()) - np.array(moves["center"].to_pylist())
+    first = sum(column(book, name) * move[:, at] for name, at in (("delta", 0), ("vega", 1), ("minus_theta", 2)))
+    np.testing.assert_allclose(coefficients[:, 1], first, rtol=1e-8, atol=1e-10)
+    pnl = column(days, "true_value") - coefficients[:, 0]
+    np.testing.assert_allclose(coefficients[:, 1:].sum(axis=1) + errors[:, 4], pnl, atol=1e-11)
+    after = np.median(np.abs(errors), axis=0)
+    assert 1e-2 < after[1] < 1e-1
+    assert after[4] < 1e-5
+
+
+@pytest.mark.parametrize("example", ["factor-betas"], indirect=True)
+def test_betas(example):
+    rows = {row["instrument"]: row for row in output(example, "betas").to_pylist()}
+    true = np.load(example / "tasks/true_betas.npy")
+    assert len(rows) == len(true)
+    found = np.array([rows[f"I{number}"]["coefficients"] for number in range(len(true))])
+    errors = np.array([rows[f"I{number}"]["standard_errors"] for number in range(len(true))])
+    assert (np.abs(found[:, 1:] - true) < 5 * errors[:, 1:]).all()
+    assert 0.5 < np.mean(np.abs(found[:, 1:] - true) / errors[:, 1:]) < 1.1
+
+
+@pytest.mark.parametrize("example", ["ode-sensitivity"], indirect=True)
+def test_sensitivities(example):
+    def prey(birth: float, death: float, hunt: float, gain: float) -> float:
+        def slope(_: float, state: np.ndarray) -> list[float]:
+            x, y = state
+            return [birth * x - hunt * x * y, gain * x * y - death * y]
+
+        return float(solve_ivp(slope, (0, 5), [10.0, 5.0], rtol=1e-12, atol=1e-12).y[0, -1])
+
+    names = ("birth", "death", "hunt", "gain")
+    for row in output(example, "sensitivity").slice(0, 3).to_pylist():
+        at = {name: row[name] for name in names}
+        assert row["value"] == pytest.approx(prey(**at), rel=1e-7)
+        for name in names:
+            h = 1e-4 * at[name]
+            slope = (prey(**{**at, name: at[name] + h}) - prey(**{**at, name: at[name] - h})) / (2 * h)
+            assert row[f"d_{name}"] == pytest.approx(slope, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("example", ["implied-vol"], indirect=True)
+def test_implied_volatilities(example):
+    rows = output(example, "implied-vol").to_pylist()
+    assert [row["status"] for row in rows] == ["ok"] * 999 + ["invalid_input"]
+    for row in rows[:-1]:
+        assert row["vol"] == pytest.approx(row["true_vol"], rel=1e-6)
