@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.polynomial.polynomial import polyval
 
 from jaxbatch.report.charts import SERIES, Picture, drawn
@@ -46,6 +47,7 @@ def _by_order(errors: pa.ChunkedArray) -> Picture:
     def draw(axes: Axes) -> None:
         for values, label, colour in ((largest, "largest", 2), (ninety, "nine in ten below", 1), (median, "median", 0)):
             axes.semilogy(orders, np.where(values > 0, values, np.nan), label=label, color=SERIES[colour], marker=".")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("order")
         axes.set_ylabel("|true value − approximation|")
         axes.legend(frameon=False)
