@@ -100,7 +100,7 @@ def _finish_claimed(
     *earlier, final = planned.stages()
     there = output.data.published()
     todo = outstanding(final, there)
-    tally = Tally(planned, there)
+    tally = Tally(planned, there, lambda: backend.workers)
     progress(tally.progress())
     run = planned.fingerprint
     tell("%d of %d parts are to be written to %s.", final.parts - len(there), final.parts, planned.output, run=run)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,8 @@ class Progress:
     failed_rows: int
     parts: int
     parts_done: int
+    workers: int
+    """How many may be at work."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Summary:
     seconds: float
     rows_per_second: float
     stages: Mapping[str, float]
+    slowest: Mapping[str, float] | None
+    """The ``part`` with which the shard began that took longest, and its ``seconds``, waiting for others aside."""
     compilations: int
     padding: float | None
     """How much longer padded batches of lists were than the lists, as a fraction; None without lists."""
@@ -86,6 +90,7 @@ def nothing_new(
         seconds=round(seconds, 3),
         rows_per_second=0.0,
         stages={},
+        slowest=None,
         compilations=0,
         padding=None,
         failures=(),
@@ -111,6 +116,7 @@ def combined(runs: Sequence[Summary], seconds: float) -> Summary:
         exit_code=next((run.exit_code for run in reversed(runs) if run.exit_code), int(ExitCode.DONE)),
         statuses=totals("statuses"),
         stages=_rounded(totals("stages")),
+        slowest=max((run.slowest for run in runs if run.slowest), key=lambda shard: shard["seconds"], default=None),
         seconds=round(seconds, 3),
         rows_per_second=round(computed / max(seconds, 1e-9), 1),
         failures=tuple(failure for run in runs for failure in run.failures),
@@ -120,8 +126,9 @@ def combined(runs: Sequence[Summary], seconds: float) -> Summary:
 class Tally:
     """What has come of a run so far."""
 
-    def __init__(self, planned: Plan, there: Mapping[int, Receipt]):
+    def __init__(self, planned: Plan, there: Mapping[int, Receipt], workers: Callable[[], int] = lambda: 0):
         self._plan = planned
+        self._workers = workers
         self._final = planned.stages()[-1]
         self._skipped = len(there)
         self._receipts: dict[int, Receipt] = {}
@@ -139,6 +146,7 @@ class Tally:
         self._padding: Counter[str] = Counter()
         self._timeline: list[tuple[float, int]] = []
         """Seconds and rows done by then."""
+        self._slowest: dict[str, float] | None = None
         if self._final is planned:
             self.skip(there)
         elif self._skipped == self._final.parts:
@@ -163,9 +171,16 @@ class Tally:
             before = self._compilations.get(outcome.worker, (0, 0.0))
             self._compilations[outcome.worker] = max(before, (outcome.compilations, outcome.compile_s))
         self._padding.update(outcome.padding)
+        self._take_time(outcome)
         self._timeline.append((round(time.monotonic() - self._began, 3), self._rows_done))
         if len(self._timeline) > 2 * TIMELINE:
             del self._timeline[1::2]
+
+    def _take_time(self, outcome: Outcome) -> None:
+        parts = [receipt.part for receipt in outcome.receipts] + [failure.part for failure in outcome.failures]
+        seconds = round(sum(outcome.stages.values()) - outcome.stages.get("queue", 0.0), 3)
+        if parts and (self._slowest is None or seconds > self._slowest["seconds"]):
+            self._slowest = {"part": min(parts), "seconds": seconds}
 
     def times(self, at_once: int) -> dict[str, Any]:
         """Where the time went: that of each worker, what so many shards at once waited, and which took the most.
@@ -206,6 +221,7 @@ class Tally:
             failed_rows=self._failed_rows,
             parts=self._final.parts,
             parts_done=len(self._receipts),
+            workers=self._workers(),
         )
 
     def summary(self, seconds: float) -> Summary:
@@ -236,6 +252,7 @@ class Tally:
             seconds=round(seconds, 3),
             rows_per_second=round((self._rows_done - self._rows_skipped) / max(seconds, 1e-9), 1),
             stages=_rounded(sum(self._stages.values(), Counter())),
+            slowest=self._slowest,
             compilations=max((count for count, _ in self._compilations.values()), default=0),
             padding=round(self._padding["computed"] / given - 1, 3) if (given := self._padding["given"]) else None,
             failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),

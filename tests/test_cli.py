@@ -399,3 +399,21 @@ def test_rows_that_did_not_end_well_are_shown_with_the_column_to_blame(jaxbatch,
     _, *arguments = shlex.split(shown.removeprefix("all "))
     rest = subprocess.run([sys.executable, *arguments], cwd=tmp_path, text=True, capture_output=True)
     assert "[12,13,14,15,16]]" in rest.stdout, rest.stderr
+
+
+def test_shells_complete_commands_and_options(tmp_path):
+    def completed(words: str, at: int) -> str:
+        asked = {**os.environ, "_JAXBATCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+        program = Path(sys.executable).with_name("jaxbatch")
+        return subprocess.run([program], env=asked, cwd=tmp_path, capture_output=True, text=True).stdout
+
+    assert completed("jaxbatch ve", 1) == "plain,verify\n"
+    assert "plain,--nothing-to-do-exit" in completed("jaxbatch run --no", 2)
+
+
+def test_the_summary_says_what_took_longest_and_what_is_next(jaxbatch, tmp_path):
+    pq.write_table(pa.table({"x": [float(x) for x in range(20)]}), tmp_path / "tasks.parquet", row_group_size=10)
+    (tmp_path / "job.toml").write_text(STATUSES.replace('columns = { x = "spot" }\n', ""))
+    said = jaxbatch("run", "job.toml").stderr
+    assert re.search(r"^slowest  the shard of part [01]: \d+\.\d\d s", said, re.MULTILINE), said
+    assert f"jaxbatch report {tmp_path}/results" in said

@@ -22,7 +22,7 @@ JSON_EVERY_S = 1.0
 JSON_LATER_S = 10.0
 """After a minute."""
 
-_KEYS = {"seconds", "rows", "rows_done", "rows_skipped", "failed_rows", "parts", "parts_done"}
+_KEYS = {"seconds", "rows", "rows_done", "rows_skipped", "failed_rows", "parts", "parts_done", "workers"}
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def _line(progress: Any, seconds: float) -> str:
     left = f"{(progress.rows - progress.rows_done) / rate:,.0f} s left" if rate else "time left unknown"
     return (
         f"{progress.rows_done:,} of {progress.rows:,} rows, {rate:,.0f} rows/s, {left}, "
-        f"{progress.failed_rows:,} failed rows"
+        f"{progress.failed_rows:,} failed rows, {progress.workers:,} workers"
     )
 
 
@@ -143,10 +143,11 @@ def _bar() -> Iterator[Callable[[Any], None]]:
         TextColumn("{task.fields[rate]:,.0f} rows/s"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[failed]:,} failed rows"),
+        TextColumn("{task.fields[workers]:,} workers"),
     )
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=0, rate=0.0, failed=0, visible=False)
+        task = bar.add_task("", total=0, rate=0.0, failed=0, workers=0, visible=False)
 
         def update(progress: Any) -> None:
             rate = (progress.rows_done - progress.rows_skipped) / max(time.monotonic() - started, 1e-9)
@@ -156,6 +157,7 @@ def _bar() -> Iterator[Callable[[Any], None]]:
                 completed=progress.rows_done,
                 rate=rate,
                 failed=progress.failed_rows,
+                workers=progress.workers,
                 visible=True,
             )
 

@@ -1,6 +1,8 @@
 """``jaxbatch run``."""
 
+import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -127,9 +129,15 @@ def describe(summary: "Summary") -> str:
         ),
         ("time", done),
         *([("stages", f"{stages} (seconds, summed over shards)")] if stages else []),
+        *([("slowest", _slowest(summary.slowest))] if summary.slowest and summary.parts_done > 1 else []),
         ("output", f"{summary.output}/data"),
+        *([("next", f"jaxbatch report {shlex.quote(summary.output)}")] if summary.parts_done else []),
     ]
     return table(rows, indent="")
+
+
+def _slowest(shard: "Mapping[str, float]") -> str:
+    return f"the shard of part {shard['part']:,}: {shard['seconds']:.2f} s of one thread"
 
 
 def for_example(summary: "Summary", job: "Job") -> str:
