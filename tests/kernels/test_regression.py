@@ -108,7 +108,7 @@ def check_nist(rows: dict[str, dict], digits: Mapping[str, float], spread_digits
         assert row["r_squared"] == pytest.approx(float(certified["r_squared"]), rel=1e-9), name
 
 
-@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_nist_to_the_ceiling_of_float64_data(bench, engine, jaxbatch_json):
     rows = {}
     for intercept in (True, False):
@@ -123,7 +123,7 @@ def test_nist_to_the_ceiling_of_float64_data(bench, engine, jaxbatch_json):
     check_nist(rows, CEILING, {name: digits - 1 for name, digits in CEILING.items()})
 
 
-@pytest.mark.parametrize("method", ["qr", "svd"])
+@pytest.mark.parametrize("method", ["qr", pytest.param("svd", marks=pytest.mark.slow)])
 def test_nist_by_orthogonal_methods(bench, method):
     rows = {}
     for intercept in (True, False):
@@ -461,6 +461,7 @@ def test_refused_before_any_work(bench, params, columns, error, words):
     assert not (bench.folder / "results").exists()
 
 
+@pytest.mark.slow
 def test_weights_in_the_nested_layout(bench):
     rng = np.random.default_rng(4)
     fits = [noisy(n, 2, seed) for seed, n in enumerate((12, 30))]

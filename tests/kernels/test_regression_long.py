@@ -106,7 +106,10 @@ SHAPES = {  # datasets of one design's shape are the groups of one job
 }
 
 
-@pytest.mark.parametrize(("shape", "engine"), [*((shape, "local") for shape in SHAPES), ("powers", "ray")])
+ON_RAY = pytest.param("powers", "ray", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("shape", "engine"), [*((shape, "local") for shape in SHAPES), ON_RAY])
 def test_nist(bench, shape, engine, jaxbatch_json):
     tables = []
     for name in SHAPES[shape]:

@@ -21,7 +21,7 @@ def data(n: int = 60, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
     return X, 0.5 + X @ rng.normal(size=k) + 0.1 * rng.normal(size=n)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_against_the_textbook(weighted):
     X, y = data()
     w = np.random.default_rng(3).uniform(0.5, 2.0, len(y)) if weighted else np.ones(len(y))
@@ -47,6 +47,7 @@ def test_all_digits_of_a_polynomial():
     np.testing.assert_allclose(found.coefficients, np.ones(6), rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_below_full_rank_it_is_the_fit_of_least_norm():
     X, y = data(k=2)
     X = np.c_[X, 3 * X[:, 1]]
@@ -55,6 +56,7 @@ def test_below_full_rank_it_is_the_fit_of_least_norm():
     assert int(found.rank) == 2
 
 
+@pytest.mark.slow
 def test_ridge():
     X, y = data()
     found = least_squares.fit(jnp.array(X), jnp.array(y), ridge=2.5)
@@ -64,6 +66,7 @@ def test_ridge():
     assert np.isnan(found.p_values).all()
 
 
+@pytest.mark.slow
 def test_many_at_once():
     X, y = data(n=120)
     found = jax.jit(jax.vmap(least_squares.fit))(jnp.array(X).reshape(3, 40, 3), jnp.array(y).reshape(3, 40))
@@ -73,6 +76,7 @@ def test_many_at_once():
         np.testing.assert_allclose(found.coefficients[number], alone.coefficients, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_float32_data_are_judged_as_such():
     x = np.linspace(0, 1, 30, dtype=np.float32)
     X = np.c_[x, x + np.float32(1e-7) * (np.arange(30) % 2)].astype(np.float32)
