@@ -58,6 +58,11 @@ class Plan:
     records: Records = ALONE
     """Where the output says that it is this run's."""
 
+    def __repr__(self) -> str:
+        rows = f"{self.rows:,} rows of {len(self.files):,} files"
+        parts = f"{self.stages()[-1].parts:,} parts of {self.output}"
+        return f"Plan({self.job.kernel}: {rows} to {parts}, {self.fingerprint[:8]})"
+
     @property
     def output(self) -> str:
         """The output folder, absolute."""

@@ -251,3 +251,11 @@ def test_every_kind_of_bad_row_gets_its_status_and_changes_no_bit_of_the_others(
     assert [repr(row) for row in found["mixed"][::2]] == [repr(row) for row in found["good"]]
     assert [row["status"] for row in found["mixed"][1::2]] == [*(status for _, status in bad.values()), *["ok"] * 4]
     assert all(row["value"] is None for row in found["mixed"][1::2] if row["status"].endswith("_input"))
+
+
+def test_a_plan_says_what_it_is(bench):
+    bench.tasks({"x": [1.0, 2.0]})
+    job = bench.job('kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\n')
+    planned = plan(job)
+    said = f"Plan(derivatives: 2 rows of 1 files to 1 parts of {bench.folder}/results, {planned.fingerprint[:8]})"
+    assert repr(planned) == said
