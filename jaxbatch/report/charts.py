@@ -58,6 +58,19 @@ def drawn(draw: Callable[[Axes], None], name: str, height: float = HEIGHT) -> st
     return text
 
 
+def legend(axes: Axes, columns: int = 2) -> None:
+    """A legend above a picture, where it hides nothing."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+        markerscale=2,
+        borderaxespad=0.1,
+    )
+
+
 def bars(title: str, caption: str, what: str, unit: str, values: Mapping[str, float]) -> Picture:
     """One horizontal bar for each of some names."""
     names = list(values)

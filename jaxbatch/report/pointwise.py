@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jaxbatch.columns import STATUS
-from jaxbatch.report.charts import SERIES, Picture, drawn, histogram
+from jaxbatch.report.charts import SERIES, Picture, drawn, histogram, legend
 from jaxbatch.report.source import Source
 
 COLUMNS = 9
@@ -41,11 +41,19 @@ def _map(source: Source) -> Picture:
             chosen = np.flatnonzero(statuses == name)
             chosen = chosen[::step] if name == "ok" else chosen[:POINTS]
             height = y[chosen] if up else np.full(len(chosen), float(number))
-            axes.plot(x[chosen], height, ".", color=SERIES[number % len(SERIES)], markersize=3, alpha=0.7, label=name)
+            axes.plot(
+                x[chosen],
+                height,
+                ".",
+                color=SERIES[number % len(SERIES)],
+                markersize=3 if name == "ok" else 5,
+                alpha=0.7,
+                label=name,
+            )
         axes.set_xlabel(across)
         if up:
             axes.set_ylabel(up)
-            axes.legend(frameon=False, fontsize=8)
+            legend(axes)
         else:
             axes.set_yticks(range(len(names)), names)
             axes.set_ylim(-0.5, len(names) - 0.5)

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from jaxbatch.report import residuals
-from jaxbatch.report.charts import SERIES, Picture, drawn, histogram
+from jaxbatch.report.charts import SERIES, Picture, drawn, histogram, legend
 from jaxbatch.report.source import Sample, Source
 
 TERMS = 14
@@ -137,7 +137,7 @@ def _residuals(source: Source, sample: Sample) -> list[Picture]:
         axes.axhline(0, color=SERIES[5], linewidth=0.8)
         axes.set_xlabel("fitted value")
         axes.set_ylabel("residual")
-        axes.legend(frameon=False, fontsize=8)
+        legend(axes)
 
     rows = [
         (fit.part, fit.row, len(fit.residuals), float(np.mean(fit.residuals**2)), float(np.abs(fit.residuals).max()))

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.polynomial.polynomial import polyval
 
-from jaxbatch.report.charts import SERIES, Picture, drawn
+from jaxbatch.report.charts import SERIES, Picture, drawn, legend
 from jaxbatch.report.source import Sample, Source
 
 SHOWN = 3
@@ -50,7 +50,7 @@ def _by_order(errors: pa.ChunkedArray) -> Picture:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("order")
         axes.set_ylabel("|true value − approximation|")
-        axes.legend(frameon=False)
+        legend(axes, 3)
 
     table = [
         (int(k), int(n), float(a), float(b), float(c))
@@ -110,7 +110,7 @@ def _over_the_function(source: Source, sample: Sample, shown: Sample, centre: st
             axes.plot(p, polyval(p - c, a), "o", color=SERIES[1 + number])
         axes.set_ylim(span[0] - room, span[1] + room)
         axes.set_xlabel("x")
-        axes.legend(frameon=False, fontsize=8)
+        legend(axes)
 
     rows = [
         (float(c), float(p), len(a) - 1, float(polyval(p - c, a)), float(t))
