@@ -417,3 +417,16 @@ def test_the_summary_says_what_took_longest_and_what_is_next(jaxbatch, tmp_path)
     said = jaxbatch("run", "job.toml").stderr
     assert re.search(r"^slowest  the shard of part [01]: \d+\.\d\d s", said, re.MULTILINE), said
     assert f"jaxbatch report {tmp_path}/results" in said
+
+
+def test_a_thread_that_user_code_leaves_does_not_hold_up_the_end(jaxbatch, tmp_path):
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "tasks.parquet")
+    (tmp_path / "lingers.py").write_text(
+        "import threading, time\nimport jax.numpy as jnp\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "def f(x):\n    return jnp.sin(x)\n"
+    )
+    (tmp_path / "job.toml").write_text(
+        'kernel = "derivatives"\n[params]\nfunction = "lingers.py:f"\n[input]\npath = "tasks.parquet"\n'
+        '[output]\npath = "results"\n'
+    )
+    assert jaxbatch("run", "job.toml").returncode == 0  # or it would not end before its time is up

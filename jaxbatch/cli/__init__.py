@@ -6,7 +6,6 @@ Nothing here imports JAX or Ray before a command needs it.
 import importlib
 import os
 import sys
-import threading
 from typing import NoReturn
 
 import click
@@ -99,10 +98,13 @@ def _told(error: JaxbatchError, arguments: list[str]) -> int:
 
 
 def _end_at_once(code: "int | str | None") -> NoReturn:
-    """End the process without waiting for threads of ours that are still in a kernel, a compiler or a disk: they would
-    hold up the end, and a C++ thread that outlives the interpreter takes the process down with it."""
+    """End the process; where JAX was at work, without waiting for threads, its own, ours or the user's.
+
+    They may be in a kernel, a compiler or a disk still, and would hold up the end; and a C++ thread that outlives the
+    interpreter takes the process down, with another exit code.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    if isinstance(code, int) and any(thread.name.startswith("jaxbatch-") for thread in threading.enumerate()):
-        os._exit(code)
+    if "jax" in sys.modules and not isinstance(code, str):
+        os._exit(code or 0)
     sys.exit(code)
