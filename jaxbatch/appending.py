@@ -138,11 +138,32 @@ def next_work(job: Job, known: Ledger) -> Work | Idle:
     if news.changed and job.input.on_bad_file == "stop":
         raise refuse(news.changed)
     if not news.files:
+        _check_same_job(job, known)
         for file in news.changed:
             _LOG.warning("%s is left out: %s.", file.path, file.reason)
         return Idle(tuple(news.changed))
     types = known.runs[-1].claim["types"] if known.runs else {}
     return Work(job, Addition(news.files, types, known.next), tuple(news.changed), news.same)
+
+
+def _check_same_job(job: Job, known: Ledger) -> None:
+    """What :func:`checked` finds in a plan, as far as the job tells it, for when there is nothing to plan.
+
+    Raises:
+        OutputError: it is of another kernel, or of other parameters.
+    """
+    before = known.runs[-1].claim["job"]
+    now = {"kernel": job.kernel, "params": job.params, "precision": job.compute.precision}
+    was = {"kernel": before["kernel"], "params": before["params"], "precision": before["compute"]["precision"]}
+    if was != now:
+        raise _unlike(known.store.url, was, now)
+
+
+def _unlike(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> OutputError:
+    return OutputError(
+        f"{where}: what this job would add is not like what is there: {'; '.join(differences(before, now))}.",
+        'Choose another [output] path, or compute all anew: mode = "replace".',
+    )
 
 
 def _begun(job: Job, begun: Run) -> Work:
@@ -212,11 +233,7 @@ def checked(work: Work, known: Ledger, make: Callable[[], Plan]) -> Plan:
         raise _cannot_finish(work.begun, changed)
     before = _meaning(known.runs[-1].claim["identity"]) if known.runs else None
     if work.begun is None and before not in (None, now := _meaning(planned.identity)):
-        raise OutputError(
-            f"{planned.output}: what this job would add is not like what is there: "
-            f"{'; '.join(differences(before or {}, now))}.",
-            'Choose another [output] path, or compute all anew: mode = "replace".',
-        )
+        raise _unlike(planned.output, before or {}, now)
     if any(planned.fingerprint[:8] == other[:8] for other in known.others(work.addition.records)):
         raise OutputError(
             f"{planned.output}: by chance the run's fingerprint begins as that of another, and so would its parts.",

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+_LONG = 60
+
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
     """What changed between two identities, in words."""
@@ -15,7 +17,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
         elif isinstance(old, list) and isinstance(new, list) and key == "files":
             changed += _file_differences(old, new)
         elif old != new:
-            changed.append(f"{prefix}{key} was {_short(old)}, is {_short(new)}")
+            changed.append(f"{prefix}{key} was {_short(old, new)}, is {_short(new, old)}")
     return changed
 
 
@@ -27,6 +29,9 @@ def _file_differences(old: list[Any], new: list[Any]) -> list[str]:
     return [*gone, *added, *changed][:5] or (["the order of the input files changed"] if old != new else [])
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, other: Any) -> str:
+    """A value in few letters; of a long list what is not in the other."""
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    if len(text) > _LONG and isinstance(value, list) and isinstance(other, list):
+        text = "… " + json.dumps([each for each in value if each not in other])[1:-1] + " …"
+    return text if len(text) <= _LONG else text[: _LONG - 3] + "…"

@@ -105,6 +105,14 @@ def test_another_meaning_is_refused(daily):
     daily.check()
 
 
+def test_another_meaning_is_refused_on_a_quiet_day_too(daily):
+    daily.arrives("1")
+    daily.run()
+    assert "params.order was null, is 2" in refusal(OutputError, daily.run, "params.order=2")
+    assert "precision" in refusal(OutputError, daily.run, 'compute.precision="float32"')
+    daily.check()
+
+
 def test_a_new_version_of_the_function_goes_on(daily):
     daily.arrives("1")
     daily.run()

@@ -430,3 +430,11 @@ def test_a_thread_that_user_code_leaves_does_not_hold_up_the_end(jaxbatch, tmp_p
         '[output]\npath = "results"\n'
     )
     assert jaxbatch("run", "job.toml").returncode == 0  # or it would not end before its time is up
+
+
+def test_a_plan_starts_its_paths_where_a_run_does(jaxbatch, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "tasks.parquet")
+    (tmp_path / "jobs/job.toml").write_text(STATUSES.replace('columns = { x = "spot" }\n', ""))
+    ended = jaxbatch("plan", "jobs/job.toml", "--paths-from", ".")
+    assert (ended.returncode, f"{tmp_path}/results" in ended.stdout) == (0, True), ended.stderr

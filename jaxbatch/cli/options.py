@@ -57,6 +57,9 @@ def output_of(out: str, variables: tuple[str, ...], overrides: tuple[str, ...]) 
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+paths_from_option = click.option(
+    "--paths-from", metavar="DIR", help="Where relative paths of input and output start, if not at the job."
+)
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 limit_option = click.option(
     "--limit",

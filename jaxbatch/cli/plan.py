@@ -5,13 +5,14 @@ from typing import Any
 import click
 
 from jaxbatch.cli import garbage
-from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
+from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job, paths_from_option
 from jaxbatch.cli.output import print_json, stdout_kept_clean, table
 
 
 @click.command("plan")
 @job_options
 @limit_option
+@paths_from_option
 @json_option
 @debug_option
 def command(
@@ -19,13 +20,14 @@ def command(
     variables: tuple[str, ...],
     overrides: tuple[str, ...],
     limit: int | None,
+    paths_from: str | None,
     as_json: bool,
     debug: bool,
 ) -> None:
     """Check everything about a job and run nothing."""
     del debug
     garbage.pause()
-    loaded = load_job(job, variables, overrides)
+    loaded = load_job(job, variables, overrides, paths_from)
     from jaxbatch import driver
 
     with stdout_kept_clean():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jaxbatch.cli import garbage, signals
-from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job
+from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job, paths_from_option
 from jaxbatch.cli.output import print_json, stdout_kept_clean, table
 from jaxbatch.cli.progress import shown
 from jaxbatch.errors import ExitCode
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--address", metavar="ADDR", help="Of a Ray cluster.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Shards in flight, or Ray workers.")
 @limit_option
-@click.option("--paths-from", metavar="DIR", help="Where relative paths of input and output start, if not at the job.")
+@paths_from_option
 @click.option("--allow-unauthenticated", is_flag=True, help="Use a cluster that asks for no token.")
 @click.option(
     "--restart", is_flag=True, help="Remove what is in the output (mode append: what is unfinished), and start anew."
@@ -117,9 +117,8 @@ def describe(summary: "Summary") -> str:
         done = f"{summary.seconds:.1f} s, {summary.rows_per_second:,.0f} rows/s"
     statuses = ", ".join(f"{count:,} {name}" for name, count in summary.statuses.items()) or "none"
     stages = ", ".join(f"{name} {spent:.2f}" for name, spent in summary.stages.items())
-    left_out = (
-        f"{summary.files_skipped:,} could not be used and were left out: see {summary.records}/errors.jsonl there"
-    )
+    recorded = "" if nothing_done(summary) else f": see {summary.records}/errors.jsonl there"
+    left_out = f"{summary.files_skipped:,} could not be used and were left out{recorded}"
     rows = [
         ("rows", f"{summary.rows:,} ({statuses})"),
         *([("files", left_out)] if summary.files_skipped else []),

@@ -20,8 +20,9 @@ def pictures(source: Source) -> list[Picture]:
     if len(report["timeline"]) > 1:
         found.append(_throughput(report["timeline"]))
     if stages:
-        most = f" Most of it went to “{report['bound_by']}”." if report.get("bound_by") else ""
-        caption = f"Seconds of all shards in flight together.{most}"
+        bound = f" It was bounded by “{report['bound_by']}”;" if report.get("bound_by") else ""
+        meaning = "“queue” is waiting to compute, “wait” having nothing to do."
+        caption = f"Seconds of all shards in flight together.{bound} {meaning}"
         found.append(bars("Time by stage", caption, "stage", "seconds", stages))
     if workers:
         plural = "s" if len(workers) > 1 else ""
