@@ -18,7 +18,7 @@ help:
 	@echo "make slow    the tests that take long to compile, some 5 minutes"
 	@echo "make cluster submit to a Ray cluster of three nodes on this machine, some 4 minutes"
 	@echo "make faults  kill, damage and fuzz everything, some 30 minutes"
-	@echo "make soak    kill one run 200 times at random, some 15 minutes"
+	@echo "make soak    kill one job 200 times at random, some 20 minutes"
 	@echo "make lint    formatting, lint, layering and types"
 	@echo "make audit   known holes of the pinned packages; needs the network"
 	@echo "make docs    these pages as a site, in docs/build"
