@@ -324,7 +324,9 @@ def test_replacing_finishes_what_it_began(daily):
     daily.text(DAILY.replace("append", "replace"))
     daily.arrives("1")
     assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published@2"))[0] == -signal.SIGKILL
-    assert daily.run().parts_skipped == 2
+    there = len(daily.parts())
+    assert there in (2, 3)  # another part may have been on its way
+    assert daily.run().parts_skipped == there
     daily.check()
 
 

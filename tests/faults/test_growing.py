@@ -22,10 +22,12 @@ def test_a_week_of_daily_runs(daily):
     killed = daily.start(JAXBATCH_CRASH_AT="part.published@2")
     assert daily.finish(killed)[0] == -signal.SIGKILL
     assert not (daily.output / "_SUCCESS").exists()
+    there = len(daily.parts()) - 3
+    assert there in (2, 3)  # another part may have been on its way
 
     daily.arrives("11-18")  # finishes the day before, too
     summary = daily.run()
-    assert (summary.rows, summary.parts_skipped, summary.parts_done) == (100, 2, 4)
+    assert (summary.rows, summary.parts_skipped, summary.parts_done) == (100, there, 6 - there)
     daily.check()
 
     daily.arrives("11-19")  # started twice
