@@ -113,6 +113,11 @@ class Programs:
         if self.then:
             self.then.share(at_once)
 
+    def fits(self, at_once: int, device: Any) -> bool:
+        """Whether a device is known to hold so many batches at once, of every program compiled for it so far."""
+        known = [size for (_, where), size in list(self._needed.items()) if where == device]
+        return bool(known) and max(known) * at_once <= device_bytes(device)
+
     @property
     def compilations(self) -> int:
         """How many programs have been compiled so far."""

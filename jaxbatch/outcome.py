@@ -41,6 +41,13 @@ class Outcome:
         """``given`` and ``computed``, to be summed over shards."""
         return Counter(given=self.given, computed=self.computed)
 
+    def include(self, other: "Outcome") -> None:
+        """Count what a thread beside this one has counted for itself."""
+        for name, seconds in other.stages.items():
+            self.add(name, seconds)
+        self.given += other.given
+        self.computed += other.computed
+
     def add(self, name: str, seconds: float) -> None:
         """Count seconds towards a stage."""
         if seconds:

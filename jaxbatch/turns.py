@@ -4,7 +4,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 
 class GivenUp(Exception):
@@ -12,11 +12,13 @@ class GivenUp(Exception):
 
 
 class Turns:
-    """So many turns at once, each of an ``owner`` that has one at a time; and how long each has waited for others."""
+    """So many turns at once, each of an ``owner`` that waits for one and may have more that nobody else waits for; and
+    how long each has waited for others."""
 
     def __init__(self, count: int):
         self._count = count
-        self._having: set[Hashable] = set()
+        self._having: list[Hashable] = []
+        self._asking = 0
         self._waiting: dict[Hashable, float] = {}
         """Who waits, and since when."""
         self._waited: defaultdict[Hashable, float] = defaultdict(float)
@@ -31,14 +33,26 @@ class Turns:
             GivenUp: the owner was given up before it had one.
         """
         with self.waiting(owner), self._changed:
+            self._asking += 1
             self._changed.wait_for(lambda: owner in self._given_up or len(self._having) < self._count)
+            self._asking -= 1
             if owner in self._given_up:
                 raise GivenUp
-            self._having.add(owner)
+            self._having.append(owner)
         try:
             yield
         finally:
             self._end(owner)
+
+    def spare(self, owner: Hashable) -> ExitStack | None:
+        """One more turn, had already and until what is returned ends; or None where somebody waits or has it."""
+        with self._changed:
+            if self._asking or owner in self._given_up or len(self._having) >= self._count:
+                return None
+            self._having.append(owner)
+        turn = ExitStack()
+        turn.callback(self._end, owner)
+        return turn
 
     @contextmanager
     def waiting(self, owner: Hashable) -> Iterator[None]:
@@ -52,14 +66,16 @@ class Turns:
                 self._waited[owner] += time.monotonic() - self._waiting.pop(owner)
 
     def give_up(self, owner: Hashable) -> None:
-        """Give an owner's turn to another, though it has not ended, and let it have no more."""
+        """Give an owner's turns to others, though it has not ended, and let it have no more."""
         with self._changed:
             self._given_up.add(owner)
-        self._end(owner)
+            self._having = [each for each in self._having if each != owner]
+            self._changed.notify_all()
 
     def _end(self, owner: Hashable) -> None:
         with self._changed:
-            self._having.discard(owner)
+            if owner in self._having:
+                self._having.remove(owner)
             self._changed.notify_all()
 
     def waited(self, owner: Hashable) -> float:

@@ -2,9 +2,9 @@
 
 import os
 import socket
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -12,15 +12,17 @@ import pyarrow as pa
 
 from jaxbatch import aggregation, compiled, encoding, memory, outputs, ownership, parts
 from jaxbatch.aggregation import Aggregation
+from jaxbatch.beside import side_by_side
 from jaxbatch.errors import JaxbatchError, OutputError, OutputTaken, printable
 from jaxbatch.evaluation import Evaluation
 from jaxbatch.faults import crash_point
+from jaxbatch.making import Making
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.parts import Receipt
 from jaxbatch.plans import Plan, Stage
 from jaxbatch.published import Published
 from jaxbatch.reading import Rows
-from jaxbatch.shards import Part, Shard
+from jaxbatch.shards import Shard
 from jaxbatch.storage import open_store
 from jaxbatch.tracing import traced_anew
 from jaxbatch.turns import GivenUp, Turns
@@ -34,6 +36,8 @@ GROUPED_BYTES = 1 << 28
 HELD = 4
 """One byte of memory in so many is for the rows of the parts in the making: writing copies them twice."""
 
+Result = TypeVar("Result")
+
 _OF_THE_WAY = (ConnectionError, PermissionError, FileNotFoundError)
 """Errors of a store, which have no number there."""
 
@@ -41,9 +45,9 @@ _OF_THE_WAY = (ConnectionError, PermissionError, FileNotFoundError)
 class Worker:
     """One process's share of a run: its kernel, its compiled programs, its devices.
 
-    Of the threads that share it, ``at_once`` may compute, each a batch of its own, or fewer where there are fewer
-    ``shards``; and so many workers share the machine's memory, as ``neighbours`` says. ``programs`` are those that this
-    process has traced for the plan.
+    Of the threads that share it, ``at_once`` may compute, each a batch of its own: a shard each, and where there are
+    fewer ``shards`` the chunks of one, as far as the device's memory allows. So many workers share the machine's
+    memory, as ``neighbours`` says. ``programs`` are those that this process has traced for the plan.
 
     Raises:
         JobError: a batch cannot fit its device.
@@ -114,7 +118,8 @@ class Worker:
                     with ExitStack() as entered:
                         with self._turns.waiting(owner):
                             hold = entered.enter_context(self._room.part(owner, alone=alone))
-                        outcome.receipts.append(self._write(plan, part, rows, hold, owner, device, outcome))
+                        making = Making(part, rows, device, outcome, owner, hold)
+                        outcome.receipts.append(self._write(plan, making))
                     break
                 except memory.NoRoom:
                     rows = None  # what follows is read afresh
@@ -150,71 +155,50 @@ class Worker:
             "lower [output] rows_per_part, or leave the largest columns out of [input] keep"
         )
 
-    def _write(
-        self,
-        plan: Plan,
-        part: Part,
-        rows: Rows | None,
-        hold: Callable[[int], None],
-        owner: Hashable,
-        device: Any,
-        outcome: Outcome,
-    ) -> Receipt:
+    def _write(self, plan: Plan, making: Making) -> Receipt:
         with ExitStack() as kept:
-            with self._turns.turn(owner):
-                encoded = self._encoded(plan, part, rows, hold, device, outcome, kept)
+            with self._turns.turn(making.owner):
+                encoded = self._encoded(plan, making, kept)
             if isinstance(encoded, Receipt):
                 return encoded
             data, receipt = encoded
             crash_point("part.encoded")
-            with outcome.stage("publish"):
+            with making.outcome.stage("publish"):
                 ownership.check_owner(self._store, plan.fingerprint, plan.records)
                 outputs.publish(self._store, data, receipt)
             crash_point("part.published")
             return receipt
 
-    def _encoded(
-        self,
-        plan: Plan,
-        part: Part,
-        rows: Rows | None,
-        hold: Callable[[int], None],
-        device: Any,
-        outcome: Outcome,
-        kept: ExitStack,
-    ) -> tuple[memoryview, Receipt] | Receipt:
+    def _encoded(self, plan: Plan, making: Making, kept: ExitStack) -> tuple[memoryview, Receipt] | Receipt:
         """The bytes of a part, in memory that is ``kept``, with its receipt; the receipt alone of one that is there."""
         row_groups: list[int] = []
         if plan.stage == "rows":
-            assert rows is not None
-            table, status = self._rows(part, rows, hold, device, outcome)
+            table, status = self._rows(making)
         elif plan.stage == "partials":
-            assert rows is not None
-            table, status = self._partials(part, rows, device, outcome), None
+            table, status = self._partials(making), None
             table, row_groups = parts.in_row_groups(*aggregation.in_buckets(table, len(plan.keep), plan.buckets))
         elif plan.stage == "groups":
-            assert rows is not None
-            table, status = self._groups([self._partials(part, rows, device, outcome)], device, outcome)
+            table, status = self._groups([self._partials(making)], making)
         else:
             try:
-                with outcome.stage("read"):
-                    tables = [self._bucket(name, part.index) for name in plan.partial_names]
+                with making.outcome.stage("read"):
+                    tables = [self._bucket(name, making.part.index) for name in plan.partial_names]
             except FileNotFoundError:
                 # Another driver of this run has sealed it, and the statistics are gone: then the part is there.
                 data = Published(self._store, plan.folder, plan.fingerprint, plan.expected)
-                there = data.published().get(part.index)
+                there = data.published().get(making.part.index)
                 if there is None:
                     raise
                 return there
-            table, status = self._groups(tables, device, outcome)
+            table, status = self._groups(tables, making)
         crash_point("part.read")
-        with outcome.stage("encode"):
+        with making.outcome.stage("encode"):
             counts = {}
             if status is not None:
                 table, counts = encoding.with_statuses(table, status, plan.schema)
             return parts.encode(
                 table,
-                part=part.index,
+                part=making.part.index,
                 fingerprint=plan.fingerprint,
                 compression=plan.job.output.compression,
                 statuses=counts,
@@ -223,9 +207,7 @@ class Worker:
                 scratch=kept.enter_context(self._scratches.taken()),
             )
 
-    def _rows(
-        self, part: Part, rows: Rows, hold: Callable[[int], None], device: Any, outcome: Outcome
-    ) -> tuple[pa.Table, np.ndarray]:
+    def _rows(self, making: Making) -> tuple[pa.Table, np.ndarray]:
         """A row for every row.
 
         Raises:
@@ -233,26 +215,48 @@ class Worker:
         """
         plan = self.plan
         schema = plan.schema.remove(len(plan.schema) - 1)
-        tables, statuses = [schema.empty_table()], [np.zeros(0, np.int8)]
-        for table in _chunks(part, rows, plan.chunk_rows, outcome):
-            results, status = self._evaluation.rows(table, device, outcome)
-            kept = [table.column(name) for name in plan.keep]
+
+        def computed(chunk: pa.Table, outcome: Outcome) -> tuple[pa.Table, np.ndarray]:
+            results, status = self._evaluation.rows(chunk, making.device, outcome)
+            kept = [chunk.column(name) for name in plan.keep]
             with outcome.stage("encode"):
-                tables.append(pa.Table.from_arrays([*kept, *results], schema=schema))
-            hold(tables[-1].nbytes)
-            statuses.append(status)
+                table = pa.Table.from_arrays([*kept, *results], schema=schema)
+            making.hold(table.nbytes)
+            return table, status
+
+        found = [(schema.empty_table(), np.zeros(0, np.int8)), *self._chunks(making, plan.chunk_rows, computed)]
+        tables, statuses = zip(*found, strict=True)
         return pa.concat_tables(tables), np.concatenate(statuses)
 
-    def _partials(self, part: Part, rows: Rows, device: Any, outcome: Outcome) -> pa.Table:
+    def _partials(self, making: Making) -> pa.Table:
         """A statistic for every group that the part's rows meet."""
         plan = self.plan
         statistic = sum(value.nbytes for value in self.kernel.nothing().values())
         step = max(min(GROUPED_ROWS, GROUPED_BYTES // statistic) if plan.keep else 0, plan.chunk_rows)
-        found = [
-            self._aggregation.partials(table, device, outcome) for table in _chunks(part, rows, step, outcome)
-        ] or [plan.partial_schema.empty_table()]
-        with outcome.stage("merge"):
+
+        def summed(chunk: pa.Table, outcome: Outcome) -> pa.Table:
+            return self._aggregation.partials(chunk, making.device, outcome)
+
+        found = self._chunks(making, step, summed) or [plan.partial_schema.empty_table()]
+        with making.outcome.stage("merge"):
             return found[0] if len(found) == 1 else self._aggregation.combined(found)
+
+    def _chunks(self, making: Making, step: int, work: Callable[[pa.Table, Outcome], Result]) -> list[Result]:
+        """``work`` of a part's rows, so many at a time, in their order; by several threads where turns are to spare."""
+
+        def timed(chunk: pa.Table) -> tuple[Result, Outcome]:
+            outcome = Outcome(making.outcome.shard)
+            return work(chunk, outcome), outcome
+
+        ended = side_by_side(timed, making.chunks(step), lambda: self._spare(making))
+        for _, outcome in ended:
+            making.outcome.include(outcome)
+        return [result for result, _ in ended]
+
+    def _spare(self, making: Making) -> ExitStack | None:
+        """A turn for a thread beside the part's own, if nobody else wants it and the device has room for all."""
+        at_once = self._at_once * (self._neighbours if making.device.platform == "cpu" else 1)
+        return self._turns.spare(making.owner) if self._programs.fits(at_once, making.device) else None
 
     def _bucket(self, name: str, bucket: int) -> pa.Table:
         """One bucket of what the first stage left.
@@ -271,22 +275,13 @@ class Worker:
                 "Run again to make it anew.",
             ) from error
 
-    def _groups(self, tables: list[pa.Table], device: Any, outcome: Outcome) -> tuple[pa.Table, np.ndarray]:
+    def _groups(self, tables: list[pa.Table], making: Making) -> tuple[pa.Table, np.ndarray]:
         """A fit for every group of some tables of statistics."""
-        with outcome.stage("merge"):
+        with making.outcome.stage("merge"):
             keys, statistics = self._aggregation.merged(tables)
-        results, status = self._aggregation.fits(statistics, device, outcome)
+        results, status = self._aggregation.fits(statistics, making.device, making.outcome)
         schema = self.plan.schema.remove(len(self.plan.schema) - 1)
         return pa.Table.from_arrays([*keys.columns, *results], schema=schema), status
-
-
-def _chunks(part: Part, rows: Rows, step: int, outcome: Outcome) -> Iterator[pa.Table]:
-    missing = part.rows
-    while missing > 0:
-        with outcome.stage("read"):
-            table = rows.take(min(missing, step))
-        missing -= table.num_rows
-        yield table
 
 
 def _reason(error: BaseException) -> str:

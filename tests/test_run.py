@@ -1,7 +1,10 @@
 """Rows out are rows in, whatever the shape of the input; a bad row is a status and touches no other."""
 
+import itertools
 import math
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +13,7 @@ import pytest
 from scipy.special import ndtr
 
 from jaxbatch import plan, verify
+from jaxbatch.evaluation import Evaluation
 from jaxbatch.worker import Worker
 
 BATCH = 64
@@ -259,3 +263,38 @@ def test_a_plan_says_what_it_is(bench):
     planned = plan(job)
     said = f"Plan(derivatives: 2 rows of 1 files to 1 parts of {bench.folder}/results, {planned.fingerprint[:8]})"
     assert repr(planned) == said
+
+
+def test_the_chunks_of_a_single_part_are_computed_by_all_workers_and_keep_their_order(bench, monkeypatch):
+    together, calls, rows = threading.Barrier(2), itertools.count(), Evaluation.rows
+
+    def meet(*arguments: Any) -> Any:
+        if next(calls):  # the first may be computed before there is a program whose memory is known
+            together.wait(60)
+        return rows(*arguments)
+
+    monkeypatch.setattr(Evaluation, "rows", meet)
+    x = np.arange(5 * 131_072.0)
+    bench.tasks({"x": x}, row_group_size=len(x))
+    summary = bench.run('kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\norder = 0\n')
+    assert (summary.exit_code, summary.parts) == (0, 1)
+    np.testing.assert_allclose(pq.read_table(bench.folder / "results/data")["value"], np.sin(x), rtol=1e-12, atol=1e-12)
+
+
+def test_a_chunk_that_cannot_be_computed_fails_its_part_whoever_has_it(bench, monkeypatch):
+    calls, rows = itertools.count(), Evaluation.rows
+
+    def fail(*arguments: Any) -> Any:
+        if next(calls) == 3:
+            raise SystemExit("the fourth chunk")
+        return rows(*arguments)
+
+    x = np.arange(8 * 131_072.0)
+    bench.tasks({"x": x}, row_group_size=len(x))
+    job = 'kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\n[cluster]\nattempts = 1\n'
+    monkeypatch.setattr(Evaluation, "rows", fail)
+    summary = bench.run(job, "output.rows_per_part=2000000")
+    assert (summary.exit_code, summary.parts_failed) == (1, 1)
+    assert "the fourth chunk" in summary.failures[0]
+    monkeypatch.undo()
+    assert bench.run(job, "output.rows_per_part=2000000").rows == len(x)

@@ -49,7 +49,7 @@ def test_one_that_is_given_up_keeps_nobody_waiting():
     assert has_a_turn.wait(timeout=60)
     ended.set()
     threads[0].join(timeout=60)
-    assert turns._having == {"next"}, "that the first ends at last takes nothing from the second"
+    assert turns._having == ["next"], "that the first ends at last takes nothing from the second"
     may_end.set()
     threads[1].join(timeout=60)
     assert not turns._having
@@ -82,4 +82,4 @@ def test_one_that_is_given_up_while_it_waits_gets_no_turn():
     assert raised.wait(timeout=60)
     ends.set()
     with turns.turn("third"):
-        assert turns._having == {"third"}
+        assert turns._having == ["third"]

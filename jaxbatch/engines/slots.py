@@ -41,7 +41,8 @@ class Actor:
         environment.prepare()
         try:
             neighbours = min(self._workers, _fitting_here(self._cpus))
-            self._worker = Worker(self._plan.here(), SLOTS, neighbours=neighbours)
+            at_once = max(SLOTS, int(self._cpus))
+            self._worker = Worker(self._plan.here(), at_once, shards=SLOTS, neighbours=neighbours)
         except JaxbatchError as error:
             return error
         return None

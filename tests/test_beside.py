@@ -1,0 +1,116 @@
+"""The pieces of one part on several threads: in their order, each once, and no thread is left."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxbatch.beside import side_by_side
+from jaxbatch.turns import Turns
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+def test_every_piece_once_and_in_order(pieces, count):
+    taken = []
+
+    def work(piece: int) -> int:
+        taken.append(piece)
+        return -piece
+
+    turns = Turns(count)
+    with turns.turn("part"):
+        assert side_by_side(work, pieces, lambda: turns.spare("part")) == [-piece for piece in pieces]
+    assert sorted(taken) == sorted(pieces)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_as_many_at_once_as_there_are_turns(count):
+    turns, together = Turns(count), threading.Barrier(count)
+    with turns.turn("part"):
+        assert (
+            len(side_by_side(lambda _: together.wait(60), range(2 * count), lambda: turns.spare("part"))) == 2 * count
+        )
+
+
+def test_who_waits_for_a_turn_comes_before_further_pieces():
+    turns, has_a_turn, ended = Turns(2), threading.Event(), threading.Event()
+    helped: list[int] = []
+
+    def another_part() -> None:
+        with turns.turn("another part"):
+            has_a_turn.set()
+            ended.wait(60)
+
+    other = threading.Thread(target=another_part)
+
+    def work(piece: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            assert has_a_turn.wait(60)
+            return
+        helped.append(piece)
+        other.start()
+        while not turns._asking:
+            time.sleep(0.001)
+
+    with turns.turn("part"):
+        side_by_side(work, range(8), lambda: turns.spare("part"))
+    assert len(helped) == 1
+    ended.set()
+    other.join()
+
+
+def test_what_is_raised_of_the_earliest_piece_is_raised_when_all_have_ended():
+    turns, second_failed = Turns(2), threading.Event()
+    at_work: list[int] = []
+
+    def work(piece: int) -> None:
+        at_work.append(piece)
+        try:
+            if piece == 0:
+                second_failed.wait(60)
+            elif piece == 1:
+                second_failed.set()
+            raise KeyError(piece)
+        finally:
+            at_work.remove(piece)
+
+    with turns.turn("part"), pytest.raises(KeyError) as raised:
+        side_by_side(work, range(100), lambda: turns.spare("part"))
+    assert raised.value.args == (0,)
+    assert not at_work
+
+
+def test_what_goes_wrong_where_pieces_are_made_is_raised_after_those_before():
+    def pieces() -> Iterator[int]:
+        yield 1
+        raise OSError("no more")
+
+    turns, done = Turns(3), []
+    with turns.turn("part"), pytest.raises(OSError, match="no more"):
+        side_by_side(done.append, pieces(), lambda: turns.spare("part"))
+    assert done == [1]
+
+
+def test_one_that_is_given_up_gives_back_all_its_turns_and_gets_no_more():
+    turns, hangs, may_end = Turns(2), threading.Barrier(3), threading.Event()
+
+    def hang(_: int) -> None:
+        hangs.wait(60)
+        may_end.wait(60)
+
+    def part() -> None:
+        with turns.turn("part"):
+            side_by_side(hang, range(2), lambda: turns.spare("part"))
+
+    thread = threading.Thread(target=part, daemon=True)
+    thread.start()
+    hangs.wait(60)
+    turns.give_up("part")
+    assert turns.spare("part") is None
+    with turns.turn("first"), turns.turn("second"):
+        may_end.set()
+        thread.join(60)
+        assert turns.spare("third") is None, "that the threads end at last takes nothing from others"
