@@ -72,8 +72,8 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
     """
     started = time.monotonic()
     store = open_store(job.resolve(job.output.path), job.storage)
-    if restart:
-        ledger.forget_unfinished(store)
+    if restart and not ledger.forget_unfinished(store):
+        _LOG.warning('--restart has removed nothing: no run is unfinished, and those that are sealed stay ("append").')
     known = Ledger.read(store)
     try:
         done, idle = _run(job, known, open_engine, progress)
@@ -125,6 +125,12 @@ def _may_be_left_out(work: Work, known: Ledger) -> bool:
     return work.begun is None and bool(known.runs) and work.job.input.on_bad_file == "skip"
 
 
+_CHANGED = (
+    'Put them back and give new rows files of their own; or compute all anew: mode = "replace"; or keep what was '
+    'computed of them: on_bad_file = "skip".'
+)
+
+
 def next_work(job: Job, known: Ledger) -> Work | Idle:
     """What is to be done first.
 
@@ -136,7 +142,7 @@ def next_work(job: Job, known: Ledger) -> Work | Idle:
         return _told_of(begun, partial(_begun, job, begun))
     news = known.news(job, list_files(job))
     if news.changed and job.input.on_bad_file == "stop":
-        raise refuse(news.changed)
+        raise refuse(news.changed, remedy=_CHANGED)
     if not news.files:
         _check_same_job(job, known)
         for file in news.changed:
@@ -218,7 +224,8 @@ def preview(job: Job, device: str) -> dict[str, Any]:
             raise
         return _nothing(job, known)
     output = attempt.output_of(planned, lambda: known.others(planned.records))
-    return attempt.described(planned, output, output.data.published())
+    described = attempt.described(planned, output, output.data.published())
+    return described | {"run": planned.records.number, "finishes": work.begun is not None}
 
 
 def checked(work: Work, known: Ledger, make: Callable[[], Plan]) -> Plan:
@@ -286,6 +293,8 @@ def _nothing(job: Job, known: Ledger) -> dict[str, Any]:
         "columns": {name: kind for name, kind, *_ in latest["identity"]["schema"]},
         "programs": [],
         "rungs": {},
+        "run": None,
+        "finishes": False,
         "identity": dict(latest["identity"]),
         "compilations": "none",
         "sealed": known.marked,

@@ -6,16 +6,29 @@ from typing import Any
 
 _LONG = 60
 
+_WORDS = {
+    "code.program": "what is computed is not the same: the function, what it calls, or a value in it",
+    "code.kernel": "the kernel's code is not the same",
+}
+"""Digests, of which nobody would learn anything."""
+
+_LAST = ("compute", "code")
+"""What often follows from a difference elsewhere."""
+
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
     """What changed between two identities, in words."""
     changed = []
-    for key in sorted({*before, *after}):
+    for key in sorted(
+        {*before, *after}, key=lambda key: (_LAST.index(key) if key in _LAST else -1, key != "limit", key)
+    ):
         old, new = before.get(key), after.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             changed += differences(old, new, f"{prefix}{key}.")
         elif isinstance(old, list) and isinstance(new, list) and key == "files":
             changed += _file_differences(old, new)
+        elif old != new and f"{prefix}{key}" in _WORDS:
+            changed.append(_WORDS[f"{prefix}{key}"])
         elif old != new:
             changed.append(f"{prefix}{key} was {_short(old, new)}, is {_short(new, old)}")
     return changed

@@ -106,7 +106,7 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
     planned = plan(job, device=device, limit=limit)
     output = attempt.output_of(planned)
     if job.output.mode == "replace" and not output.is_ours():
-        return attempt.described(planned, output, {})
+        return attempt.described(planned, output, {}) | {"replaces": True}
     output.check(planned.identity)
     return attempt.described(planned, output, output.data.published())
 

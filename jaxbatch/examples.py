@@ -48,9 +48,13 @@ def of(path: str, records: str = ALONE.folder, storage: StorageOptions | None = 
         records: the folder of the run's records in it.
         storage: how it is reached, where it is a URL.
     """
-    store = open_store(path, storage or StorageOptions())
     number = records.rpartition("/")[2]
     names = Records(int(number)) if number.isdigit() else ALONE
+    return in_run(open_store(path, storage or StorageOptions()), names)
+
+
+def in_run(store: Store, names: Records) -> list[Example]:
+    """The same of a run whose records are known."""
     try:
         plan, manifest = (json.loads(store.read(name)) for name in (names.plan, names.manifest))
     except FileNotFoundError:

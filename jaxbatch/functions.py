@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,10 @@ from typing import Any
 import jax
 
 from jaxbatch.errors import JobError, nearest
+from jaxbatch.explanations import failure
+
+_SHOWN = 8
+"""Of the columns that nothing uses so many are named."""
 
 
 def resolve(reference: str, folder: Path) -> Any:
@@ -29,7 +33,7 @@ def resolve(reference: str, folder: Path) -> Any:
     """
     target, colon, name = reference.rpartition(":")
     if not (colon and target and name):
-        raise JobError(f"'{reference}' names no function.", 'Write "package.module:name" or "file.py:name".')
+        raise JobError(f"'{reference}' names no function.", _with_colon(reference, folder))
     if str(folder) not in sys.path:
         sys.path.append(str(folder))  # last, so that nothing beside the job can hide an installed package
     module = _load_file(folder / target, reference) if target.endswith(".py") else _import(target, reference)
@@ -41,6 +45,14 @@ def resolve(reference: str, folder: Path) -> Any:
             raise JobError(f"'{reference}': {target} has no '{name}'.", hint)
         found = getattr(found, attribute)
     return found
+
+
+def _with_colon(reference: str, folder: Path) -> str:
+    file, dot, name = reference.removesuffix("()").rpartition(".")
+    path = f"{file.removesuffix('.py').replace('.', '/')}.py"
+    if dot and name != "py" and (folder / path).is_file():
+        return f"Did you mean '{path}:{name}'?"
+    return 'Write "package.module:name" or "file.py:name".'
 
 
 def _import(target: str, reference: str) -> ModuleType:
@@ -100,7 +112,17 @@ class BoundFunction:
         merged = {**self.constants, **values}
         by_position = [merged[name] for name in self.arguments if name in self.positional and name in merged]
         by_name = {name: merged[name] for name in merged if name not in self.positional}
-        return self.function(*by_position, **by_name)
+        try:
+            return self.function(*by_position, **by_name)
+        except TypeError as error:
+            text = next((name for name, value in merged.items() if isinstance(value, str)), None)
+            if text is None:
+                raise
+            raise JobError(
+                f"'{self.reference}' cannot be traced{failure(error)[0]}; its argument '{text}' is the text "
+                f'"{merged[text]}".',
+                "If it is to be a number, write it without quotes.",
+            ) from error
 
 
 def arguments(reference: str, folder: Path) -> list[inspect.Parameter]:
@@ -130,6 +152,7 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
     """
     parameters = arguments(reference, folder)
     from_rows: list[str] = []
+    missing: list[str] = []
     fixed: dict[str, Any] = {}
     for parameter in parameters:
         name = parameter.name
@@ -140,13 +163,10 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
         elif parameter.default is not parameter.empty:
             fixed[name] = parameter.default
         else:
-            known = [column for column in columns if column not in {p.name for p in parameters}]
-            like = get_close_matches(name, known, n=1, cutoff=0.4)
-            raise JobError(
-                f"'{reference}': the argument '{name}' has neither a column nor a constant.",
-                f'Map a column, [input] columns = {{ {name} = "{like[0] if like else "…"}" }}, '
-                f"or set constants = {{ {name} = … }}.",
-            )
+            missing.append(name)
+    if missing:
+        others = [column for column in columns if column not in {p.name for p in parameters}]
+        raise _without_values(reference, missing, others)
     return BoundFunction(
         reference,
         resolve(reference, folder),
@@ -155,6 +175,33 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
         tuple(from_rows),
         fixed,
     )
+
+
+def _without_values(reference: str, missing: Sequence[str], others: Sequence[str]) -> JobError:
+    """The complaint of arguments for which there is nothing, where no argument is named as some ``others``."""
+    plural = len(missing) > 1
+    named = ", ".join(f"'{name}'" for name in missing)
+    mapped = ", ".join(f'{name} = "{_alike(name, others) or "…"}"' for name in missing)
+    unused = "" if all(_alike(name, others) for name in missing) or not others else f" Not used: {_few(others)}."
+    return JobError(
+        f"'{reference}': the argument{'s' * plural} {named} {'have' if plural else 'has'} neither a column nor a "
+        "constant.",
+        f"Map a column, [input] columns = {{ {mapped} }}, or set constants = {{ {missing[0]} = … }}.{unused}",
+    )
+
+
+def _alike(name: str, columns: Sequence[str]) -> str | None:
+    """The column that is meant by a name, if any looks so."""
+    starts = [column for column in columns if min(len(name), len(column)) > 1 and _starts(name.lower(), column.lower())]
+    return next(iter([*starts, *get_close_matches(name, columns, n=1)]), None)
+
+
+def _starts(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
 
 
 def bind_one(reference: str, folder: Path, constants: Mapping[str, Any]) -> BoundFunction:

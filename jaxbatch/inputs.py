@@ -120,14 +120,14 @@ def _misfit(file: InputFile, schema: pa.Schema, known: Mapping[str, str]) -> Bad
     return None
 
 
-def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError) -> InputError:
+_MEND = 'Mend or remove them, or leave them out: on_bad_file = "skip".'
+
+
+def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError, remedy: str = _MEND) -> InputError:
     """The error that names every bad file."""
     named = "; ".join(f"{file.path}: {file.reason}" for file in bad)
     many = f"{len(bad)} input files cannot be used" if len(bad) > 1 else "An input file cannot be used"
-    return kind(
-        f"{many}: {named}.".replace("\n", " "),
-        'Mend or remove them, or leave them out: on_bad_file = "skip".',
-    )
+    return kind(f"{many}: {named}.".replace("\n", " "), remedy)
 
 
 def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, pa.Schema] | BadFile":

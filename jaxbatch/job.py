@@ -1,5 +1,6 @@
 """The job file: a strict model of its TOML, with variables filled in and overrides applied."""
 
+import logging
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,10 @@ from jaxbatch import validation
 from jaxbatch.errors import JobError
 from jaxbatch.storage.options import StorageOptions
 from jaxbatch.storage.urls import is_remote, normalised
+from jaxbatch.validation import Written
 from jaxbatch.variables import fill, override, pattern
+
+_LOG = logging.getLogger(__name__)
 
 
 def _without_null(path: str) -> str:
@@ -113,8 +117,7 @@ class Job(_Table):
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _paths_from: Path | None = PrivateAttr(default=None)
-    _origin: str = PrivateAttr(default="job")
-    _text: str = PrivateAttr(default="")
+    _written: Written = PrivateAttr(default=Written())
     _patterns: list[str] = PrivateAttr(default=[])
 
     @property
@@ -125,7 +128,7 @@ class Job(_Table):
     @property
     def origin(self) -> str:
         """How the job is called in messages: its file's name."""
-        return self._origin
+        return self._written.origin
 
     @property
     def paths_from(self) -> Path:
@@ -177,14 +180,13 @@ class Job(_Table):
 
     def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
         """A :class:`JobError` that names the line and key it is about."""
-        return JobError(f"{validation.place(self._origin, self._text, keys)}: {what}", remedy)
+        return JobError(f"{self._written.place(keys)}: {what}", remedy)
 
     def invalid_params(self, error: ValidationError, known: Sequence[str]) -> JobError:
         """The complaint of a kernel's own model about ``[params]``."""
         return validation.explain(
             error,
-            origin=self._origin,
-            text=self._text,
+            written=self._written,
             data={"params": self.params},
             prefix=("params",),
             known={"params": known},
@@ -226,19 +228,21 @@ class Job(_Table):
         for each in overrides:
             override(raw, each)
         raw.setdefault("name", file.stem)
-        filled = fill(raw, dict(variables or {}), origin=str(file), text=text)
+        written = Written(str(file), text, tuple(overrides))
+        filled, unused = fill(raw, dict(variables or {}), written)
+        for name in sorted(unused):
+            _LOG.warning("--var %s is used nowhere in %s.", name, file)
         try:
-            written = pydantic_core.to_json(filled)
+            encoded = pydantic_core.to_json(filled)
         except ValueError as error:  # too many brackets, or bytes of the command line that are no text
             raise JobError(f"{file}: holds what cannot be written as JSON: {error}.", "Correct the value.") from None
         try:
-            job = cls.model_validate_json(written)
+            job = cls.model_validate_json(encoded)
         except ValidationError as error:
-            raise validation.explain(error, origin=str(file), text=text, data=filled, known=_known_keys(cls)) from None
+            raise validation.explain(error, written=written, data=filled, known=_known_keys(cls)) from None
         job._folder = file.resolve().parent
         job._paths_from = None if paths_from is None else Path(paths_from).absolute()
-        job._origin = str(file)
-        job._text = text
+        job._written = written
         written_paths = raw["input"]["path"]
         written_paths = [written_paths] if isinstance(written_paths, str) else written_paths
         job._patterns = [pattern(*each) for each in zip(written_paths, job.input.paths, strict=True)]

@@ -98,6 +98,22 @@ class Source:
         """Whether the column comes from the files or is a constant."""
         return column in self.types or column in self.constants
 
+    def require_there(self, *columns: str) -> None:
+        """Check that the files or constants have some columns, whatever their types.
+
+        Raises:
+            InputError: they do not; all that are missing are named.
+        """
+        missing = [column for column in columns if not self.has(column)]
+        if missing:
+            others = [column for column in self.types if column not in columns]
+            near = nearest(missing[0], others) if len(missing) == 1 else f"Known: {', '.join(sorted(self.types))}."
+            mapped = ", ".join(f'{column} = "…"' for column in missing)
+            raise InputError(
+                f"The input has no column {', '.join(map(repr, missing))}.",
+                f"{near} Or map {'it' if len(missing) == 1 else 'them'}: [input] columns = {{ {mapped} }}.",
+            )
+
     def require_input(self, column: Column) -> None:
         """Check that the files or a constant supply a kernel's input, of the right type.
 
@@ -112,8 +128,7 @@ class Source:
             self.require(column.name, depth=len(column.shape), integer=column.dtype == "int")
 
     def _require_string(self, column: str) -> None:
-        if column not in self.types:
-            raise InputError(f"The input has no column '{column}'.", nearest(column, list(self.types)))
+        self.require_there(column)
         if self.types[column].kind != "string" or self.types[column].depth:
             found = self.types[column].name
             raise InputError(f"{self._named(column)} is {found}, where strings are needed.", "Cast it.")
@@ -124,11 +139,7 @@ class Source:
         Raises:
             InputError: the column is missing or of another type.
         """
-        if column not in self.types:
-            raise InputError(
-                f"The input has no column '{column}'.",
-                f'{nearest(column, list(self.types))} Or map it: [input] columns = {{ {column} = "…" }}.',
-            )
+        self.require_there(column)
         found = self.types[column]
         if found.depth != depth or not found.numeric or (integer and found.kind != "int"):
             wanted = "list of " * depth + ("integers" if integer else "numbers")
@@ -202,6 +213,7 @@ class Kernel:
         Raises:
             JobError, InputError: the parameters or the input do not fit.
         """
+        source.require_there(*(column.name for column in self.inputs))
         for column in self.inputs:
             source.require_input(column)
         return self

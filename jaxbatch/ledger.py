@@ -160,18 +160,21 @@ class Ledger:
             now = Ledger.read(self.store, now)  # another run may have begun, or ended, meanwhile
 
 
-def forget_unfinished(store: Store) -> None:
+def forget_unfinished(store: Store) -> int:
     """Give up the runs that were never sealed, so that their files are new again; and remove parts of no run.
+
+    Returns how many there were.
 
     Raises:
         OutputError: see :meth:`Ledger.read`.
     """
     known = Ledger.read(store, orphans=True)
     store.delete(SUCCESS)
-    for run in known.runs:
-        if run.receipts is None:
-            forget(store, run.records)
+    unsealed = [run for run in known.runs if run.receipts is None]
+    for run in unsealed:
+        forget(store, run.records)
     sweep(store, lambda: [run.fingerprint for run in Ledger.read(store, known, orphans=True).runs])
+    return len(unsealed)
 
 
 def place(job: Job, path: str) -> str:

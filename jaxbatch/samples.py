@@ -1,7 +1,7 @@
 """A small runnable job per kernel: what ``jaxbatch init`` writes and ``jaxbatch kernels NAME`` shows."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,13 @@ from jaxbatch.errors import JobError, nearest
 
 @dataclass(frozen=True)
 class Sample:
-    """A job's TOML, the functions beside it (if any), and its tasks."""
+    """A job's TOML, the functions beside it (if any), and its tasks; and ``more`` that one may put in the job, by what
+    it does."""
 
     job: str
     functions: str | None
     tasks: Callable[[], pa.Table]
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 def _points() -> pa.Table:
@@ -68,13 +70,42 @@ path = "tasks.parquet"
 path = "results/{{name}}"
 """
 
+_GREEKS = """[params]
+function = "functions.py:price"                  # def price(spot, vol, maturity): …
+wrt = ["spot", "vol"]
+partials = ["spot", "vol", "spot,spot", "spot,vol"]
+"""
+
+_LONG = """[params]
+target = "returns"
+features = ["market", "size"]
+group_by = ["instrument"]
+"""
+
+_SEVERAL = """[params]
+functions = { sqrt = "jax.numpy:sqrt", exp = "jax.numpy:exp" }
+"""
+
 SAMPLES = {
     "apply": Sample(_JOB.format(kernel="apply", params='function = "functions.py:f"'), _RESULTS, _points),
     "derivatives": Sample(
-        _JOB.format(kernel="derivatives", params='function = "functions.py:f"\norder = 2'), _FUNCTION, _points
+        _JOB.format(kernel="derivatives", params='function = "functions.py:f"\norder = 2'),
+        _FUNCTION,
+        _points,
+        {"Some derivatives of several arguments: value, d_spot, d_vol, d_spot_spot and d_spot_vol": _GREEKS},
     ),
-    "regression": Sample(_JOB.format(kernel="regression", params='method = "auto"'), None, _datasets),
-    "taylor": Sample(_JOB.format(kernel="taylor", params='function = "jax.numpy:sqrt"'), None, _expansions),
+    "regression": Sample(
+        _JOB.format(kernel="regression", params='method = "auto"'),
+        None,
+        _datasets,
+        {"Rows that are observations, a regression for each instrument": _LONG},
+    ),
+    "taylor": Sample(
+        _JOB.format(kernel="taylor", params='function = "jax.numpy:sqrt"'),
+        None,
+        _expansions,
+        {"Several functions, of which the column 'function' picks one per row": _SEVERAL},
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -37,18 +38,42 @@ def line_of(text: str, keys: Sequence[str]) -> int | None:
     return found
 
 
-def place(origin: str, text: str, keys: Sequence[str]) -> str:
-    """``job.toml, line 7, key input.path`` — as much of it as can be told."""
-    line = line_of(text, keys) if text else None
-    where = f"{origin}, line {line}" if line else origin
-    return f"{where}, key '{'.'.join(keys)}'" if keys else where
+def set_keys(given: str) -> tuple[str, ...]:
+    """The keys that an override ``a.b=VALUE`` sets.
+
+    Raises:
+        ValueError: it is not TOML.
+    """
+    keys: list[str] = []
+    inner: Any = tomllib.loads(f"{given.partition('=')[0]} = 0")
+    while isinstance(inner, dict):
+        ((key, inner),) = inner.items()
+        keys.append(key)
+    return tuple(keys)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a user wrote: a job's file, called ``origin`` in messages, and what was set over it."""
+
+    origin: str = "job"
+    text: str = ""
+    overrides: Sequence[str] = ()
+
+    def place(self, keys: Sequence[str]) -> str:
+        """``job.toml, line 7, key input.path`` — as much of it as can be told."""
+        for given in reversed(self.overrides):
+            if set_keys(given) == tuple(keys)[: len(set_keys(given))]:
+                return f"{self.origin}, --set {given}, key '{'.'.join(keys)}'"
+        line = line_of(self.text, keys) if self.text else None
+        where = f"{self.origin}, line {line}" if line else self.origin
+        return f"{where}, key '{'.'.join(keys)}'" if keys else where
 
 
 def explain(
     error: ValidationError,
     *,
-    origin: str,
-    text: str,
+    written: Written,
     data: Mapping[str, Any],
     prefix: Sequence[str] = (),
     known: dict[str, Sequence[str]],
@@ -64,16 +89,19 @@ def explain(
     keys = [*prefix, *(str(key) for key in first["loc"] if isinstance(key, str))]
     table = ".".join(keys[:-1])
     if first["type"] in _UNKNOWN:
-        return JobError(f"{place(origin, text, keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ()))))
+        return JobError(f"{written.place(keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ()))))
     if first["type"] in ("missing", "missing_argument"):
-        where = place(origin, text, keys[:-1]) if len(keys) > 1 else origin
+        if ".".join(keys) in known:
+            what = f"{written.origin}: the table [{'.'.join(keys)}] is missing."
+            return JobError(what, f'Add a line [{".".join(keys)}] and below it path = "…".')
+        where = written.place(keys[:-1]) if len(keys) > 1 else written.origin
         return JobError(f"{where}: the key '{'.'.join(keys)}' is missing.", f"Add {keys[-1]} = … there.")
     while keys and not _holds(data, keys):
         keys.pop()  # pydantic appends the branch of a union it tried; that is no key of the user's
     depth = len(keys) - len(prefix)
     branches = [first, *(other for other in others if other["loc"][:depth] == first["loc"][:depth])]
     reason = " or ".join(dict.fromkeys(branch["msg"][0].lower() + branch["msg"][1:] for branch in branches))
-    return JobError(f"{place(origin, text, keys)}: {reason}, not {_toml(first['input'])}.", "Correct the value.")
+    return JobError(f"{written.place(keys)}: {reason}, not {_toml(first['input'])}.", "Correct the value.")
 
 
 def _holds(data: Any, keys: Sequence[str]) -> bool:

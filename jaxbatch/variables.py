@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxbatch import validation
 from jaxbatch.errors import JobError, UsageError
+from jaxbatch.validation import Written
 
 _LEADS_ELSEWHERE = re.compile(r"[/\\*?\[\]]|\.\.|^\.?$")
 """Separators, and so every scheme; patterns; the folder above, the folder itself and no name at all."""
@@ -16,33 +17,30 @@ _REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
 
 def override(raw: dict[str, Any], given: str) -> None:
     """Set one key of the raw job, whatever was there; its tables are made where they are missing."""
-    key, equals, _ = given.partition("=")
     remedy = "Write --set table.key=VALUE with a TOML value, strings in quotes: --set 'output.path=\"results\"'."
-    if not equals:
+    if "=" not in given:
         raise UsageError(f"--set {given}: there is no '='.", remedy)
     try:
         value: Any = tomllib.loads(given)
-        path = tomllib.loads(f"{key} = 0")
+        *tables, key = validation.set_keys(given)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--set {given}: {error}.", remedy) from None
     table: Any = raw
-    while True:
-        ((name, path),) = path.items()
+    for name in tables:
         value = value[name]
-        if not isinstance(path, dict):
-            table[name] = value
-            return
         if not isinstance(table.get(name), dict):
             table[name] = {}
         table = table[name]
+    table[key] = value[key]
 
 
-def fill(raw: dict[str, Any], variables: dict[str, str], *, origin: str, text: str) -> dict[str, Any]:
-    """A raw job with its variables filled in; ``{name}`` is the job's own.
+def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tuple[dict[str, Any], set[str]]:
+    """A raw job with its variables filled in, ``{name}`` being the job's own; and the variables that no string uses.
 
     Raises:
         JobError: a variable has no value, or one that could lead elsewhere.
     """
+    unused = set(variables)
 
     def filled(value: Any, keys: tuple[str, ...]) -> Any:
         if isinstance(value, dict):
@@ -50,25 +48,26 @@ def fill(raw: dict[str, Any], variables: dict[str, str], *, origin: str, text: s
         if isinstance(value, list):
             return [filled(item, keys) for item in value]
         if isinstance(value, date | time):
-            raise JobError(f"{validation.place(origin, text, keys)}: a date or time.", "Write it in quotes.")
+            raise JobError(f"{written.place(keys)}: a date or time.", "Write it in quotes.")
         if not isinstance(value, str):
             return value
 
         def replace(match: re.Match[str]) -> str:
             name = match["name"]
             if match["stray"]:
-                raise JobError(f"{validation.place(origin, text, keys)}: a lone '{{'.", "Write '{{' for a brace.")
+                raise JobError(f"{written.place(keys)}: a lone '{{'.", "Write '{{' for a brace.")
             if name is None:
                 return match[0][0]
             if name not in variables:
                 raise JobError(
-                    f"{validation.place(origin, text, keys)}: the variable '{{{name}}}' has no value.",
+                    f"{written.place(keys)}: the variable '{{{name}}}' has no value.",
                     f"Give it with --var {name}=…, or write '{{{{{name}}}}}' for the braces themselves.",
                 )
             found = variables[name]
+            unused.discard(name)
             if match[0] != value and _LEADS_ELSEWHERE.search(found):
                 raise JobError(
-                    f"{validation.place(origin, text, keys)}: '{{{name}}}' could lead elsewhere, being '{found}'.",
+                    f"{written.place(keys)}: '{{{name}}}' could lead elsewhere, being '{found}'.",
                     "Within a longer string a variable holds no '/', '\\\\' or '..'; give it the whole string.",
                 )
             return found
@@ -76,8 +75,8 @@ def fill(raw: dict[str, Any], variables: dict[str, str], *, origin: str, text: s
         return _REFERENCE.sub(replace, value)
 
     name = filled(raw["name"], ("name",))
-    variables["name"] = str(name)
-    return {key: name if key == "name" else filled(value, (key,)) for key, value in raw.items()}
+    variables = {**variables, "name": str(name)}
+    return {key: name if key == "name" else filled(value, (key,)) for key, value in raw.items()}, unused
 
 
 def pattern(written: str, filled: str) -> str:

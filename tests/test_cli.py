@@ -65,7 +65,7 @@ REFUSED = {
     "a function that does not import": (["params.function='no.such.module:f'"], "'no.such.module:f'"),
     "a function that is not there": (["params.function='jax.numpy:sinn'"], "has no 'sinn'"),
     "a file that is not there": (["params.function='nofile.py:f'"], "there is no file"),
-    "an argument with neither column nor constant": (["params.function='jax.numpy:power'"], "'x1' has neither"),
+    "an argument with neither column nor constant": (["params.function='jax.numpy:power'"], "'x1', 'x2' have neither"),
     "an empty glob": (["input.path='nothing/*.parquet'"], "no Parquet file"),
     "output inside the input": (["output.path='tasks/results'"], "lies in"),
     "input inside the output": (["output.path='.'"], "lies in"),
@@ -158,7 +158,7 @@ def test_files_that_are_left_out_are_told(main, job, tmp_path):
     code, out, err = main("run", str(job), "--json", *skip)
     assert (code, json.loads(out)["files_skipped"], json.loads(out)["rows"]) == (0, 1, 3)
     assert "1 could not be used and were left out" in err
-    assert "left out  1 files, see below" in re.sub(" +", lambda gap: gap[0][:2], main("plan", str(job), *skip)[1])
+    assert "left out  1 file, see below" in re.sub(" +", lambda gap: gap[0][:2], main("plan", str(job), *skip)[1])
 
 
 def test_a_misspelt_table_is_named_before_the_one_that_is_missing(main, job):
@@ -243,6 +243,39 @@ def test_init_writes_a_job_that_runs_and_kernels_describes_it(kernel, main):
     assert code == 0
     assert "[params]" in said
     assert f'kernel = "{kernel}"' in said
+
+
+def test_what_else_kernels_shows_is_a_job_too(main, tmp_path):
+    (tmp_path / "functions.py").write_text("def price(spot, vol, maturity):\n    return spot * vol * vol * maturity\n")
+    options = pa.table({"spot": [2.0], "vol": [3.0], "maturity": [1.0]})
+    days = pa.table(
+        {"instrument": ["a"] * 4, "returns": [1.0, 2, 4, 3], "market": [1.0, 0, 2, 1], "size": [0.0, 1, 1, 3]}
+    )
+    points = pa.table({"function": ["sqrt", "exp"], "center": [1.0, 1], "point": [1.5, 1.5], "order": [2, 2]})
+    found = {}
+    for kernel, tasks in (("derivatives", options), ("regression", days), ("taylor", points)):
+        pq.write_table(tasks, tmp_path / f"{kernel}.parquet")
+        ((_, text),) = json.loads(main("kernels", kernel, "--json")[1])["more"].items()
+        where = f'[input]\npath = "{kernel}.parquet"\n[output]\npath = "{kernel}"\n'
+        job = tmp_path / f"{kernel}.toml"
+        job.write_text(f'kernel = "{kernel}"\n{text}{where}')
+        assert main("run", str(job), "--quiet")[0] == 0
+        found[kernel] = pq.read_table(tmp_path / kernel / "data")
+    assert found["derivatives"].drop(["spot", "vol", "maturity"]).to_pylist() == [
+        {"value": 18.0, "d_spot": 9.0, "d_vol": 12.0, "d_spot_spot": 0.0, "d_spot_vol": 6.0, "status": "ok"}
+    ]
+    assert found["regression"]["instrument"].to_pylist() == ["a"]
+    assert [len(each) for each in found["taylor"]["coefficients"].to_pylist()] == [3, 3]
+
+
+def test_kernels_tells_what_each_parameter_is(main):
+    kinds = {
+        each["name"]: each["type"] for each in json.loads(main("kernels", "regression", "--json")[1])["parameters"]
+    }
+    assert kinds["features"] == "a list of texts"
+    assert kinds["method"] == '"auto" or "cholesky" or "qr" or "svd" or "gradient_descent"'
+    assert kinds["learning_rate"] == 'a number or "auto"'
+    assert (kinds["intercept"], kinds["max_steps"]) == ("true or false", "an integer")
 
 
 def test_kernels_lists_every_kernel(main):
@@ -395,8 +428,8 @@ def test_rows_that_did_not_end_well_are_shown_with_the_column_to_blame(jaxbatch,
         "nonfinite row 5 of data/part-0000001 , spot = -1: price is nan",
         "null_input row 3 of data/part-0000001 , spot is null",
     ]
-    shown = next(line for line in ended.stderr.splitlines() if line.startswith("all "))
-    _, *arguments = shlex.split(shown.removeprefix("all "))
+    shown = next(line for line in ended.stderr.splitlines() if line.startswith("see all "))
+    _, *arguments = shlex.split(shown.removeprefix("see all "))
     rest = subprocess.run([sys.executable, *arguments], cwd=tmp_path, text=True, capture_output=True)
     assert "[12,13,14,15,16]]" in rest.stdout, rest.stderr
 

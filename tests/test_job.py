@@ -145,7 +145,7 @@ def test_missing_key(refused, removed, key):
 
 def test_missing_table(refused):
     text = TEXT.replace('[output]\npath = "results"\n', "")
-    assert "the key 'output' is missing" in refused(text)[0]
+    assert "the table [output] is missing" in refused(text)[0]
 
 
 @pytest.mark.parametrize("content", [b'kernel = "taylor\n', b"\xff\xfe", b"[" * 100_000])

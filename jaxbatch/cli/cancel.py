@@ -8,7 +8,7 @@ from jaxbatch.cli.output import stdout_kept_clean
 
 @click.command("cancel")
 @click.argument("identity", metavar="ID")
-@cluster_options
+@cluster_options()
 @debug_option
 def command(identity: str, address: str, allow_unauthenticated: bool, debug: bool) -> None:
     """Stop a submitted job, and wait until it has ended. What it has finished stays, and running it again goes on."""

@@ -6,6 +6,7 @@ import inspect
 import itertools
 import json
 import textwrap
+import typing
 from typing import Any
 
 import click
@@ -38,17 +39,20 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
         print_json(described)
         return
     click.echo(f"{described['name']}\n\n{described['text']}\n\n[params]")
-    click.echo(table((f"{p['name']} = {p['default']}", p["text"]) for p in described["parameters"]))
+    parameters = described["parameters"]
+    click.echo(table((f"{p['name']} = {p['default']}", f"{p['text']} ({p['type']})") for p in parameters))
     click.echo(f"\nAn example job (jaxbatch init --kernel {name} writes it with its tasks):\n\n{described['example']}")
+    for title, text in described["more"].items():
+        click.echo(f"\n{title}:\n\n{text}")
 
 
 def _describe(name: str) -> dict[str, Any]:
     from jaxbatch import kernels, samples
 
     kernel = kernels.builtin(name)
-    texts = _field_texts(kernel)
+    texts, types = _field_texts(kernel), typing.get_type_hints(kernel)
     parameters = [
-        {"name": field.name, "default": _default(field), "text": texts.get(field.name, "")}
+        {"name": field.name, "type": _kind(types[field.name]), "default": _default(field), "text": texts[field.name]}
         for field in dataclasses.fields(kernel)  # type: ignore[arg-type]
     ]
     return {
@@ -56,7 +60,25 @@ def _describe(name: str) -> dict[str, Any]:
         "text": inspect.getdoc(kernel),
         "parameters": parameters,
         "example": samples.job_text(name),
+        "more": dict(samples.sample(name).more),
     }
+
+
+_KINDS = {str: "a text", int: "an integer", float: "a number", bool: "true or false", type(None): ""}
+
+
+def _kind(annotation: Any) -> str:
+    """A parameter's type as one would say it of TOML."""
+    inner = typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return " or ".join(map(json.dumps, inner))
+    if origin in (list, dict):
+        of = _kind(inner[-1]).partition(" ")[2]
+        return f"{'a list' if origin is list else 'a table'} of {of}s"
+    if inner:
+        return " or ".join(filter(None, map(_kind, inner)))
+    return _KINDS[annotation]
 
 
 def _default(field: "dataclasses.Field[Any]") -> str:

@@ -11,7 +11,7 @@ from jaxbatch.cli.submit import followed
 
 @click.command("logs")
 @click.argument("identity", metavar="ID")
-@cluster_options
+@cluster_options()
 @click.option(
     "--follow", is_flag=True, help="Go on to the job's end, as submit --wait does; the exit code is the job's."
 )

@@ -25,14 +25,14 @@ def filling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def cluster_options(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``--address`` of a job server and ``--allow-unauthenticated``."""
-    for decorate in (
-        click.option("--allow-unauthenticated", is_flag=True, help="Use a cluster that asks for no token."),
-        click.option("--address", metavar="URL", required=True, help="Of the cluster's job server, http://HOST:8265."),
-    ):
-        command = decorate(command)
-    return command
+    text = "Of the cluster's job server, http://HOST:8265."
+    unauthenticated = click.option(
+        "--allow-unauthenticated", is_flag=True, help="Use a cluster that asks for no token."
+    )
+    address = click.option("--address", metavar="URL", required=required, help=text)
+    return lambda command: address(unauthenticated(command))
 
 
 def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...], paths_from: str | None = None) -> Job:

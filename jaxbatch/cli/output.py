@@ -29,6 +29,11 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(value, default=str))
 
 
+def counted(count: int, thing: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> str:
     """Two aligned columns."""
     pairs = list(rows)

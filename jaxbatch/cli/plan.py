@@ -6,7 +6,7 @@ import click
 
 from jaxbatch.cli import garbage
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job, paths_from_option
-from jaxbatch.cli.output import print_json, stdout_kept_clean, table
+from jaxbatch.cli.output import counted, print_json, stdout_kept_clean, table
 
 
 @click.command("plan")
@@ -38,12 +38,25 @@ def command(
         click.echo(_readable(described))
 
 
+def _mode(plan: dict[str, Any]) -> str:
+    if plan["job"]["output"]["mode"] == "replace":
+        return (
+            "replace: whatever is there is removed first" if "replaces" in plan else "replace: this very run is there"
+        )
+    if plan["run"] is None:
+        return "append: all files are computed, nothing is added"
+    if plan["finishes"]:
+        return f"append: run {plan['run']}, which was begun, is finished first; files that are new come after it"
+    return f"append: run {plan['run']} adds the files that are new"
+
+
 def _readable(plan: dict[str, Any]) -> str:
     rows = [
         ("kernel", plan["job"]["kernel"]),
-        ("input", f"{plan['rows']:,} rows in {plan['files']:,} files"),
-        *([("left out", f"{len(plan['skipped_files']):,} files, see below")] if plan["skipped_files"] else []),
+        ("input", f"{counted(plan['rows'], 'row')} in {counted(plan['files'], 'file')}"),
+        *([("left out", f"{counted(len(plan['skipped_files']), 'file')}, see below")] if plan["skipped_files"] else []),
         ("output", plan["output"]),
+        *([("mode", _mode(plan))] if plan["job"]["output"]["mode"] != "create" else []),
         ("shards", f"{plan['shards']:,}"),
         ("parts", f"{plan['parts']:,}, of which {plan['parts_skipped']:,} are there already"),
         ("rows to do", f"{plan['rows'] - plan['rows_skipped']:,}"),

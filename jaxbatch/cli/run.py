@@ -147,7 +147,7 @@ def for_example(summary: "Summary", job: "Job") -> str:
     column = job.output.columns.get("status", "status")
     query = f"d.dataset('{summary.output}/data').filter(d.field('{column}') != 'ok').to_table()"
     rest = f'python -c "import pyarrow.dataset as d; print({query})"'
-    return table([*((each.status, str(each)) for each in found), *([("all", rest)] if found else [])], indent="")
+    return table([*((each.status, str(each)) for each in found), *([("see all", rest)] if found else [])], indent="")
 
 
 def why(summary: "Summary", job: str) -> str:

@@ -10,7 +10,7 @@ from jaxbatch.cli.output import print_json, stdout_kept_clean
 
 @click.command("status")
 @click.argument("identity", metavar="ID")
-@cluster_options
+@cluster_options()
 @json_option
 @debug_option
 def command(identity: str, address: str, allow_unauthenticated: bool, as_json: bool, debug: bool) -> None:

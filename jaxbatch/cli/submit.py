@@ -11,14 +11,14 @@ import click
 
 from jaxbatch.cli import signals
 from jaxbatch.cli.options import cluster_options, debug_option, job_options, json_option, limit_option, load_job
-from jaxbatch.cli.output import print_json, stdout_kept_clean
+from jaxbatch.cli.output import counted, print_json, stdout_kept_clean
 from jaxbatch.cli.progress import as_json, shown, told, warned
 from jaxbatch.errors import Detached, Interrupted
 
 
 @click.command("submit")
 @job_options
-@cluster_options
+@cluster_options(required=False)
 @click.option("--wait/--no-wait", default=True, help="Follow the job to its end, which is the default, or leave it.")
 @click.option("--id", "identity", metavar="ID", help="Instead of the one that follows from the job's content.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Ray workers.")
@@ -34,7 +34,7 @@ def command(
     job: str,
     variables: tuple[str, ...],
     overrides: tuple[str, ...],
-    address: str,
+    address: str | None,
     allow_unauthenticated: bool,
     wait: bool,
     identity: str | None,
@@ -64,13 +64,15 @@ def command(
     if dry_run:
         click.echo(json.dumps(asked.describe(), indent=2))
         return
+    if address is None:
+        raise click.UsageError("Missing option '--address'.")
     from jaxbatch.submission.client import JobServer
 
     with stdout_kept_clean():
         server = JobServer(address, allow_unauthenticated=allow_unauthenticated)
         name, new = start(server, asked)
     if not quiet:
-        click.echo(f"{'Submitted' if new else 'Joined'} {name}, {len(asked.bundle.files)} files.", err=True)
+        click.echo(f"{'Submitted' if new else 'Joined'} {name}, {counted(len(asked.bundle.files), 'file')}.", err=True)
     if not wait:
         if as_json:
             print_json({"id": name, "new": new})

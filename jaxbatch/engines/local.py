@@ -186,8 +186,13 @@ def _tell(plan: Plan, left: Mapping[int, int]) -> None:
     parts = sorted(part.index for shard in left for part in plan.shards[shard].parts)
     named = ", ".join(map(str, parts[:20])) + (" …" if len(parts) > 20 else "")
     often = max(left.values())
-    blame = f" It is the {often}th time for some: they come last, one at a time." if often > 1 else " They come last."
-    _LOG.warning("An earlier run ended abruptly, or is still at work, with part %s in flight.%s", named, blame)
+    blame = f" For some it is time {often}: one at a time." if often > 1 else ""
+    _LOG.warning(
+        "An earlier process was killed, or is still at work, while it computed part %s. Lest that be the cause, they "
+        "come last.%s",
+        named,
+        blame,
+    )
 
 
 def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[Outcome]:

@@ -76,6 +76,7 @@ class Regression(Kernel):
             self._check_nested(source)
         grouping = self._grouping() if self._is_long else None
         inputs = self._datasets() if grouping is None else grouping.columns
+        source.require_there(*(column.name for column in inputs))
         for column in inputs:
             source.require_input(column)
         stored = [source.types[column.name].eps for column in inputs if column.name in source.types]

@@ -41,6 +41,7 @@ class Taylor(Kernel):
         if self.max_order is not None and self.max_order < 0:
             raise JobError(f"[params] max_order is {self.max_order}.", "An order is 0 or more.")
         chosen = choose(self.function, self.functions, source, one_argument=True)
+        source.require_there("center", "point", "order", *(column.name for column in chosen.column))
         points = tuple(_point(name, source) for name in ("center", "point"))
         if points[0].shape != points[1].shape:
             raise InputError(
@@ -74,8 +75,6 @@ class Taylor(Kernel):
 def _point(name: str, source: Source) -> Column:
     if name in source.constants:
         return Column(name, shape=np.shape(source.constants[name]))
-    if name not in source.types:
-        source.require(name, depth=0)
     return argument(name, source)
 
 

@@ -86,7 +86,7 @@ def bars(title: str, caption: str, what: str, unit: str, values: Mapping[str, fl
 
 
 def histogram(title: str, caption: str, values: np.ndarray, unit: str) -> Picture:
-    """How the finite ones of some numbers are distributed, the outermost hundredth of them in the last bars."""
+    """How the finite ones of some numbers are distributed, the outermost hundredth of them in the outer bars."""
     finite = values[np.isfinite(values)]
     low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) else (0.0, 1.0)
     edges = np.linspace(low, high, 41) if high > low else np.array([low - 0.5, low + 0.5])
@@ -96,6 +96,8 @@ def histogram(title: str, caption: str, values: np.ndarray, unit: str) -> Pictur
         axes.set_xlabel(unit)
         axes.set_ylabel("rows")
 
+    if len(finite) and (finite.min() < edges[0] or finite.max() > edges[-1]):
+        caption += " The outer bars hold all that lies beyond them, a hundredth of the rows."
     quantiles = np.quantile(finite, [0, 0.25, 0.5, 0.75, 1]) if len(finite) else [np.nan] * 5
     named = ("least", "quarter", "median", "three quarters", "greatest")
     rows = [*zip(named, map(float, quantiles), strict=True), ("not finite or null", int(len(values) - len(finite)))]

@@ -26,6 +26,7 @@ def html(source: Source) -> str:
         job=source.plan["job"],
         report=source.report,
         statuses=_statuses(source),
+        examples=source.examples,
         errors=list(source.errors)[:FAILED],
         more_errors=max(0, len(source.errors) - FAILED),
         guarantees=_guarantees(source),

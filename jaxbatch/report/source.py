@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxbatch import examples
 from jaxbatch.errors import InputError
+from jaxbatch.examples import Example
 from jaxbatch.ownership import FORGOTTEN
 from jaxbatch.parts import Receipt
 from jaxbatch.records import ALONE, SUCCESS, Records, numbered
@@ -20,12 +22,15 @@ from jaxbatch.storage import StorageOptions, Store, open_store
 PARTS = 40
 ROWS = 20_000
 BYTES = 1 << 26
-"""A sample is of at most so many parts, rows and bytes."""
+"""A sample is of at most so many parts, rows and bytes …"""
+
+LOOKED_AT = 4_000_000
+"""… and drawn from so many rows: of the first of each part, where there are more."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows from parts that are spread evenly over a run, the first of each, and where they are."""
+    """Rows from all over parts that are spread evenly over a run, and where they are."""
 
     table: pa.Table
     part: np.ndarray
@@ -69,15 +74,21 @@ class Source:
         runs = [records for records in runs if _json(store, records.plan) != FORGOTTEN]
         if not runs:
             raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
-        latest = runs[-1]
-        if latest.report not in names:
+        ended = [records for records in runs if records.report in names]
+        if not ended:
             raise InputError(f"{path}: its run has not come to an end yet.", "Run it again to finish it.")
+        latest = ended[-1]
         manifests = [_json(store, records.manifest) for records in runs if records.manifest in names]
         receipts = [Receipt(**part, fingerprint=found["fingerprint"]) for found in manifests for part in found["parts"]]
         lines = store.read(latest.errors).splitlines() if latest.errors in names else []
         errors = [json.loads(line) for line in lines]
         plan, report = _json(store, latest.plan), _json(store, latest.report)
         return cls(store, latest, plan, report, errors, receipts, len(runs), SUCCESS in names)
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """A few rows of the latest run that did not end well."""
+        return examples.in_run(self.store, self.records)
 
     @property
     def statuses(self) -> dict[str, int]:
@@ -121,10 +132,10 @@ class Source:
         )
         tables, parts, rows = [], [], []
         for receipt in chosen:
-            table = _head(self.store, receipt, ROWS // len(chosen), BYTES // len(chosen))
-            tables.append(table)
-            parts.append(np.full(table.num_rows, receipt.part))
-            rows.append(np.arange(table.num_rows))
+            taken = _drawn(receipt, len(chosen))
+            tables.append(_rows(self.store, receipt, taken))
+            parts.append(np.full(len(taken), receipt.part))
+            rows.append(taken)
         if not tables:
             return Sample(pa.table({}), np.zeros(0, int), np.zeros(0, int), 0)
         return Sample(pa.concat_tables(tables), np.concatenate(parts), np.concatenate(rows), len(chosen))
@@ -137,9 +148,23 @@ def _json(store: Store, name: str) -> Any:
     return json.loads(store.read(name))
 
 
-def _head(store: Store, receipt: Receipt, rows: int, size: int) -> pa.Table:
-    """The first rows of a part."""
-    fitting = max(1, min(rows, size * receipt.rows // max(receipt.bytes, 1)))
+def _drawn(receipt: Receipt, parts: int) -> np.ndarray:
+    """Numbers of rows of one of so many parts, ascending; the same each time."""
+    fitting = BYTES * receipt.rows // max(receipt.bytes, 1)
+    among = min(receipt.rows, LOOKED_AT // parts)
+    count = min(among, max(1, min(ROWS, fitting) // parts))
+    return np.sort(np.random.default_rng(receipt.part).choice(among, count, replace=False))
+
+
+def _rows(store: Store, receipt: Receipt, wanted: np.ndarray) -> pa.Table:
+    """Some rows of a part, which is read as far as the last of them, a little at a time."""
+    step = int(np.clip(BYTES * receipt.rows // max(receipt.bytes, 1) // 16, 1, 65_536))
+    found, start = [], 0
     with store.open(receipt.name) as file, pq.ParquetFile(file) as parquet:
-        batch = next(parquet.iter_batches(batch_size=fitting))
-        return pa.Table.from_batches([batch])
+        for batch in parquet.iter_batches(batch_size=step):
+            here = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
+            found.append(pa.Table.from_batches([batch]).take(here))
+            start += batch.num_rows
+            if start > wanted[-1]:
+                break
+    return pa.concat_tables(found)

@@ -20,7 +20,7 @@ IGNORE_FILE = ".jaxbatchignore"
 
 IGNORED = (
     *(".*", "__pycache__", "*.parquet", "node_modules", "*.pyc", "*.egg-info"),
-    *("*.pem", "*.key", "id_rsa*", "id_ed25519*", "credentials*", "_SUCCESS"),
+    *("report.html", "*.pem", "*.key", "id_rsa*", "id_ed25519*", "credentials*", "_SUCCESS"),
 )
 """Names that stay behind always; virtual environments, outputs and links that lead out of the folder do too."""
 
