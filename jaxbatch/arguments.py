@@ -85,8 +85,6 @@ class ScalarFunction:
             JobError: the function returns anything but a real scalar.
         """
         result = self.function(values)
-        if result is None:
-            raise JobError(f"'{self.function.reference}' returns nothing.", "Is there a 'return' in it?")
         try:
             value = jnp.asarray(result)
         except TypeError:

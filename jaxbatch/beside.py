@@ -2,9 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, wait
 from contextlib import ExitStack
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -29,42 +28,56 @@ class _Pieces(Generic[Piece, Result]):
         self._left = iter(pieces)
         self._spare = spare
         self._taking = threading.Lock()
-        self._results: list[Future[Result]] = []
+        self._taken = 0
+        self._results: dict[int, Result] = {}
+        self._errors: dict[int, BaseException] = {}
         self._failed = False
+        self._ended = threading.Condition()
 
     def results(self) -> list[Result]:
         while self._one():
             pass
-        wait(self._results)
-        return [each.result() for each in self._results]
+        with self._ended:
+            self._ended.wait_for(lambda: len(self._results) + len(self._errors) == self._taken)
+        if not self._errors:
+            return [self._results[number] for number in range(self._taken)]
+        error = self._errors[min(self._errors)]
+        self._errors.clear()
+        try:
+            raise error
+        finally:
+            del error  # or the error would keep this frame, and all that it has, until cycles are collected
 
     def _one(self) -> bool:
         """Take the next piece and work on it; whether there was one."""
         with self._taking:
             if self._failed:
                 return False
+            number = self._taken
             try:
                 piece = next(self._left)
             except StopIteration:
                 return False
-            except BaseException as error:
-                self._fail(self._begun(), error)
+            except BaseException as error:  # raised again where the results are asked for
+                self._taken += 1
+                self._fail(number, error)
                 return False
-            result = self._begun()
+            self._taken += 1
         self._have_help()
         try:
-            result.set_result(self._work(piece))
+            self._end(self._results, number, self._work(piece))
         except BaseException as error:
-            self._fail(result, error)
+            self._fail(number, error)
         return True
 
-    def _begun(self) -> Future[Result]:
-        self._results.append(Future())
-        return self._results[-1]
-
-    def _fail(self, result: Future[Result], error: BaseException) -> None:
+    def _fail(self, number: int, error: BaseException) -> None:
         self._failed = True
-        result.set_exception(error)
+        self._end(self._errors, number, error)
+
+    def _end(self, where: dict[int, Any], number: int, what: Any) -> None:
+        with self._ended:
+            where[number] = what
+            self._ended.notify_all()
 
     def _have_help(self) -> None:
         turn = self._spare()

@@ -113,7 +113,7 @@ class BoundFunction:
         by_position = [merged[name] for name in self.arguments if name in self.positional and name in merged]
         by_name = {name: merged[name] for name in merged if name not in self.positional}
         try:
-            return self.function(*by_position, **by_name)
+            result = self.function(*by_position, **by_name)
         except TypeError as error:
             text = next((name for name, value in merged.items() if isinstance(value, str)), None)
             if text is None:
@@ -123,6 +123,9 @@ class BoundFunction:
                 f'"{merged[text]}".',
                 "If it is to be a number, write it without quotes.",
             ) from error
+        if result is None:
+            raise JobError(f"'{self.reference}' returns nothing.", "Is there a 'return' in it?")
+        return result
 
 
 def arguments(reference: str, folder: Path) -> list[inspect.Parameter]:

@@ -74,6 +74,11 @@ class Daily:
             text=True,
         )
 
+    def command(self, *arguments: str) -> str:
+        """What a command answers."""
+        command = [sys.executable, "-m", "jaxbatch", *arguments]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True, timeout=240).stdout
+
     def finish(self, process: "subprocess.Popen[str]") -> tuple[int, dict[str, Any]]:
         """Its exit code, and what it printed."""
         out, _ = process.communicate(timeout=240)

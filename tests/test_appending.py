@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, appending, ledger, verify
+from jaxbatch import Job, appending, ledger, report, verify
 from jaxbatch.engines.local import LocalEngine
 from jaxbatch.errors import InputError, JaxbatchError, JobError, OutputError, UsageError
 from jaxbatch.input_file import read_footer
@@ -615,3 +615,40 @@ def test_verify_tells_what_is_in_two_runs(daily):
     problems = verify(daily.output)
     assert "tasks/1.parquet was computed by run 1 and by run 2." in problems
     assert sum("is in 2 manifests" in problem for problem in problems) == 3
+
+
+def readable(daily: Daily, *overrides: str) -> str:
+    ended = daily.command("plan", "job.toml", *(word for each in overrides for word in ("--set", each)))
+    return next(line for line in ended.splitlines() if line.startswith("mode"))
+
+
+def test_a_plan_says_what_is_done_to_what_is_there(daily):
+    daily.arrives("1")
+    assert "append: run 1 adds the files that are new" in readable(daily)
+    assert "replace: whatever is there is removed first" in readable(daily, 'output.mode="replace"')
+    daily.run()
+    assert "append: all files are computed, nothing is added" in readable(daily)
+    daily.arrives("2")
+    assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published"))[0] == -signal.SIGKILL
+    assert "append: run 2, which was begun, is finished first" in readable(daily)
+    shutil.rmtree(daily.output)
+    daily.run('output.mode="replace"')
+    assert "replace: this very run is there" in readable(daily, 'output.mode="replace"')
+
+
+def test_a_restart_with_nothing_unfinished_says_so(daily, caplog):
+    daily.arrives("1")
+    daily.run()
+    assert daily.run(restart=True).parts_done == 0
+    assert "--restart has removed nothing" in caplog.text
+
+
+def test_a_report_of_an_output_with_an_unfinished_run_is_of_the_one_before(daily):
+    daily.arrives("1")
+    daily.run()
+    daily.arrives("2")
+    assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published"))[0] == -signal.SIGKILL
+    report.write(daily.output, daily.folder / "page.html")
+    page = (daily.folder / "page.html").read_text()
+    assert "Not finished." in page
+    assert "Distribution of d1" in page

@@ -1,8 +1,11 @@
 """The pieces of one part on several threads: in their order, each once, and no thread is left."""
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -81,6 +84,35 @@ def test_what_is_raised_of_the_earliest_piece_is_raised_when_all_have_ended():
         side_by_side(work, range(100), lambda: turns.spare("part"))
     assert raised.value.args == (0,)
     assert not at_work
+
+
+def test_what_failed_is_freed_at_once():
+    """A part that is too large is begun again, and what it had must be gone by then."""
+
+    class Large:
+        pass
+
+    made: list[weakref.ref[Large]] = []
+
+    def work(piece: int) -> Large:
+        if piece == 5:
+            raise MemoryError
+        result = Large()
+        made.append(weakref.ref(result))
+        return result
+
+    turns = Turns(2)
+    gc.disable()
+    try:
+        with turns.turn("part"):
+            with suppress(MemoryError):
+                side_by_side(work, range(10), lambda: turns.spare("part"))
+            while turns._having != ["part"]:  # another thread may be about to end
+                time.sleep(0.001)
+        assert len(made) >= 5
+        assert [each() for each in made] == [None] * len(made)
+    finally:
+        gc.enable()
 
 
 def test_what_goes_wrong_where_pieces_are_made_is_raised_after_those_before():

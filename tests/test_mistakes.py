@@ -19,6 +19,15 @@ path = "tasks.parquet"
 path = "results"
 """
 
+TAYLOR = """kernel = "taylor"
+[params]
+function = "jax.numpy:sqrt"
+[input]
+path = "tasks.parquet"
+[output]
+path = "results"
+"""
+
 OWN = """import jax.numpy as jnp
 import numpy as np
 
@@ -50,6 +59,12 @@ def wants_volatility(x, volatility):
 
 def misspells(x):
     return jnp.sine(x)
+
+def forgets_to_return(x):
+    jnp.sin(x)
+
+def prices(x, volatility, maturity):
+    return x * volatility * maturity
 """
 
 Edit = Callable[[str], str]
@@ -119,6 +134,33 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
         4,
         ("'volatility' has neither", '[input] columns = { volatility = "vol" }'),
     ),
+    "several arguments without columns": (
+        function("own.py:prices"),
+        (),
+        4,
+        ("'volatility', 'maturity' have neither", 'volatility = "vol", maturity = "…"', "Not used: id, y, name, vol."),
+    ),
+    "several columns of a kernel that are not there": (
+        lambda _: TAYLOR,
+        (),
+        4,
+        ("no column 'center', 'point', 'order'", "Known: id, name, vol, x, y", 'center = "…", point = "…"'),
+    ),
+    "quotes around a number": (
+        lambda job: beside_path('constants = { y = "0.5" }')(function("own.py:does_not_fit")(job)),
+        (),
+        4,
+        ("own.py, line 25", "its argument 'y' is the text \"0.5\"", "without quotes"),
+    ),
+    "no return": (function("own.py:forgets_to_return"), (), 4, ("returns nothing", "Is there a 'return' in it?")),
+    "no return for several results": (
+        lambda job: instead("derivatives", "apply")(
+            instead("order = 2\n", "")(function("own.py:forgets_to_return")(job))
+        ),
+        (),
+        4,
+        ("own.py:forgets_to_return", "returns nothing", "'return'"),
+    ),
     "a column of texts": (beside_path('columns = { x = "name" }'), (), 4, ("'name'", "string", "Cast it")),
     "a column that is not there": (
         beside_path('columns = { x = "xx" }'),
@@ -161,6 +203,12 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
         ("--set", "output.path=elsewhere"),
         2,
         ("--set output.path=elsewhere", "strings in quotes"),
+    ),
+    "--set a key misspelt": (
+        str,
+        ("--set", "output.rows_per_prt=5"),
+        4,
+        ("job.toml, --set output.rows_per_prt=5", "Did you mean 'rows_per_part'?"),
     ),
     "--var without a name": (str, ("--var", "2026-11-22"), 2, ("not of the form K=V", "--var date=2026-11-22")),
     "an option misspelt": (str, ("--worker", "2"), 2, ("No such option '--worker'", "Did you mean '--workers'?")),
@@ -207,3 +255,12 @@ def test_tasks_for_a_job(tmp_path, capfd):
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "job.toml")
     code, err = told(tmp_path, capfd)
     assert (code, "Give the path of a TOML job file" in err) == (4, True), err
+
+
+def test_a_variable_that_nothing_uses_is_told(tmp_path, capfd, caplog):
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "tasks.parquet")
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "job.toml").write_text(JOB.replace("results", "results/{day}"))
+    code, err = told(tmp_path, capfd, "--var", "day=1", "--var", "date=2026-11-22", "--var", "name=mine")
+    assert code == 0, err
+    assert [record.getMessage().partition(" is")[0] for record in caplog.records] == ["--var date", "--var name"]

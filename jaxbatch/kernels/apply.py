@@ -73,8 +73,6 @@ def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruc
 
 def _named(results: Any) -> dict[str, Any]:
     """The results by name: of a dict, of a NamedTuple, or one array as ``value``."""
-    if results is None:
-        raise JobError("The function returns nothing.", "Is there a 'return' in it?")
     if isinstance(results, Mapping):
         return dict(results)
     if isinstance(results, tuple) and hasattr(results, "_asdict"):

@@ -7,6 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jaxbatch.report import source
+from jaxbatch.report.source import Source
+from jaxbatch.storage import StorageOptions
 from tests.report.conftest import JOBS, Page
 
 
@@ -24,6 +27,31 @@ def test_statuses_are_counted(kernel, finished, pages):
     said = {row[0]: int(row[1]) for row in pages(kernel).rows("statuses-counted")}
     assert said == {name: statuses.count(name) for name in set(statuses)}
     assert len(statuses) == sum(said.values())
+
+
+def test_rows_that_did_not_end_well_are_shown(finished, pages):
+    table = output(finished("derivatives"))
+    rows = pages("derivatives").rows("examples")
+    assert [status for status, _ in rows] == ["nonfinite"] * 3
+    first = int(np.argmax(np.array(table["status"].to_pylist()) == "nonfinite"))
+    assert f"row {first % 100} of data/part-{first // 100:07d}-" in rows[0][1]
+    assert f"x = {table['x'][first].as_py():.6g}" in rows[0][1]
+    assert "examples" not in pages("apply").tables
+
+
+def test_a_sample_is_of_all_of_a_part_and_the_same_each_time(finished, monkeypatch):
+    monkeypatch.setattr(source, "ROWS", 120)
+    samples = [Source.read(str(finished("derivatives") / "results"), StorageOptions()).sample for _ in range(2)]
+    table = output(finished("derivatives"))
+    for sample in samples:
+        assert sample.parts == 4
+        for part in range(4):
+            rows = sample.row[sample.part == part]
+            assert len(set(rows)) == 30
+            assert (rows.min() < 20, rows.max() >= 80) == (True, True)
+            found = sample.select(sample.part == part).table["x"].to_pylist()
+            assert found == table["x"].take(100 * part + rows).to_pylist()
+    np.testing.assert_array_equal(samples[0].row, samples[1].row)
 
 
 def test_errors_by_order(finished, pages):

@@ -208,7 +208,7 @@ class TestBundle:
         folder.mkdir()
         (tmp_path / "secret").write_text("secret")
         (folder / "link").symlink_to(tmp_path / "secret")
-        for name in ("f.py", "weights.npy", "key.pem", "id_rsa", ".env"):
+        for name in ("f.py", "weights.npy", "key.pem", "id_rsa", ".env", "report.html"):
             (folder / name).write_text("")
         first = self.ask(folder, 'kernel = "apply"\nparams.function = "f.py:f"')
         assert first.bundle.files == ("f.py", "job.toml", "weights.npy")
@@ -254,3 +254,11 @@ def test_relative_paths_start_where_they_are_told_to(bench, tmp_path_factory, ja
     ended = jaxbatch("run", "job.toml", "--paths-from", data)
     assert ended.returncode == 0, ended.stderr
     assert (data / "r/_SUCCESS").exists()
+
+
+def test_what_would_be_sent_is_shown_without_a_cluster(bench, jaxbatch):
+    bench.job('kernel = "apply"\nparams.function = "jax.numpy:sin"\n')
+    shown = jaxbatch("submit", "job.toml", "--dry-run")
+    assert (shown.returncode, "job.toml" in shown.stdout) == (0, True), shown.stderr
+    missing = jaxbatch("submit", "job.toml")
+    assert (missing.returncode, "Missing option '--address'" in missing.stderr) == (2, True)
