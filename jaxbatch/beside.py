@@ -81,9 +81,13 @@ class _Pieces(Generic[Piece, Result]):
 
     def _have_help(self) -> None:
         turn = self._spare()
-        if turn is not None:
+        if turn is None:
+            return
+        try:
             # A daemon, because a thread that hangs in a part must not keep the process alive.
             threading.Thread(target=self._help, args=(turn,), name="jaxbatch-beside", daemon=True).start()
+        except RuntimeError:  # the system has no more threads: this one goes on alone
+            turn.close()
 
     def _help(self, turn: ExitStack | None) -> None:
         while turn is not None:

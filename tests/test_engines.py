@@ -28,8 +28,8 @@ def digests(output: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((output / "data").iterdir())}
 
 
-QUICK = {"derivatives", "regression"}
-"""Between them they go every way that a kernel can."""
+QUICK = {"derivatives", "taylor"}
+"""Regressions take long to compile."""
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,15 @@ def test_a_finished_run_says_so_and_does_nothing(counted, jaxbatch_json):
     assert before == {path: path.stat().st_mtime_ns for path in (counted / "results").rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("engine", list(ENGINES))
+@pytest.mark.parametrize(
+    ("engine", "number"),
+    [
+        ("local", signal.SIGINT),
+        ("local", signal.SIGTERM),
+        ("ray", signal.SIGTERM),
+        pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_the_run_and_leaves_it_resumable(engine, number, counted, jaxbatch_json):
     command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--quiet", *ENGINES[engine]]
     process = subprocess.Popen(command, cwd=counted, stderr=subprocess.PIPE, text=True)
@@ -132,7 +139,7 @@ def test_a_signal_ends_the_run_and_leaves_it_resumable(engine, number, counted, 
     assert jaxbatch_json("run", "job.toml")["exit_code"] == 0
 
 
-@pytest.mark.parametrize("engine", list(ENGINES))
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_hanging_part_is_given_up_at_its_deadline_and_the_rest_finishes(engine, counted, jaxbatch_json):
     (counted / "hang.py").write_text(
         "import time\nfrom counting import Counting as Base\n\n"

@@ -126,7 +126,7 @@ def test_a_part_is_its_own_receipt(tmp_path, table, index, compression, statuses
     assert str(pq.read_table(pa.BufferReader(data)).to_pylist()) == str(table.to_pylist())
 
 
-@settings(unhurried, max_examples=40)
+@settings(unhurried, max_examples=20)
 @given(
     rows=st.integers(1, 9_000) | st.integers(40_000, 60_000),
     borders=st.lists(

@@ -118,7 +118,7 @@ print(json.dumps({"codes": codes, "ray": "ray" in sys.modules, "ray.data": "ray.
 """
 
 
-@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_ray_data_is_never_imported(bench, engine):
     made = poisoned(bench, NAMES[0])
     bench.tasks({"x": [1.0]}, "good/a.parquet")

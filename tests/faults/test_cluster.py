@@ -102,6 +102,7 @@ def test_an_open_cluster_is_refused(site):
     site.check_finished()
 
 
+@pytest.mark.faults
 def test_a_clusters_token_is_asked_for_and_its_file_must_be_private(site):
     file = site.folder / "token"
     file.write_text(TOKEN)

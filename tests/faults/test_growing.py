@@ -47,7 +47,10 @@ def test_a_week_of_daily_runs(daily):
     assert len(daily.rows) == 300
 
 
-POINTS = ("planned", "claimed", "unsealed", "part.published", "seal.manifest", "sealed", "put@5", "replace.begun@3")
+QUICK = ("unsealed", "part.published", "sealed")
+"""The others are in the test of every point below."""
+
+TIMES = ("put@5", "replace.begun@3")
 
 
 def crash_and_go_on(daily: Daily, point: str) -> int:
@@ -65,7 +68,7 @@ def crash_and_go_on(daily: Daily, point: str) -> int:
     return code
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [*QUICK, *(pytest.param(each, marks=pytest.mark.faults) for each in TIMES)])
 def test_a_crash_anywhere_loses_and_doubles_nothing(point, daily):
     assert crash_and_go_on(daily, point) == -signal.SIGKILL
 

@@ -90,7 +90,8 @@ def errors(site) -> dict[int, str]:
     return {line["part"]: line["reason"] for line in map(json.loads, lines)}
 
 
-@pytest.mark.parametrize("kind", ["segfault", pytest.param("unpicklable", marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("kind", ["segfault", "unpicklable"])
 def test_poison_is_pinned_on_its_part_and_a_rerun_does_only_that(kind, poisoned):
     ended = poisoned.process("--engine", "ray", POISON=kind)
     assert ended.returncode == 1, ended.stderr

@@ -123,7 +123,8 @@ def test_nist_to_the_ceiling_of_float64_data(bench, engine, jaxbatch_json):
     check_nist(rows, CEILING, {name: digits - 1 for name, digits in CEILING.items()})
 
 
-@pytest.mark.parametrize("method", ["qr", pytest.param("svd", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["qr", "svd"])
 def test_nist_by_orthogonal_methods(bench, method):
     rows = {}
     for intercept in (True, False):
@@ -372,7 +373,7 @@ def test_undefined_inference_is_null_and_leaves_the_status(bench):
 # ------------------------------------------------------------------------------------------------ descent
 
 
-@pytest.mark.parametrize("rate", ["auto", 0.05])
+@pytest.mark.parametrize("rate", ["auto", pytest.param(0.05, marks=pytest.mark.slow)])
 def test_descent_reaches_least_squares(bench, rate):
     rng = np.random.default_rng(2)
     fits = []
@@ -414,6 +415,7 @@ def test_descent_follows_the_notebooks_loop(bench):
     np.testing.assert_allclose(short["coefficients"], b, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_descent_diverging_is_nonfinite_and_deficient_is_flagged(bench):
     X, y = np.array([[1.0], [2.0], [3.0]]), np.array([1.0, 2.0, 4.0])
     bench.tasks(datasets((X, y)))

@@ -169,7 +169,8 @@ def digests(output: Any) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
 def test_a_killed_run_keeps_its_statistics(bench, engine, jaxbatch_json):
     table = observations(groups=50, rows=20_000)
     spread(bench, table, files=40, row_group_size=500)
@@ -198,6 +199,7 @@ def test_a_killed_run_keeps_its_statistics(bench, engine, jaxbatch_json):
     assert digests(summary.output) == digests(undisturbed["output"])
 
 
+@pytest.mark.slow
 def test_groups_that_lie_apart_need_one_stage(bench):
     table = observations().sort_by("site")
     values = np.array(table["site"].to_pylist())
@@ -215,7 +217,8 @@ def test_groups_that_lie_apart_need_one_stage(bench):
     assert planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60")).stage == "partials"
 
 
-def test_nulls_bad_weights_and_small_groups(bench):
+@pytest.mark.parametrize("per_part", [3, pytest.param(1000, marks=pytest.mark.slow)])
+def test_nulls_bad_weights_and_small_groups(bench, per_part):
     rows = {
         "g": [1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 4, 4, 5, 5, 5, 5, 6],
         "a": [0.0, 1, 2, 3, 4, 0, 1, 2, None, 1, 1, 2, 1, 2, 3, 4, np.nan],
@@ -223,18 +226,17 @@ def test_nulls_bad_weights_and_small_groups(bench):
         "w": [1.0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, -1, 1, 1],
     }
     spread(bench, pa.table(rows), files=3, row_group_size=2)
-    for per_part in (3, 1000):
-        text = nested.job(features=["a"], target="y", group_by=["g"], weights="w") + INPUT
-        found = {row["g"]: row for row in bench.rows(text, f"output.rows_per_part={per_part}")}
-        statuses = {key: row["status"] for key, row in found.items()}
-        assert statuses == {
-            1: "ok", 2: "null_input", 3: "rank_deficient", 4: "invalid_input", 5: "invalid_input", 6: "nonfinite"
-        }  # fmt: skip
-        np.testing.assert_allclose(found[1]["coefficients"], [1.0, 2.0], atol=1e-15)
-        assert found[1]["n"] == 4  # the observation of weight 0 is none
-        dropped = nested.job(features=["a"], target="y", group_by=["g"], weights="w", nulls="drop") + INPUT
-        kept = {row["g"]: row for row in bench.rows(dropped, f"output.rows_per_part={per_part}")}
-        assert (kept[2]["status"], kept[2]["n"]) == ("ok", 3)
+    text = nested.job(features=["a"], target="y", group_by=["g"], weights="w") + INPUT
+    found = {row["g"]: row for row in bench.rows(text, f"output.rows_per_part={per_part}")}
+    statuses = {key: row["status"] for key, row in found.items()}
+    assert statuses == {
+        1: "ok", 2: "null_input", 3: "rank_deficient", 4: "invalid_input", 5: "invalid_input", 6: "nonfinite"
+    }  # fmt: skip
+    np.testing.assert_allclose(found[1]["coefficients"], [1.0, 2.0], atol=1e-15)
+    assert found[1]["n"] == 4  # the observation of weight 0 is none
+    dropped = nested.job(features=["a"], target="y", group_by=["g"], weights="w", nulls="drop") + INPUT
+    kept = {row["g"]: row for row in bench.rows(dropped, f"output.rows_per_part={per_part}")}
+    assert (kept[2]["status"], kept[2]["n"]) == ("ok", 3)
 
 
 def test_weights(bench):
@@ -339,7 +341,7 @@ def test_keys_of_every_type(bench, kind):
         np.testing.assert_allclose(coefficients, [1.0, 2.0], atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["n", "X", "status"])
+@pytest.mark.parametrize("name", ["n", *(pytest.param(each, marks=pytest.mark.slow) for each in ("X", "status"))])
 def test_columns_may_be_called_as_the_kernel_calls_its_own(bench, name):
     table = observations(groups=2)
     weights = np.random.default_rng(2).uniform(0.5, 2.0, table.num_rows)

@@ -66,7 +66,7 @@ def evaluated(tree, x):
 
 @pytest.mark.parametrize("arithmetic", ["unrolled", "looped"])
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     database=None,
