@@ -72,9 +72,10 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
     """
     started = time.monotonic()
     store = open_store(job.resolve(job.output.path), job.storage)
-    if restart and not ledger.forget_unfinished(store):
-        _LOG.warning('--restart has removed nothing: no run is unfinished, and those that are sealed stay ("append").')
+    forgotten = ledger.forget_unfinished(store) if restart else 0
     known = Ledger.read(store)
+    if restart and not forgotten and known.runs and known.unfinished is None:
+        _LOG.warning('--restart: no run is unfinished, and those that are sealed stay (mode = "append").')
     try:
         done, idle = _run(job, known, open_engine, progress)
     except JaxbatchError:

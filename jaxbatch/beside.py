@@ -63,8 +63,8 @@ class _Pieces(Generic[Piece, Result]):
                 self._fail(number, error)
                 return False
             self._taken += 1
-        self._have_help()
         try:
+            self._have_help()
             self._end(self._results, number, self._work(piece))
         except BaseException as error:
             self._fail(number, error)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from jaxbatch.errors import JobError
 from jaxbatch.executables import executable
 from jaxbatch.kernel import Kernel
-from jaxbatch.memory import device_bytes, fitting_width, gib, intermediate_bytes, program_bytes
+from jaxbatch.memory import Budget, device_bytes, fitting_width, gib, intermediate_bytes, program_bytes
 from jaxbatch.traced import Program, Traced, precision, representative, row_structs, trace
 
 BATCH_BYTES = 16 * 2**20
@@ -87,14 +88,24 @@ class Programs:
     ``batch_rows`` is the job's own width, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow.
     """
 
-    def __init__(self, kernel: Kernel, dtype: str, *, batch_rows: int | None, limit: int):
+    def __init__(
+        self,
+        kernel: Kernel,
+        dtype: str,
+        *,
+        batch_rows: int | None,
+        limit: int,
+        budgets: defaultdict[Any, Budget] | None = None,
+    ):
         self.kernel = kernel
         self.dtype = dtype
         self._batch_rows = batch_rows
         self._limit = limit
         self._needed: dict[tuple[Program, Any], int] = {}
         """The memory of those."""
-        self._at_once = 1
+        self._at_once = self._neighbours = 1
+        self._device_bytes: dict[Any, int] = {}
+        self._budgets = defaultdict[Any, Budget](Budget) if budgets is None else budgets
         self._seconds = 0.0
         self._lock = threading.Lock()
         self._making: dict[Program, threading.Lock] = {}
@@ -105,18 +116,16 @@ class Programs:
         self.then: Programs | None = None
         """The programs of the kernel's second stage."""
         if kernel.then:
-            self.then = Programs(kernel.then, dtype, batch_rows=None, limit=then_limit)
+            self.then = Programs(kernel.then, dtype, batch_rows=None, limit=then_limit, budgets=self._budgets)
 
-    def share(self, at_once: int) -> None:
-        """Have a device's memory suffice for so many batches at once."""
-        self._at_once = at_once
+    def share(self, at_once: int, neighbours: int = 1) -> None:
+        """Have a device's memory suffice for so many batches at once, in each of so many processes.
+
+        There may be more at once, but no more than its memory has room for.
+        """
+        self._at_once, self._neighbours = at_once * neighbours, neighbours
         if self.then:
-            self.then.share(at_once)
-
-    def fits(self, at_once: int, device: Any) -> bool:
-        """Whether a device is known to hold so many batches at once, of every program compiled for it so far."""
-        known = [size for (_, where), size in list(self._needed.items()) if where == device]
-        return bool(known) and max(known) * at_once <= device_bytes(device)
+            self.then.share(at_once, neighbours)
 
     @property
     def compilations(self) -> int:
@@ -185,7 +194,7 @@ class Programs:
                 self._check_fits(program, device)
                 continue
             most = (traced.row_bytes + intermediate_bytes(traced.jaxpr)) * self.width(program)
-            if most > device_bytes(device) // self._at_once:
+            if most > self._memory(device) // self._at_once:
                 self.prepare(program, device)
         if self.then:
             self.then.check_memory(device)
@@ -199,7 +208,10 @@ class Programs:
         """
         self.prepare(program, device)
         compiled, turn = self._compiled[program, device]
-        with precision(self.dtype, self.kernel), turn:
+        available = self._memory(device)
+        needed = self._needed[program, device] or available // self._at_once
+        room = self._budgets[device].taken(needed, available // self._neighbours)
+        with precision(self.dtype, self.kernel), turn, room:
             with stage("transfer"):
                 there = jax.block_until_ready(jax.device_put(dict(arrays), device))
             with stage("compute"):
@@ -208,6 +220,12 @@ class Programs:
                 out = jax.device_get(computed)
         trimmed = jax.tree.map(lambda array: array[:valid], out)
         return Results(trimmed["values"], trimmed["present"], trimmed["lengths"], trimmed["status"])
+
+    def _memory(self, device: Any) -> int:
+        """The device's memory, asked for once: that takes as long as a small batch does."""
+        if device not in self._device_bytes:
+            self._device_bytes[device] = device_bytes(device)
+        return self._device_bytes[device]
 
     def _compile(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
         width = self.width(program)
@@ -227,7 +245,7 @@ class Programs:
 
     def _check_fits(self, program: Program, device: Any) -> None:
         width = self.width(program)
-        needed, available = self._needed[program, device], device_bytes(device) // self._at_once
+        needed, available = self._needed[program, device], self._memory(device) // self._at_once
         if needed > available:
             shared = f" for each of {self._at_once} at once" if self._at_once > 1 else ""
             raise JobError(

@@ -97,7 +97,8 @@ def _failed(reference: str, error: BaseException) -> JobError:
 class BoundFunction:
     """A function of named columns: every other argument already has its value.
 
-    ``columns`` are the arguments that a row supplies, in the function's own order; ``constants`` are fixed.
+    ``columns`` are the arguments that a row supplies, in the function's own order; ``constants`` are fixed, the
+    ``given`` ones by the job, the others by the function's own defaults.
     """
 
     reference: str
@@ -106,6 +107,7 @@ class BoundFunction:
     positional: frozenset[str]
     columns: tuple[str, ...]
     constants: Mapping[str, Any]
+    given: frozenset[str]
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """Call with a value for each of ``columns``; a value for a constant replaces it."""
@@ -114,8 +116,10 @@ class BoundFunction:
         by_name = {name: merged[name] for name in merged if name not in self.positional}
         try:
             result = self.function(*by_position, **by_name)
+        except jax.errors.JAXTypeError:  # of a traced value, and so none of texts
+            raise
         except TypeError as error:
-            text = next((name for name, value in merged.items() if isinstance(value, str)), None)
+            text = next((name for name in self.arguments if name in self.given and isinstance(merged[name], str)), None)
             if text is None:
                 raise
             raise JobError(
@@ -177,6 +181,7 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
         frozenset(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY),
         tuple(from_rows),
         fixed,
+        frozenset(fixed) & frozenset(constants),
     )
 
 

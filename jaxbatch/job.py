@@ -231,7 +231,7 @@ class Job(_Table):
         written = Written(str(file), text, tuple(overrides))
         filled, unused = fill(raw, dict(variables or {}), written)
         for name in sorted(unused):
-            _LOG.warning("--var %s is used nowhere in %s.", name, file)
+            _LOG.warning("--var %s is used by no string of %s.", name, file)
         try:
             encoded = pydantic_core.to_json(filled)
         except ValueError as error:  # too many brackets, or bytes of the command line that are no text

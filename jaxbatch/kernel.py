@@ -106,13 +106,7 @@ class Source:
         """
         missing = [column for column in columns if not self.has(column)]
         if missing:
-            others = [column for column in self.types if column not in columns]
-            near = nearest(missing[0], others) if len(missing) == 1 else f"Known: {', '.join(sorted(self.types))}."
-            mapped = ", ".join(f'{column} = "…"' for column in missing)
-            raise InputError(
-                f"The input has no column {', '.join(map(repr, missing))}.",
-                f"{near} Or map {'it' if len(missing) == 1 else 'them'}: [input] columns = {{ {mapped} }}.",
-            )
+            raise self._without(missing)
 
     def require_input(self, column: Column) -> None:
         """Check that the files or a constant supply a kernel's input, of the right type.
@@ -128,7 +122,8 @@ class Source:
             self.require(column.name, depth=len(column.shape), integer=column.dtype == "int")
 
     def _require_string(self, column: str) -> None:
-        self.require_there(column)
+        if column not in self.types:
+            raise self._without([column])
         if self.types[column].kind != "string" or self.types[column].depth:
             found = self.types[column].name
             raise InputError(f"{self._named(column)} is {found}, where strings are needed.", "Cast it.")
@@ -139,7 +134,8 @@ class Source:
         Raises:
             InputError: the column is missing or of another type.
         """
-        self.require_there(column)
+        if column not in self.types:
+            raise self._without([column])
         found = self.types[column]
         if found.depth != depth or not found.numeric or (integer and found.kind != "int"):
             wanted = "list of " * depth + ("integers" if integer else "numbers")
@@ -148,6 +144,15 @@ class Source:
                 "Cast it in the input, or map another column in [input] columns.",
             )
         return found
+
+    def _without(self, missing: Sequence[str]) -> InputError:
+        one = len(missing) == 1
+        near = nearest(missing[0], list(self.types)) if one else f"Known: {', '.join(sorted(self.types))}."
+        mapped = ", ".join(f'{column} = "…"' for column in missing)
+        return InputError(
+            f"The input has no column {', '.join(map(repr, missing))}.",
+            f"{near} Or map {'it' if one else 'them'}: [input] columns = {{ {mapped} }}.",
+        )
 
     def _named(self, column: str) -> str:
         stored = self.stored.get(column, column)

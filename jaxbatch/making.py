@@ -23,6 +23,8 @@ class Making:
     owner: Hashable
     hold: Callable[[int], None]
     """Called with the bytes that its results hold."""
+    alone: bool
+    """Whether it was begun once before, and there was too little memory for it beside others."""
 
     def chunks(self, step: int) -> Iterator[pa.Table]:
         """Its rows, so many at a time."""

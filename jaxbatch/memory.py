@@ -95,6 +95,27 @@ class Room:
         self._changed.notify_all()
 
 
+class Budget:
+    """The memory of a device that batches take while they are computed."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, count: int, size: int) -> Iterator[None]:
+        """Take so many bytes of ``size``, as soon as others leave them; or whatever they are, where nobody has any."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + count <= size)
+            self._taken += count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= count
+                self._changed.notify_all()
+
+
 def program_bytes(compiled: Any) -> int:
     """What a compiled program needs at once, arguments and results included; 0 where the compiler does not say."""
     said = compiled.memory_analysis()

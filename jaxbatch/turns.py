@@ -45,9 +45,12 @@ class Turns:
             self._end(owner)
 
     def spare(self, owner: Hashable) -> ExitStack | None:
-        """One more turn, had already and until what is returned ends; or None where somebody waits or has it."""
+        """One more turn, had already and until what is returned ends; or None where somebody waits or has it.
+
+        Nor is there one once anybody was given up: what hangs must not take more threads each time.
+        """
         with self._changed:
-            if self._asking or owner in self._given_up or len(self._having) >= self._count:
+            if self._asking or self._given_up or len(self._having) >= self._count:
                 return None
             self._having.append(owner)
         turn = ExitStack()

@@ -75,8 +75,10 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
         return _REFERENCE.sub(replace, value)
 
     name = filled(raw["name"], ("name",))
+    unheeded = unused & {"name"}  # what a string has from here on is the job's own
     variables = {**variables, "name": str(name)}
-    return {key: name if key == "name" else filled(value, (key,)) for key, value in raw.items()}, unused
+    everything = {key: name if key == "name" else filled(value, (key,)) for key, value in raw.items()}
+    return everything, unused | unheeded
 
 
 def pattern(written: str, filled: str) -> str:

@@ -46,8 +46,8 @@ class Worker:
     """One process's share of a run: its kernel, its compiled programs, its devices.
 
     Of the threads that share it, ``at_once`` may compute, each a batch of its own: a shard each, and where there are
-    fewer ``shards`` the chunks of one, as far as the device's memory allows. So many workers share the machine's
-    memory, as ``neighbours`` says. ``programs`` are those that this process has traced for the plan.
+    fewer ``shards`` the chunks of one, as far as the device has room for their batches. So many workers as
+    ``neighbours`` says share the machine's memory. ``programs`` are those that this process has traced for the plan.
 
     Raises:
         JobError: a batch cannot fit its device.
@@ -89,7 +89,7 @@ class Worker:
         """
         there = -(-min(self._at_once, shards) // len(self._devices))
         in_host_memory = self._devices[0].platform == "cpu"
-        self._programs.share(there * (self._neighbours if in_host_memory else 1))
+        self._programs.share(there, self._neighbours if in_host_memory else 1)
         for each in self._devices:
             self._programs.check_memory(each)
 
@@ -118,7 +118,7 @@ class Worker:
                     with ExitStack() as entered:
                         with self._turns.waiting(owner):
                             hold = entered.enter_context(self._room.part(owner, alone=alone))
-                        making = Making(part, rows, device, outcome, owner, hold)
+                        making = Making(part, rows, device, outcome, owner, hold, alone)
                         outcome.receipts.append(self._write(plan, making))
                     break
                 except memory.NoRoom:
@@ -254,9 +254,8 @@ class Worker:
         return [result for result, _ in ended]
 
     def _spare(self, making: Making) -> ExitStack | None:
-        """A turn for a thread beside the part's own, if nobody else wants it and the device has room for all."""
-        at_once = self._at_once * (self._neighbours if making.device.platform == "cpu" else 1)
-        return self._turns.spare(making.owner) if self._programs.fits(at_once, making.device) else None
+        """A turn for a thread beside the part's own, if nobody else wants it, and there is memory for such haste."""
+        return None if making.alone else self._turns.spare(making.owner)
 
     def _bucket(self, name: str, bucket: int) -> pa.Table:
         """One bucket of what the first stage left.

@@ -640,7 +640,13 @@ def test_a_restart_with_nothing_unfinished_says_so(daily, caplog):
     daily.arrives("1")
     daily.run()
     assert daily.run(restart=True).parts_done == 0
-    assert "--restart has removed nothing" in caplog.text
+    assert "--restart: no run is unfinished" in caplog.text
+
+
+def test_a_restart_before_the_first_run_says_nothing(daily, caplog):
+    daily.arrives("1")
+    assert daily.run(restart=True).parts_done == 3
+    assert "--restart" not in caplog.text
 
 
 def test_a_report_of_an_output_with_an_unfinished_run_is_of_the_one_before(daily):

@@ -139,7 +139,7 @@ def test_a_signal_ends_the_run_and_leaves_it_resumable(engine, number, counted, 
     assert jaxbatch_json("run", "job.toml")["exit_code"] == 0
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", list(ENGINES))
 def test_a_hanging_part_is_given_up_at_its_deadline_and_the_rest_finishes(engine, counted, jaxbatch_json):
     (counted / "hang.py").write_text(
         "import time\nfrom counting import Counting as Base\n\n"

@@ -1,14 +1,20 @@
 """A batch that its device cannot hold is refused before any work, with the width that fits."""
 
 import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 import jax
 import numpy as np
 import pytest
 
-from jaxbatch import memory
+from jaxbatch import memory, planner
 from jaxbatch.compiled import Programs
 from jaxbatch.errors import ExitCode, JobError
+from jaxbatch.memory import Budget
 from jaxbatch.planner import plan
 from jaxbatch.traced import representative
 
@@ -62,3 +68,55 @@ def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_dev
     programs.share(8)
     with pytest.raises(JobError, match="for each of 8 at once"):
         programs.check_memory(device)
+
+
+def test_batches_beyond_what_a_device_has_wait_for_others():
+    budget, inside, most, together = Budget(), [], [], threading.Barrier(2)
+
+    def batch(_: int) -> None:
+        with budget.taken(40, 100):
+            inside.append(1)
+            most.append(len(inside))
+            together.wait(60)
+            inside.pop()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(batch, range(8)))
+    assert max(most) == 2
+
+
+def test_a_batch_that_is_too_large_by_itself_is_computed_alone():
+    budget = Budget()
+
+    def small() -> None:
+        with budget.taken(1, 100):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with budget.taken(500, 100):
+            other = pool.submit(small)
+            assert wait([other], timeout=0.2).not_done
+        other.result(timeout=60)
+
+
+def test_the_batches_of_one_worker_share_the_memory_of_their_device(bench, monkeypatch):
+    """Though many may compute, no more do so at once than there is memory for."""
+    x = np.arange(64.0 * 40)
+    bench.tasks({"x": x})
+    at_once, most, taken = [], [], Budget.taken
+
+    @contextmanager
+    def counted(budget: Budget, count: int, size: int) -> Iterator[None]:
+        assert 2 * count < size
+        with taken(budget, count, 2 * count):
+            at_once.append(1)
+            most.append(len(at_once))
+            time.sleep(0.001)
+            yield
+            at_once.pop()
+
+    monkeypatch.setattr(Budget, "taken", counted)
+    monkeypatch.setattr(planner, "CHUNK_ROWS", 64)
+    job = 'kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\n[compute]\nbatch_rows = 64\n'
+    assert bench.run(job, workers=8).exit_code == 0
+    assert max(most) == 2

@@ -65,6 +65,11 @@ def forgets_to_return(x):
 
 def prices(x, volatility, maturity):
     return x * volatility * maturity
+
+def branches_by_kind(x, kind="call"):
+    if x > 0:
+        return x
+    return -x
 """
 
 Edit = Callable[[str], str]
@@ -185,6 +190,12 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
     "float()": (function("own.py:wants_a_number"), (), 4, ("own.py, line 16", "float(), int()")),
     "a mask": (function("own.py:selects"), (), 4, ("own.py, line 19", "jnp.where(mask, value, 0)")),
     "two results": (function("own.py:returns_two"), (), 4, ("float64[2]", "use the kernel 'apply'")),
+    "an if, beside an argument that is a text": (
+        function("own.py:branches_by_kind"),
+        (),
+        4,
+        ("own.py, line 40, 'if x > 0:'", "jnp.where(condition, a, b)"),
+    ),
     "shapes that do not fit": (
         function("own.py:does_not_fit"),
         (),
@@ -260,7 +271,7 @@ def test_tasks_for_a_job(tmp_path, capfd):
 def test_a_variable_that_nothing_uses_is_told(tmp_path, capfd, caplog):
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "tasks.parquet")
     (tmp_path / "own.py").write_text(OWN)
-    (tmp_path / "job.toml").write_text(JOB.replace("results", "results/{day}"))
+    (tmp_path / "job.toml").write_text(JOB.replace("results", "results/{name}/{day}"))
     code, err = told(tmp_path, capfd, "--var", "day=1", "--var", "date=2026-11-22", "--var", "name=mine")
     assert code == 0, err
     assert [record.getMessage().partition(" is")[0] for record in caplog.records] == ["--var date", "--var name"]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import ndtr
 
-from jaxbatch import plan, verify
+from jaxbatch import plan, planner, verify
 from jaxbatch.evaluation import Evaluation
 from jaxbatch.worker import Worker
 
@@ -265,20 +265,41 @@ def test_a_plan_says_what_it_is(bench):
     assert repr(planned) == said
 
 
-def test_the_chunks_of_a_single_part_are_computed_by_all_workers_and_keep_their_order(bench, monkeypatch):
-    together, calls, rows = threading.Barrier(2), itertools.count(), Evaluation.rows
+def test_the_chunks_of_a_single_part_are_computed_by_all_workers(bench, monkeypatch):
+    together, rows = threading.Barrier(2), Evaluation.rows
 
     def meet(*arguments: Any) -> Any:
-        if next(calls):  # the first may be computed before there is a program whose memory is known
-            together.wait(60)
+        together.wait(60)
         return rows(*arguments)
 
     monkeypatch.setattr(Evaluation, "rows", meet)
-    x = np.arange(5 * 131_072.0)
+    x = np.arange(4 * 131_072.0)
     bench.tasks({"x": x}, row_group_size=len(x))
     summary = bench.run('kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\norder = 0\n')
     assert (summary.exit_code, summary.parts) == (0, 1)
     np.testing.assert_allclose(pq.read_table(bench.folder / "results/data")["value"], np.sin(x), rtol=1e-12, atol=1e-12)
+
+
+MANY_CHUNKS = {
+    "rungs": 'kernel = "taylor"\n[params]\nfunction = "jax.numpy:exp"\n',
+    "one group": 'kernel = "regression"\n[params]\ntarget = "point"\nfeatures = ["center"]\nmethod = "cholesky"\n',
+}
+
+
+@pytest.mark.parametrize("job", MANY_CHUNKS)
+def test_how_many_compute_the_chunks_of_a_part_changes_no_byte(job, bench, monkeypatch):
+    monkeypatch.setattr(planner, "CHUNK_ROWS", BATCH)
+    rng = np.random.default_rng(1)
+    center = rng.uniform(-1, 1, 30 * BATCH + 5)
+    order = rng.choice([0, 1, 5], len(center))
+    bench.tasks({"center": center, "point": center + rng.normal(size=len(center)), "order": order})
+    found = []
+    for workers in (1, 4, 4):
+        text = f"{MANY_CHUNKS[job]}[compute]\nbatch_rows = {BATCH}\n"
+        assert bench.run(text, restart=True, workers=workers).parts == 1
+        (part,) = (bench.folder / "results/data").iterdir()
+        found.append(part.read_bytes())
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_chunk_that_cannot_be_computed_fails_its_part_whoever_has_it(bench, monkeypatch):

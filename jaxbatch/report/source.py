@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,12 +30,14 @@ LOOKED_AT = 4_000_000
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows from all over parts that are spread evenly over a run, and where they are."""
+    """Rows from parts that are spread evenly over a run, and where they are: from all over each part, or over its
+    ``first`` rows."""
 
     table: pa.Table
     part: np.ndarray
     row: np.ndarray
     parts: int
+    first: int | None = None
 
     def numbers(self, name: str) -> np.ndarray:
         """A column as float64, NaN where it is null."""
@@ -45,7 +47,7 @@ class Sample:
     def select(self, chosen: np.ndarray) -> "Sample":
         """The rows that are chosen, by a mask or by number."""
         numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        return Sample(self.table.take(numbers), self.part[numbers], self.row[numbers], self.parts)
+        return replace(self, table=self.table.take(numbers), part=self.part[numbers], row=self.row[numbers])
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,9 @@ class Source:
             rows.append(taken)
         if not tables:
             return Sample(pa.table({}), np.zeros(0, int), np.zeros(0, int), 0)
-        return Sample(pa.concat_tables(tables), np.concatenate(parts), np.concatenate(rows), len(chosen))
+        among = LOOKED_AT // len(chosen)
+        first = among if any(receipt.rows > among for receipt in chosen) else None
+        return Sample(pa.concat_tables(tables), np.concatenate(parts), np.concatenate(rows), len(chosen), first)
 
 
 _NUMBERS = ("double", "float", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")

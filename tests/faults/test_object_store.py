@@ -263,7 +263,6 @@ def test_a_job_says_where_its_store_is_and_verify_heeds_it(bucket, monkeypatch, 
     bucket.check_finished()
 
 
-@pytest.mark.faults
 def test_no_secret_is_written_anywhere(bucket):
     commands = []
     process = subprocess.Popen(

@@ -52,6 +52,10 @@ def test_a_sample_is_of_all_of_a_part_and_the_same_each_time(finished, monkeypat
             found = sample.select(sample.part == part).table["x"].to_pylist()
             assert found == table["x"].take(100 * part + rows).to_pylist()
     np.testing.assert_array_equal(samples[0].row, samples[1].row)
+    assert samples[0].first is None
+    monkeypatch.setattr(source, "LOOKED_AT", 160)
+    limited = Source.read(str(finished("derivatives") / "results"), StorageOptions()).sample
+    assert (limited.first, limited.row.max() < 40) == (40, True)
 
 
 def test_errors_by_order(finished, pages):
