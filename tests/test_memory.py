@@ -78,6 +78,7 @@ def test_batches_beyond_what_a_device_has_wait_for_others():
             inside.append(1)
             most.append(len(inside))
             together.wait(60)
+            time.sleep(0.002)
             inside.pop()
 
     with ThreadPoolExecutor(8) as pool:
