@@ -127,8 +127,8 @@ def _may_be_left_out(work: Work, known: Ledger) -> bool:
 
 
 _CHANGED = (
-    'Put them back and give new rows files of their own; or compute all anew: mode = "replace"; or keep what was '
-    'computed of them: on_bad_file = "skip".'
+    'Put back what has changed, and give new rows files of their own; or compute all anew: mode = "replace"; or keep '
+    'what was computed of them: on_bad_file = "skip".'
 )
 
 

@@ -91,6 +91,8 @@ class ScalarFunction:
             value = None
         if value is None or value.shape != () or jnp.issubdtype(value.dtype, jnp.complexfloating):
             found = type(result).__name__ if value is None else f"{value.dtype}{list(value.shape)}"
+            if isinstance(result, tuple | list):
+                found = f"a {type(result).__name__} of {len(result)}"
             raise JobError(
                 f"'{self.function.reference}' returns {found}, not one real number per row.",
                 "Return a scalar; for several results use the kernel 'apply'.",

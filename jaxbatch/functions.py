@@ -173,7 +173,8 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
             missing.append(name)
     if missing:
         others = [column for column in columns if column not in {p.name for p in parameters}]
-        raise _without_values(reference, missing, others)
+        idle = [f"the constant {name}" for name in constants if name not in {p.name for p in parameters}]
+        raise _without_values(reference, missing, others, idle)
     return BoundFunction(
         reference,
         resolve(reference, folder),
@@ -185,16 +186,18 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
     )
 
 
-def _without_values(reference: str, missing: Sequence[str], others: Sequence[str]) -> JobError:
-    """The complaint of arguments for which there is nothing, where no argument is named as some ``others``."""
+def _without_values(reference: str, missing: Sequence[str], others: Sequence[str], idle: Sequence[str]) -> JobError:
+    """The complaint of arguments for which there is nothing, where no argument is named as some ``others``, columns,
+    or takes what is ``idle``."""
     plural = len(missing) > 1
     named = ", ".join(f"'{name}'" for name in missing)
     mapped = ", ".join(f'{name} = "{_alike(name, others) or "…"}"' for name in missing)
-    unused = "" if all(_alike(name, others) for name in missing) or not others else f" Not used: {_few(others)}."
+    unused = [*idle, *([] if all(_alike(name, others) for name in missing) else others)]
     return JobError(
         f"'{reference}': the argument{'s' * plural} {named} {'have' if plural else 'has'} neither a column nor a "
         "constant.",
-        f"Map a column, [input] columns = {{ {mapped} }}, or set constants = {{ {missing[0]} = … }}.{unused}",
+        f"Map a column, [input] columns = {{ {mapped} }}, or set constants = {{ {missing[0]} = … }}."
+        + (f" Not used: {_few(unused)}." if unused else ""),
     )
 
 

@@ -22,9 +22,10 @@ def input_names(job: Job, kernel: Kernel, source: Source) -> dict[str, str]:
     for own in job.input.columns:
         if own not in known:
             raise job.error(("input", "columns", own), f"the kernel has no input '{own}'.", nearest(own, known))
+    takers = [*known, *sorted(source.used)]
     for own, value in job.input.constants.items():
         if own not in known and own not in source.used:
-            raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, known))
+            raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, takers))
         if own in groups:
             raise job.error(("input", "constants", own), f"'{own}' names the groups, which a constant cannot.")
         if own in read:

@@ -11,6 +11,11 @@ from jaxbatch.errors import JobError, nearest
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
+_REMEDIES = {
+    "limits.max_failed_rows": 'Write a count, 1, or a share in quotes, "1%".',
+    "input.keep": 'Write the names in brackets, keep = ["id"].',
+}
+
 _SHOWN = 200
 """Of a value so many characters are shown."""
 
@@ -101,7 +106,10 @@ def explain(
     depth = len(keys) - len(prefix)
     branches = [first, *(other for other in others if other["loc"][:depth] == first["loc"][:depth])]
     reason = " or ".join(dict.fromkeys(branch["msg"][0].lower() + branch["msg"][1:] for branch in branches))
-    return JobError(f"{written.place(keys)}: {reason}, not {_toml(first['input'])}.", "Correct the value.")
+    return JobError(
+        f"{written.place(keys)}: {reason}, not {_toml(first['input'])}.",
+        _REMEDIES.get(".".join(keys), "Correct the value."),
+    )
 
 
 def _holds(data: Any, keys: Sequence[str]) -> bool:

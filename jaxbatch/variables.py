@@ -3,6 +3,7 @@
 import re
 import tomllib
 from datetime import date, time
+from difflib import get_close_matches
 from typing import Any
 
 from jaxbatch import validation
@@ -59,9 +60,10 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
             if name is None:
                 return match[0][0]
             if name not in variables:
+                instead = "".join(f" in the place of --var {near}" for near in get_close_matches(name, unused, n=1))
                 raise JobError(
                     f"{written.place(keys)}: the variable '{{{name}}}' has no value.",
-                    f"Give it with --var {name}=…, or write '{{{{{name}}}}}' for the braces themselves.",
+                    f"Give it with --var {name}=…{instead}, or write '{{{{{name}}}}}' for the braces themselves.",
                 )
             found = variables[name]
             unused.discard(name)

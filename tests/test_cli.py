@@ -221,7 +221,7 @@ def test_verify_finds_a_changed_byte(main, job, tmp_path):
     code, said, err = main("verify", out)
     assert (code, said) == (1, "")
     assert part.name in err
-    assert "delete those that differ, and run the job again" in err
+    assert "Run the job again to write what is missing" in err
     assert main("verify", str(job))[0] == 1
     assert main("verify", str(tmp_path / "nowhere"))[0] == 4
 

@@ -66,6 +66,9 @@ def forgets_to_return(x):
 def prices(x, volatility, maturity):
     return x * volatility * maturity
 
+def returns_a_tuple(x):
+    return x, x
+
 def branches_by_kind(x, kind="call"):
     if x > 0:
         return x
@@ -189,12 +192,32 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
     "NumPy": (function("own.py:wants_numpy"), (), 4, ("own.py, line 13", "call jax.numpy in its place")),
     "float()": (function("own.py:wants_a_number"), (), 4, ("own.py, line 16", "float(), int()")),
     "a mask": (function("own.py:selects"), (), 4, ("own.py, line 19", "jnp.where(mask, value, 0)")),
+    "a tuple": (function("own.py:returns_a_tuple"), (), 4, ("returns a tuple of 2", "use the kernel 'apply'")),
+    "a share without a percent sign": (
+        lambda job: job + '[limits]\nmax_failed_rows = "1"\n',
+        (),
+        4,
+        ("line 10", 'Write a count, 1, or a share in quotes, "1%".'),
+    ),
+    "a name for a list of names": (beside_path('keep = "id"'), (), 4, ("line 7", 'keep = ["id"]')),
+    "a constant misspelt": (
+        lambda job: beside_path("constants = { volatilty = 0.2 }")(function("own.py:wants_volatility")(job)),
+        (),
+        4,
+        ("'volatility' has neither", "Not used: the constant volatilty."),
+    ),
+    "a variable misspelt": (
+        instead("tasks.parquet", "tasks-{date}.parquet"),
+        ("--var", "dat=2026-11-22"),
+        4,
+        ("'{date}' has no value", "--var date=… in the place of --var dat"),
+    ),
     "two results": (function("own.py:returns_two"), (), 4, ("float64[2]", "use the kernel 'apply'")),
     "an if, beside an argument that is a text": (
         function("own.py:branches_by_kind"),
         (),
         4,
-        ("own.py, line 40, 'if x > 0:'", "jnp.where(condition, a, b)"),
+        ("own.py, line 43, 'if x > 0:'", "jnp.where(condition, a, b)"),
     ),
     "shapes that do not fit": (
         function("own.py:does_not_fit"),

@@ -46,7 +46,7 @@ def command(
     quiet: bool,
     debug: bool,
 ) -> None:
-    """Run a job on a Ray cluster. JOB is a TOML file; files beside it that it names go along.
+    """Run a job on a Ray cluster. JOB is a TOML file; if it names a file, its folder goes along.
 
     Submitted again while it runs, the job is joined; after its end, what is missing is done under the next id.
     """

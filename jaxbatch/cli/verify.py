@@ -26,7 +26,9 @@ def command(out: str, variables: tuple[str, ...], overrides: tuple[str, ...], as
         print_json({"exit_code": int(bool(problems)), "output": out, "differences": problems})
     elif problems:
         click.echo("\n".join(problems), err=True)
-        click.echo("To write parts anew delete those that differ, and run the job again.", err=True)
+        click.echo(
+            "Run the job again to write what is missing; of parts that differ, after you have deleted them.", err=True
+        )
     else:
         click.echo(f"{out}: every part is there and as the manifest says.")
     sys.exit(int(bool(problems)))

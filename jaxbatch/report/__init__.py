@@ -2,7 +2,7 @@
 
 import os
 
-from jaxbatch.errors import UsageError
+from jaxbatch.errors import InputError, UsageError
 from jaxbatch.storage import StorageOptions
 
 
@@ -16,7 +16,7 @@ def write(path: str | os.PathLike[str], file: str | os.PathLike[str], storage: S
 
     Raises:
         UsageError: matplotlib or Jinja2 is not installed.
-        InputError: there is no output of jaxbatch at ``path``, or it has no report yet.
+        InputError: there is no output of jaxbatch at ``path``, it has no report yet, or a part is missing.
         OutputError: the file cannot be written.
     """
     try:
@@ -25,6 +25,9 @@ def write(path: str | os.PathLike[str], file: str | os.PathLike[str], storage: S
         raise UsageError(f"A report needs {error.name}.", "Install it: pip install 'jaxbatch[report]'.") from None
     from jaxbatch.report.source import Source
 
-    text = html(Source.read(os.fspath(path), storage or StorageOptions()))
+    try:
+        text = html(Source.read(os.fspath(path), storage or StorageOptions()))
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or error} is missing.", "Run the job again to write it anew.") from error
     with open(file, "w", encoding="utf-8") as page:
         page.write(text)

@@ -97,7 +97,7 @@ def histogram(title: str, caption: str, values: np.ndarray, unit: str) -> Pictur
         axes.set_ylabel("rows")
 
     if len(finite) and (finite.min() < edges[0] or finite.max() > edges[-1]):
-        caption += " The outer bars hold all that lies beyond them, a hundredth of the rows."
+        caption += " The outer bars hold what lies beyond them too, half a hundredth of the rows on each side."
     quantiles = np.quantile(finite, [0, 0.25, 0.5, 0.75, 1]) if len(finite) else [np.nan] * 5
     named = ("least", "quarter", "median", "three quarters", "greatest")
     rows = [*zip(named, map(float, quantiles), strict=True), ("not finite or null", int(len(values) - len(finite)))]

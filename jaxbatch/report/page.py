@@ -69,8 +69,9 @@ def _guarantees(source: Source) -> list[str]:
         return [
             "It is not finished: what is there is whole parts only, and running the job again does what is missing.",
         ]
+    what = "group of rows" if source.grouped else "row"
     return [
-        "Every row of the input has one row here, or its file is named above as left out.",
+        f"Every {what} of the input has one row here, but for files that are named above as left out.",
         "Every part is whole, and its footer holds a digest of it: “jaxbatch verify” reads all of them again.",
         "The same job, input and versions give the same bytes, on whatever engine, workers and interruptions.",
     ]

@@ -103,6 +103,12 @@ class Source:
         """Rows of the output."""
         return sum(receipt.rows for receipt in self.receipts) if self.receipts else self.report["rows"]
 
+    @property
+    def grouped(self) -> bool:
+        """Whether a row stands for several of the input, as far as the latest run tells."""
+        latest = [receipt for receipt in self.receipts if receipt.fingerprint == self.plan["fingerprint"]]
+        return sum(receipt.rows for receipt in latest) != self.plan["rows"]
+
     def written(self, result: str) -> str:
         """The column under which a kernel's result is written."""
         return self.plan["job"]["output"]["columns"].get(result, result)

@@ -35,6 +35,24 @@ def test_what_has_no_report(tmp_path, jaxbatch):
     assert (ended.returncode, "holds no output" in ended.stderr) == (4, True)
 
 
+def test_a_part_that_is_missing_is_told(bench, jaxbatch):
+    bench.tasks({"x": [1.0]})
+    bench.run('kernel = "apply"\nparams.function = "jax.numpy:sin"\n')
+    (part,) = (bench.folder / "results/data").iterdir()
+    part.unlink()
+    ended = jaxbatch("report", "results")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (4, 2), ended.stderr
+    assert f"{part.name} is missing" in ended.stderr
+    assert "Run the job again" in ended.stderr
+
+
+def test_rows_of_groups_are_told_from_rows(bench):
+    bench.tasks({"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 2.0, 3.0]})
+    bench.run('kernel = "regression"\n[params]\ntarget = "y"\nfeatures = ["x"]\nmethod = "cholesky"\n')
+    report.write(bench.folder / "results", bench.folder / "page.html")
+    assert "Every group of rows of the input has one row here" in (bench.folder / "page.html").read_text()
+
+
 def test_the_command(finished, jaxbatch, tmp_path):
     folder = finished("taylor")
     for out in (folder / "results", folder / "job.toml"):
