@@ -381,6 +381,7 @@ def test_the_log_for_programs_names_the_run_and_the_part(engine, jaxbatch, tmp_p
     assert ended.returncode == 1, ended.stderr
     summary = json.loads(ended.stdout)
     log = [json.loads(line)["log"] for line in ended.stderr.splitlines() if line.startswith('{"log"')]
+    log = [event for event in log if "Still waiting for a worker" not in event["message"]]  # on a busy machine
     assert {event["run"] for event in log} == {summary["fingerprint"][:8]}
     assert all(datetime.fromisoformat(event["time"]).tzinfo for event in log)
     failed = [event for event in log if event["level"] == "error"]
