@@ -3,11 +3,15 @@ only the marks tell the next run what it may have been."""
 
 import logging
 import re
+import threading
 from dataclasses import dataclass
 
 from jaxbatch.storage import Store
 
 FOLDER = "_jaxbatch/in-flight"
+
+_LATE_S = 10.0
+"""So long a mark on its way is waited for at the end."""
 
 _NAME = re.compile(rf"^{FOLDER}/(?P<stage>[a-z]+)-(?P<shard>\d+)-(?P<times>\d+)-(?P<run>[0-9a-f]{{8}})$")
 
@@ -50,6 +54,9 @@ class InFlight:
         self._run = fingerprint[:8]
         self._begun: dict[int, Mark] = {}
         self._silent = False
+        self._changed = threading.Condition()
+        self._beginning = 0
+        self._withdrawn = False
 
     def left(self) -> dict[int, int]:
         """The shards that an earlier process began and did not end, and how often they were begun."""
@@ -60,15 +67,25 @@ class InFlight:
 
     def begin(self, shard: int, times: int) -> None:
         """Mark a shard that is about to be worked on. On a full disk it goes on without."""
+        with self._changed:
+            if self._withdrawn:
+                return
+            self._beginning += 1
         mark = self._begun[shard] = Mark(self._stage, shard, times, self._run)
         try:
             self._store.mark(mark.name)
         except OSError as error:
             _LOG.warning("Shard %d is not marked as in flight: %s", shard, error)
+        finally:
+            with self._changed:
+                self._beginning -= 1
+                self._changed.notify_all()
 
     def end(self, shard: int) -> None:
         """Take the mark of a shard away, and those that earlier processes left of it."""
-        mark = self._begun.pop(shard)
+        mark = self._begun.pop(shard, None)
+        if mark is None:
+            return
         try:
             for times in range(1, mark.times + 1):
                 self._store.delete(Mark(mark.stage, shard, times, mark.run).name)
@@ -77,7 +94,10 @@ class InFlight:
             self._silent = True
 
     def withdraw(self) -> None:
-        """Take away the marks of shards that are given up on purpose."""
+        """Take away the marks of shards that are given up on purpose; further ones are not made."""
+        with self._changed:
+            self._withdrawn = True
+            self._changed.wait_for(lambda: not self._beginning, timeout=_LATE_S)
         for shard in list(self._begun):
             if not self._silent:  # of a store that does not answer no more is asked: the run is to end
                 self.end(shard)
