@@ -126,12 +126,6 @@ def _may_be_left_out(work: Work, known: Ledger) -> bool:
     return work.begun is None and bool(known.runs) and work.job.input.on_bad_file == "skip"
 
 
-_CHANGED = (
-    'Put back what has changed, and give new rows files of their own; or compute all anew: mode = "replace"; or keep '
-    'what was computed of them: on_bad_file = "skip".'
-)
-
-
 def next_work(job: Job, known: Ledger) -> Work | Idle:
     """What is to be done first.
 
@@ -143,7 +137,8 @@ def next_work(job: Job, known: Ledger) -> Work | Idle:
         return _told_of(begun, partial(_begun, job, begun))
     news = known.news(job, list_files(job))
     if news.changed and job.input.on_bad_file == "stop":
-        raise refuse(news.changed, remedy=_CHANGED)
+        anew, kept = 'compute all anew: mode = "replace"', 'keep what was computed of them: on_bad_file = "skip"'
+        raise refuse(news.changed, remedy=f"Put them back, and new rows into files of their own; or {anew}; or {kept}.")
     if not news.files:
         _check_same_job(job, known)
         for file in news.changed:
