@@ -28,12 +28,10 @@ MIN_WIDTH = 8
 THEN_WIDTH = 1024
 """Rows of a batch of a kernel's second stage: what one chunk of input gives, with little to pad."""
 
-_LAPACK = "lapack_"
-"""In the name of every call to LAPACK. On CPU jaxlib (0.10) makes such a call on a thread of XLA's pool, spreads the
-batch over the same pool and blocks until that is done: as many calls at once as the pool has threads wait for ever.
-Programs that make them therefore take turns; each still uses every core."""
-
 _ONE_AT_A_TIME = threading.Lock()
+"""For programs that call LAPACK. On CPU jaxlib (0.10) makes such a call on a thread of XLA's pool, spreads the batch
+over the same pool and blocks until that is done: as many calls at once as the pool has threads wait for ever. Each
+still uses every core."""
 
 
 Timer = Callable[[str], AbstractContextManager[None]]
@@ -228,20 +226,23 @@ class Programs:
         return self._device_bytes[device]
 
     def _compile(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
-        width = self.width(program)
+        traced, width = self.traced(program), self.width(program)
         sharding = jax.sharding.SingleDeviceSharding(device)
         with precision(self.dtype, self.kernel):
             batch = {
                 name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
                 for name, struct in row_structs(self.kernel, program, self.dtype).items()
             }
-            lowered = jax.jit(jax.vmap(self.traced(program).row)).lower(batch)
-            text = lowered.as_text()
-            turn = _ONE_AT_A_TIME if _LAPACK in text else nullcontext()
-            compiled = executable(lowered, text, device)
-        self._needed[program, device] = program_bytes(compiled)
+            made = executable(
+                lambda: jax.jit(jax.vmap(traced.row)).lower(batch),
+                device,
+                digest=traced.digest.hexadecimal if traced.digest.complete else None,
+                called=(str(batch), str(traced.outputs), self.dtype, str(self.kernel.wide)),
+            )
+        turn = _ONE_AT_A_TIME if made.calls_lapack else nullcontext()
+        self._needed[program, device] = program_bytes(made.compiled)
         self._check_fits(program, device)
-        return compiled, turn
+        return made.compiled, turn
 
     def _check_fits(self, program: Program, device: Any) -> None:
         width = self.width(program)

@@ -15,7 +15,9 @@ import tempfile
 import threading
 import time
 import zlib
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ import jaxlib
 from filelock import FileLock
 from jax.experimental import serialize_executable
 
+from jaxbatch import __version__
 from jaxbatch.instructions import in_effect
 
 KEPT = 64
@@ -34,10 +37,16 @@ FOLDER_BYTES = 1 << 29
 """… and so many bytes of them in the folder."""
 
 WORTH_KEEPING_S = 0.1
-"""What compiles faster than this is compiled again."""
+"""What is lowered and compiled faster than this is compiled again."""
 
 LOCKED_S = 600.0
 """So long a process waits for another that compiles the same program; then it compiles it for itself."""
+
+_LAPACK = "lapack_"
+"""In the name of every call to LAPACK."""
+
+_PLATFORM = "jax_platform"
+"""So begin the settings that choose a device."""
 
 _UNFINISHED = "tmp-"
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
@@ -47,20 +56,36 @@ _kept: dict[tuple[str, Any], Any] = {}
 _kept_lock = threading.Lock()
 
 
-def executable(lowered: Any, text: str, device: Any) -> Any:
-    """A lowered program compiled for a device: now, or by an earlier run.
+@dataclass(frozen=True)
+class Executable:
+    """A compiled program."""
+
+    compiled: Any
+    """A :class:`jax.stages.Compiled`."""
+    calls_lapack: bool
+
+
+def executable(
+    lower: Callable[[], Any], device: Any, *, digest: str | None = None, called: Sequence[str] = ()
+) -> Executable:
+    """A program compiled for a device: now, or by an earlier run.
 
     Args:
-        lowered: a :class:`jax.stages.Lowered`.
-        text: its text, in which every constant is.
+        lower: gives the program as a :class:`jax.stages.Lowered`, which takes longer than to load one that was kept.
         device: the one that it will run on.
+        digest: of what it computes; without one it is lowered first, and its text, with every constant, is taken.
+        called: what else decides how it is called, names of columns among it.
     """
-    key = _key(lowered, text, device)
+    program = digest
+    if program is None:
+        lowered = lower()
+        program, lower = lowered.as_text(), lambda: lowered
+    key = _key([program, *called], device)
     with _kept_lock:
         found = _kept.get((key, device))
     if found is None:
         folder = _folder()
-        found = lowered.compile() if folder is None else _from(folder, key, lowered, device)
+        found = _compiled(lower) if folder is None else _from(folder, key, lower, device)
     with _kept_lock:
         _kept[key, device] = _kept.pop((key, device), found)
         while len(_kept) > KEPT:
@@ -68,13 +93,18 @@ def executable(lowered: Any, text: str, device: Any) -> Any:
     return found
 
 
-def _key(lowered: Any, text: str, device: Any) -> str:
-    """A digest of all that decides the machine code; the text has neither names of columns nor compiler options."""
+def _compiled(lower: Callable[[], Any]) -> Executable:
+    lowered = lower()
+    return Executable(lowered.compile(), _LAPACK in lowered.as_text())
+
+
+def _key(told: Sequence[str], device: Any) -> str:
+    """A digest of all that decides the machine code."""
     facts = (
-        text,
-        str(lowered.in_tree),
-        str(lowered.out_tree),
+        *told,
+        *(f"{name} {value}" for name, value in sorted(jax.config.values.items()) if not name.startswith(_PLATFORM)),
         *in_effect(),
+        __version__,
         jax.__version__,
         jaxlib.__version__,
         platform.python_version(),
@@ -132,7 +162,7 @@ def _distrusted(folder: Path) -> str:
     return ""
 
 
-def _from(folder: Path, key: str, lowered: Any, device: Any) -> Any:
+def _from(folder: Path, key: str, lower: Callable[[], Any], device: Any) -> Executable:
     """The program of this key in the folder; compiled where it is missing, by one process at a time."""
     path = folder / key
     if (found := _read(path, device)) is not None:
@@ -142,17 +172,17 @@ def _from(folder: Path, key: str, lowered: Any, device: Any) -> Any:
         lock.acquire()
     except OSError as error:  # a time-out is one too
         _LOGGER.warning("A compiled program is not kept: %s", error)
-        return lowered.compile()
+        return _compiled(lower)
     try:
         if (found := _read(path, device)) is not None:
             return found
         path.unlink(missing_ok=True)
-        return _made(folder, path, lowered)
+        return _made(folder, path, lower)
     finally:
         lock.release()
 
 
-def _read(path: Path, device: Any) -> Any:
+def _read(path: Path, device: Any) -> Executable | None:
     """The program in a file, or None where there is none, or one that is damaged or of other versions."""
     try:
         data = path.read_bytes()
@@ -162,8 +192,8 @@ def _read(path: Path, device: Any) -> Any:
         _LOGGER.warning("The compiled program %s is damaged, and is made anew.", path)
         return None
     try:
-        payload, in_tree, out_tree = pickle.loads(zlib.decompress(data[_CHECKSUM_BYTES:]))
-        found = serialize_executable.deserialize_and_load(
+        payload, in_tree, out_tree, calls_lapack = pickle.loads(zlib.decompress(data[_CHECKSUM_BYTES:]))
+        compiled = serialize_executable.deserialize_and_load(
             payload, in_tree, out_tree, backend=device.client, execution_devices=[device]
         )
     except Exception as error:  # XLA raises what it likes; a program that cannot be loaded is compiled
@@ -171,16 +201,16 @@ def _read(path: Path, device: Any) -> Any:
         return None
     with suppress(OSError):
         os.utime(path)
-    return found
+    return Executable(compiled, calls_lapack)
 
 
-def _made(folder: Path, path: Path, lowered: Any) -> Any:
+def _made(folder: Path, path: Path, lower: Callable[[], Any]) -> Executable:
     started = time.perf_counter()
-    made = lowered.compile()
+    made = _compiled(lower)
     if time.perf_counter() - started < WORTH_KEEPING_S:
         return made
     try:
-        data = zlib.compress(pickle.dumps(serialize_executable.serialize(made)), 1)
+        data = zlib.compress(pickle.dumps((*serialize_executable.serialize(made.compiled), made.calls_lapack)), 1)
     except Exception as error:  # a device whose programs cannot be kept has them compiled
         _LOGGER.info("A compiled program cannot be kept: %s", error)
         return made

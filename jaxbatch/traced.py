@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from jax.extend import core
 from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.errors import JaxbatchError, JobError
 from jaxbatch.explanations import failure
+from jaxbatch.jaxprs import Digest, digest
 from jaxbatch.kernel import Kernel, dimensions
 
 
@@ -31,6 +33,15 @@ class Traced:
     jaxpr: Any
     row_bytes: int
     outputs: Any
+
+    @cached_property
+    def digest(self) -> Digest:
+        """What it does.
+
+        Raises:
+            JobError: it calls back into Python.
+        """
+        return digest(self.jaxpr)
 
     def row(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """What was traced, as a function of one row."""

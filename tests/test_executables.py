@@ -5,9 +5,11 @@ import os
 
 import jax
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import executables
+from jaxbatch import executables, run
 
 
 class Counted:
@@ -15,8 +17,10 @@ class Counted:
 
     def __init__(self, function, argument):
         self._lowered = jax.jit(function).lower(argument)
-        self.text, self.in_tree, self.out_tree = self._lowered.as_text(), self._lowered.in_tree, self._lowered.out_tree
         self.compilations = 0
+
+    def as_text(self):
+        return self._lowered.as_text()
 
     def compile(self):
         self.compilations += 1
@@ -54,7 +58,7 @@ def forget():
 
 
 def result(lowered):
-    return jax.device_get(executables.executable(lowered, lowered.text, jax.devices()[0])(X))
+    return jax.device_get(executables.executable(lambda: lowered, jax.devices()[0]).compiled(X))
 
 
 def programs(folder):
@@ -73,6 +77,29 @@ def test_the_next_process_loads_what_the_first_compiled():
     assert again.compilations == 0
     assert found["y"].tobytes() == expected["y"].tobytes()
     assert found["z"][0] == expected["z"][0]
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_known_by_its_digest_is_not_even_lowered():
+    def of(digest, factor, called=()):
+        found = executables.executable(lambda: by(factor), jax.devices()[0], digest=digest, called=called)
+        return jax.device_get(found.compiled(X))["y"].tobytes()
+
+    three = of("a", 3.0)
+    forget()
+    assert of("a", 4.0) == three
+    assert of("b", 4.0) != three
+    assert of("a", 4.0, ("other names",)) != three
+
+
+@pytest.mark.usefixtures("folder")
+def test_that_it_calls_lapack_is_kept_too():
+    square = jax.ShapeDtypeStruct((3, 3), "float32")
+    lowered = jax.jit(lambda matrix: jax.numpy.linalg.qr(matrix)[1]).lower(square)
+    for _ in range(2):
+        assert executables.executable(lambda: lowered, jax.devices()[0]).calls_lapack
+        assert not executables.executable(lambda: by(3.0), jax.devices()[0]).calls_lapack
+        forget()
 
 
 def test_another_constant_is_another_program(folder):
@@ -165,3 +192,36 @@ def test_the_folder_is_of_bounded_size(folder, monkeypatch):
     result(by(5.0))
     assert not oldest.exists()
     assert len(programs(folder)) == 2
+
+
+BATCHED = """
+from jax.custom_batching import custom_vmap
+
+
+@custom_vmap
+def f(x):
+    return x
+
+
+@f.def_vmap
+def rule(size, batched, x):
+    return x + ADDED, True
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_function_that_differs_in_its_rule_for_batches_alone_is_compiled_anew(tmp_path):
+    def of(added):
+        folder = tmp_path / added
+        folder.mkdir()
+        (folder / "functions.py").write_text(BATCHED.replace("ADDED", added))
+        pq.write_table(pa.table({"x": [1.0, 2.0]}), folder / "tasks.parquet")
+        (folder / "job.toml").write_text(
+            'kernel = "apply"\n[params]\nfunction = "functions.py:f"\n'
+            '[input]\npath = "tasks.parquet"\n[output]\npath = "results"\n'
+        )
+        assert run(folder / "job.toml").exit_code == 0
+        return pq.read_table(folder / "results" / "data")["value"].to_pylist()
+
+    assert of("10.0") == [11.0, 12.0]
+    assert of("20.0") == [21.0, 22.0]

@@ -220,6 +220,8 @@ def _mixed(
             if reverse:
                 with suppress(ValueError):  # a while loop has no reverse mode
                     return jax.jacrev(alone)(at[last])
+            if jnp.shape(at[last]) == ():
+                return jax.jvp(alone, (at[last],), (jnp.ones_like(at[last]),))[1]
             return jax.jacfwd(alone)(at[last])
 
         return after

@@ -1,0 +1,134 @@
+"""A traced program as a digest: primitives, parameters, shapes and constants, but no names and no comments.
+
+Traced, so that helpers and loaded weights count. The printed form will not do: it shortens large constants and shows
+addresses of functions.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core
+from jax.extend.core import primitives
+
+from jaxbatch.errors import JobError
+
+_ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
+
+_CALLBACKS = ("pure_callback", "io_callback")
+
+_DERIVATIVES = ("custom_jvp_call", "custom_vjp_call")
+"""Their functions say how to differentiate, which nobody does to a program that is traced."""
+
+_KNOWN = frozenset(each for each in vars(primitives).values() if isinstance(each, core.Primitive))
+"""JAX's own primitives, which its version stands for."""
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What a jaxpr does."""
+
+    hexadecimal: str
+    """SHA-256."""
+    complete: bool
+    """Whether it decides what the program compiles to: no part of it is known by its name alone, as a function that
+    says how to batch another is, or somebody's own primitive."""
+
+
+def digest(jaxpr: Any) -> Digest:
+    """The digest of a closed jaxpr, with every constant in it.
+
+    Raises:
+        JobError: it calls back into Python.
+    """
+    writer = _Writer()
+    writer.closed(jaxpr)
+    return Digest(writer.hexdigest(), writer.complete)
+
+
+class _Writer:
+    """Feeds a jaxpr to a hash, variables by number."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.complete = True
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+    def closed(self, jaxpr: Any) -> None:
+        self._open(jaxpr.jaxpr)
+        for constant in jaxpr.consts:
+            self._value(constant)
+
+    def _open(self, jaxpr: Any) -> None:
+        numbers: dict[Any, int] = {}
+
+        def number(variable: Any) -> None:
+            if isinstance(variable, core.Literal):
+                self._text(f"literal {variable.aval.str_short()}")
+                self._value(variable.val)
+            else:
+                self._text(f"v{numbers.setdefault(variable, len(numbers))}:{variable.aval.str_short()}")
+
+        for variable in (*jaxpr.constvars, *jaxpr.invars):
+            number(variable)
+        for equation in jaxpr.eqns:
+            if equation.primitive.name in _CALLBACKS:
+                raise JobError(
+                    f"The function calls back into Python ({equation.primitive.name}), so it is not pure JAX.",
+                    "Compute with jax.numpy; what a callback does cannot be part of the run's identity.",
+                )
+            self._text(equation.primitive.name)
+            self.complete &= equation.primitive in _KNOWN
+            for name in sorted(equation.params):
+                if name != "name":
+                    self._text(name)
+                    self._parameter(equation.primitive.name, equation.params[name])
+            for variable in (*equation.invars, *equation.outvars):
+                number(variable)
+        for variable in jaxpr.outvars:
+            number(variable)
+
+    def _parameter(self, primitive: str, value: Any) -> None:
+        complete = self.complete
+        self._value(value)
+        if primitive in _DERIVATIVES and not isinstance(value, core.Jaxpr | core.ClosedJaxpr):
+            self.complete = complete
+
+    def _value(self, value: Any) -> None:
+        if isinstance(value, core.ClosedJaxpr):
+            self.closed(value)
+        elif isinstance(value, core.Jaxpr):
+            self._open(value)
+        elif isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+            self._text(str(jax.random.key_impl(value)))
+            self._value(jax.random.key_data(value))
+        elif isinstance(value, jax.Array | np.ndarray | np.generic):
+            array = np.asarray(value)
+            self._text(f"{array.dtype}{array.shape}")
+            self._hash.update(np.ascontiguousarray(array).tobytes())
+        elif isinstance(value, tuple | list):
+            self._text(f"{type(value).__name__}{len(value)}")
+            for item in value:
+                self._value(item)
+        elif isinstance(value, set | frozenset):
+            self._value(sorted(value, key=str))
+        elif isinstance(value, Mapping):
+            for key in sorted(value, key=str):
+                self._text(str(key))
+                self._value(value[key])
+        elif callable(value) and not isinstance(value, type):
+            self.complete &= isinstance(value, jax.sharding.Mesh) and value.empty
+            self._text(getattr(value, "__qualname__", type(value).__name__))
+        else:
+            text = str(value)
+            self.complete &= "..." not in text and not _ADDRESS.search(text)
+            self._text(f"{type(value).__name__} {_ADDRESS.sub('', text)}")
+
+    def _text(self, text: str) -> None:
+        self._hash.update(text.encode() + b"\0")
