@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch import batches, compiled, encoding
+from jaxbatch.arrays import one_chunk, to_arrow, to_numpy
 from jaxbatch.columns import Status
 from jaxbatch.evaluation import count_padding, encoded_batch, in_batches, run_batch, sizes_of
 from jaxbatch.grouping import Groups, buckets_of, groups_of, stable_order
@@ -83,9 +84,9 @@ class Aggregation:
         found = merge_runs(self._kernel, _statistics(table, len(names), order), groups.of_row[order])
         if not names:
             return groups.keys, found
-        numbered = groups.keys.append_column("place", pa.array(np.arange(len(groups))))
+        numbered = groups.keys.append_column("place", to_arrow(np.arange(len(groups))))
         ordered = numbered.sort_by([(name, "ascending") for name in names])
-        place = ordered.column("place").to_numpy()
+        place = to_numpy(one_chunk(ordered.column("place")))
         return ordered.select(names), {name: values[place] for name, values in found.items()}
 
     def fits(self, statistics: Arrays, device: Any, outcome: Outcome) -> tuple[list[pa.Array], np.ndarray]:
@@ -102,7 +103,7 @@ class Aggregation:
             with outcome.stage("encode"):
                 encoded.append(encoded_batch(self._then.outputs, results, status[rows], precision))
         if not encoded:
-            return [pa.array([], encoding.arrow_type(column, precision)) for column in self._then.outputs], status
+            return [pa.nulls(0, encoding.arrow_type(column, precision)) for column in self._then.outputs], status
         return [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)], status
 
     def _blocks(
@@ -175,7 +176,7 @@ def in_buckets(table: pa.Table, keys: int, buckets: int) -> tuple[pa.Table, list
     """A table of partials bucket by bucket, and the rows of each; its first ``keys`` columns are keys."""
     bucket = buckets_of(table.select(table.column_names[:keys]), buckets)
     order = stable_order(bucket, buckets)
-    return table.take(pa.array(order)), np.bincount(bucket, minlength=buckets).tolist()
+    return table.take(to_arrow(order)), np.bincount(bucket, minlength=buckets).tolist()
 
 
 def _cut_into_blocks(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -206,14 +207,14 @@ def _cut(values: np.ndarray, place: "np.ndarray | slice", size: int) -> np.ndarr
 
 def _with_statistics(keys: pa.Table, statistics: Arrays, schema: pa.Schema) -> pa.Table:
     """A table of ``schema``: the keys first, then the statistics by their names."""
-    arrays = [column.combine_chunks() for column in keys.columns]
+    arrays = [one_chunk(column) for column in keys.columns]
     for field in list(schema)[len(arrays) :]:
         values = np.ascontiguousarray(statistics[field.name])
         if pa.types.is_fixed_size_list(field.type):
-            flat = pa.array(values.reshape(-1), field.type.value_type)
+            flat = to_arrow(values.reshape(-1)).cast(field.type.value_type)
             arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
         else:
-            arrays.append(pa.array(values, field.type))
+            arrays.append(to_arrow(values).cast(field.type))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -221,10 +222,10 @@ def _statistics(table: pa.Table, keys: int, order: np.ndarray) -> Arrays:
     """The statistics of a table whose first ``keys`` columns are keys, in another order."""
     found: Arrays = {}
     for field, column in list(zip(table.schema, table.columns, strict=True))[keys:]:
-        values = batches.one_chunk(column)
+        values = one_chunk(column)
         if pa.types.is_fixed_size_list(field.type):
-            array = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, field.type.list_size)
+            array = to_numpy(values.flatten()).reshape(-1, field.type.list_size)
         else:
-            array = values.to_numpy(zero_copy_only=False)
+            array = to_numpy(values)
         found[field.name] = array[order]
     return found

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jaxbatch.arrays import is_null, one_chunk, to_numpy, to_texts
 from jaxbatch.columns import Column, Status
 from jaxbatch.types import is_list
 
@@ -112,7 +113,7 @@ def decode(
             decoded[column.name] = _constant(constants[column.name], column, dtype, rows)
             continue
         array = one_chunk(table.column(names[column.name]))
-        null |= np.asarray(array.is_null())
+        null |= is_null(array)
         if column.dtype == "string":
             decoded[column.name] = choice = _choices(array, column.choices)
             invalid |= choice < 0
@@ -127,14 +128,6 @@ def decode(
     return Batch(rows, decoded, dimensions, status)
 
 
-def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array, copied only where it is in several."""
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
-
-
 def _constant(value: Any, column: Column, dtype: str, rows: int) -> np.ndarray:
     if column.dtype == "string":
         return np.full(rows, column.choices.index(value) if value in column.choices else -1)
@@ -143,8 +136,8 @@ def _constant(value: Any, column: Column, dtype: str, rows: int) -> np.ndarray:
 
 
 def _choices(array: pa.Array, choices: tuple[str, ...]) -> np.ndarray:
-    found = pc.index_in(array.cast(pa.string()), pa.array(choices, pa.string()))
-    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    found = pc.index_in(array.cast(pa.string()), to_texts(choices))
+    return to_numpy(found, filled=-1).astype(np.int64)
 
 
 def _numbers(array: pa.Array, dtype: str) -> np.ndarray:
@@ -154,22 +147,20 @@ def _numbers(array: pa.Array, dtype: str) -> np.ndarray:
         array = pc.cast(array, pa.string())  # Arrow parses to the nearest float, but does not cast to it
     if array.type != kind:
         array = pc.cast(array, kind, safe=False)
-    if array.null_count:
-        array = array.fill_null(0)
-    return array.to_numpy(zero_copy_only=False)
+    return to_numpy(array)
 
 
 def _lists(array: pa.Array, depth: int, dtype: str) -> Lists:
     lengths = _numbers(pc.list_value_length(array), "int64")
     inner = array.flatten()
-    nulls = np.asarray(inner.is_null())
+    nulls = is_null(inner)
     if depth == 1:
         return Lists(_numbers(inner, dtype), (lengths,), nulls, np.ones(len(lengths), bool))
     assert is_list(inner.type)
     widths = _numbers(pc.list_value_length(inner), "int64")
     missing = nulls
     values = inner.flatten()
-    nulls = missing | (_sums(np.asarray(values.is_null()), widths) > 0)
+    nulls = missing | (_sums(is_null(values), widths) > 0)
     first = _first(widths, ~missing, lengths)
     regular = _sums((widths != np.repeat(first, lengths)) & ~missing, lengths) == 0
     numbers = _numbers(values, dtype)

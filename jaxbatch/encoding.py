@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from jaxbatch.arrays import to_arrow, to_texts
 from jaxbatch.columns import Column, Status
 from jaxbatch.types import is_list
 
@@ -29,11 +30,9 @@ def encode(
     """
     kind = arrow_type(column, precision)
     if column.dtype == "string":
-        texts = pa.array(column.choices, pa.string())
-        return texts.take(pa.array(values, mask=~present))
+        return to_texts(column.choices).take(to_arrow(values, present))
     if not column.shape:
-        missing = None if present.all() else ~present
-        return pa.array(np.ascontiguousarray(values), kind, mask=missing)
+        return to_arrow(values, present)
     rows, trailing = len(values), [1] * len(column.shape)
     sizes = [np.where(present, lengths[size] if isinstance(size, str) else size, 0) for size in column.shape]
     inside = np.ones((rows, *trailing), bool)
@@ -42,12 +41,12 @@ def encode(
         axis[level + 1] = values.shape[level + 1]
         inside = inside & (np.arange(values.shape[level + 1]).reshape(axis) < size.reshape(-1, *trailing))
     flat = values.reshape(-1) if inside.all() else values[inside]
-    array: pa.Array = pa.array(flat).cast(_innermost(kind))
+    array = to_arrow(flat).cast(_innermost(kind))
     for level in reversed(range(len(sizes))):
         entries = np.prod(np.stack([*sizes[:level], np.ones(rows, np.int64)]), axis=0)
         ends = np.cumsum(np.repeat(sizes[level], entries))
-        missing = pa.array(~present) if level == 0 and not present.all() else None
-        offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
+        missing = to_arrow(~present) if level == 0 and not present.all() else None
+        offsets = to_arrow(np.concatenate([[0], ends]).astype(np.int32))
         array = pa.ListArray.from_arrays(offsets, array, mask=missing)
     return array
 
@@ -58,8 +57,8 @@ def with_statuses(table: pa.Table, status: np.ndarray, schema: pa.Schema) -> tup
     occurring = [each for each in Status if counts[each]]
     places = np.zeros(len(Status), np.int8)
     places[occurring] = np.arange(len(occurring))
-    texts = pa.array([each.name for each in occurring], pa.string())
-    column = pa.DictionaryArray.from_arrays(pa.array(np.take(places, status)), texts)
+    texts = to_texts([each.name for each in occurring])
+    column = pa.DictionaryArray.from_arrays(to_arrow(np.take(places, status)), texts)
     named = {each.name: counts[each] for each in occurring}
     return table.append_column(schema.field(len(schema) - 1).with_type(column.type), column), named
 

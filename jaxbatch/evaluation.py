@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch import batches, compiled, encoding
+from jaxbatch.arrays import to_arrow
 from jaxbatch.columns import Column, Status
 from jaxbatch.errors import JobError
 from jaxbatch.kernel import Kernel
@@ -208,5 +209,5 @@ def _in_order(encoded: list[list[pa.Array]], order: np.ndarray) -> list[pa.Array
     columns = [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)]
     if ordered:
         return columns
-    back = pa.array(np.argsort(order))
+    back = to_arrow(np.argsort(order))
     return [column.take(back) for column in columns]

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types as pat
 
+from jaxbatch.arrays import is_null, one_chunk, to_arrow, to_numpy
+
 _MULTIPLIER = 0x9E3779B97F4A7C15
 
 
@@ -40,10 +42,10 @@ def groups_of(keys: pa.Table) -> Groups:
     codes, count = _codes(keys.column(0))
     for column in keys.columns[1:]:
         further, further_count = _codes(column)
-        codes, count = _codes(pa.chunked_array([pa.array(codes * further_count + further)]))
+        codes, count = _codes(pa.chunked_array([to_arrow(codes * further_count + further)]))
     first = np.full(count, keys.num_rows)
     np.minimum.at(first, codes, np.arange(keys.num_rows))
-    return Groups(keys.take(pa.array(first)), codes)
+    return Groups(keys.take(to_arrow(first)), codes)
 
 
 def _one_row() -> pa.Table:
@@ -52,9 +54,8 @@ def _one_row() -> pa.Table:
 
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     """A number from 0 on per row, equal for equal values, in the order of first appearance; and how many there are."""
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), len(encoded.dictionary)
+    encoded = one_chunk(column).dictionary_encode(null_encoding="encode")
+    return to_numpy(encoded.indices).astype(np.int64), len(encoded.dictionary)
 
 
 def stable_order(codes: np.ndarray, count: int) -> np.ndarray:
@@ -70,12 +71,11 @@ def buckets_of(keys: pa.Table, buckets: int) -> np.ndarray:
     """[rows]: a bucket for each key, by a hash of its values that is the same on every machine."""
     mixed = np.zeros(keys.num_rows, np.uint64)
     for column in keys.columns:
-        mixed = _mix(mixed * np.uint64(_MULTIPLIER) + _hash(column.combine_chunks()))
+        mixed = _mix(mixed * np.uint64(_MULTIPLIER) + _hash(one_chunk(column)))
     return (mixed >> np.uint64(11)).astype(np.int64) % buckets
 
 
-def _hash(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+def _hash(array: pa.Array) -> np.ndarray:
     kind = array.type
     if pat.is_integer(kind) or pat.is_boolean(kind):
         numbers = pc.cast(array, pa.int64(), safe=False)
@@ -83,7 +83,7 @@ def _hash(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
         numbers = array.view(pa.int32() if kind.bit_width == 32 else pa.int64()).cast(pa.int64())
     else:
         return _hash_texts(array)
-    return _mix(numbers.fill_null(-1).to_numpy(zero_copy_only=False).view(np.uint64) + np.asarray(array.is_null()))
+    return _mix(to_numpy(numbers, filled=-1).view(np.uint64) + is_null(array))
 
 
 def _hash_texts(array: pa.Array) -> np.ndarray:
@@ -92,13 +92,13 @@ def _hash_texts(array: pa.Array) -> np.ndarray:
     binary = pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_fixed_size_binary(kind)
     texts = array if binary else pc.cast(array, pa.large_string())
     texts = pc.cast(texts, pa.large_binary()).fill_null(b"")
-    lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths = to_numpy(pc.binary_length(texts)).astype(np.int64)
     data = np.frombuffer(b"".join(texts.to_pylist()), np.uint8).astype(np.uint64) + np.uint64(1)
     starts = np.cumsum(lengths) - lengths
     position = np.arange(len(data)) - np.repeat(starts, lengths)
     powers = np.cumprod(np.full(int(lengths.max(initial=0)) + 1, _MULTIPLIER, np.uint64))
     total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(data * powers[position])])
-    return _mix(total[starts + lengths] - total[starts] + np.asarray(array.is_null()) + lengths.astype(np.uint64))
+    return _mix(total[starts + lengths] - total[starts] + is_null(array) + lengths.astype(np.uint64))
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -291,5 +291,5 @@ def read_bucket(store: Store, name: str, bucket: int, schema: pa.Schema) -> pa.T
     with store.open(name) as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
         rows = json.loads((parquet.schema_arrow.metadata or {})[_BUCKETS])
         if not rows[bucket]:
-            return schema.empty_table()
+            return pa.Table.from_batches([], schema)
         return parquet.read_row_group(sum(map(bool, rows[:bucket]))).cast(schema)

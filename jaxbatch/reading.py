@@ -55,7 +55,7 @@ class Rows:
             missing -= table.num_rows
             taken_bytes += sum(column.nbytes for column in table.columns if not _is_number(column.type))
         self._position += rows - missing
-        return pa.concat_tables(taken).combine_chunks() if taken else self._schema.empty_table()
+        return pa.concat_tables(taken).combine_chunks() if taken else pa.Table.from_batches([], self._schema)
 
     def move_to(self, position: int) -> None:
         """Pass over the rows before ``position``."""

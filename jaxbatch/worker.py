@@ -224,7 +224,10 @@ class Worker:
             making.hold(table.nbytes)
             return table, status
 
-        found = [(schema.empty_table(), np.zeros(0, np.int8)), *self._chunks(making, plan.chunk_rows, computed)]
+        found = [
+            (pa.Table.from_batches([], schema), np.zeros(0, np.int8)),
+            *self._chunks(making, plan.chunk_rows, computed),
+        ]
         tables, statuses = zip(*found, strict=True)
         return pa.concat_tables(tables), np.concatenate(statuses)
 
@@ -237,7 +240,7 @@ class Worker:
         def summed(chunk: pa.Table, outcome: Outcome) -> pa.Table:
             return self._aggregation.partials(chunk, making.device, outcome)
 
-        found = self._chunks(making, step, summed) or [plan.partial_schema.empty_table()]
+        found = self._chunks(making, step, summed) or [pa.Table.from_batches([], plan.partial_schema)]
         with making.outcome.stage("merge"):
             return found[0] if len(found) == 1 else self._aggregation.combined(found)
 

@@ -1,0 +1,97 @@
+"""NumPy to Arrow and back, beside Arrow's own ways; and that pandas stays where it is."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from jaxbatch.arrays import is_null, to_arrow, to_numpy, to_texts
+
+KINDS = st.sampled_from(["float64", "float32", "int64", "int32", "int8", "uint16", "bool"])
+NUMBERS = hnp.arrays(KINDS, st.integers(0, 40))
+
+
+def same(found, expected):
+    found.validate(full=True)
+    assert found.type == expected.type
+    np.testing.assert_array_equal(found.is_null(), expected.is_null())
+    np.testing.assert_array_equal(found.drop_null(), expected.drop_null())
+
+
+@settings(deadline=None)
+@given(NUMBERS, st.data())
+def test_an_array_is_as_arrow_makes_it(values, data):
+    present = data.draw(hnp.arrays("bool", len(values)))
+    same(to_arrow(values), pa.array(values))
+    same(to_arrow(values[::2], present[::2]), pa.array(values[::2], mask=~present[::2]))
+
+
+@given(NUMBERS, st.integers(0, 40), st.integers(0, 40))
+def test_a_slice_comes_back(values, start, length):
+    sliced = pa.array(values).slice(min(start, len(values)), length)
+    found = to_numpy(sliced)
+    assert found.dtype == values.dtype
+    np.testing.assert_array_equal(found, values[start : start + length])
+
+
+@given(st.lists(st.none() | st.booleans() | st.floats(allow_nan=False)), st.integers(0, 9))
+def test_nulls_are_found(values, start):
+    array = pa.array([None if value is None else float(value) for value in values], pa.float64())
+    start = min(start, len(values))
+    np.testing.assert_array_equal(is_null(array.slice(start)), [value is None for value in values[start:]])
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.int64(), pa.bool_()])
+def test_what_is_null_is_filled(kind):
+    array = pa.array([1, None, 0, None], pa.int8()).cast(kind).slice(1)
+    assert to_numpy(array).tolist() == [0, 0, 0]
+    assert to_numpy(array, filled=1).tolist() == [1, 0, 1]
+    assert to_numpy(pa.nulls(2, kind)).tolist() == [0, 0]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_texts(values):
+    same(to_texts(values), pa.array(values, pa.string()))
+
+
+def test_memory_is_shared():
+    values = np.arange(5.0)
+    array = to_arrow(values)
+    assert array.buffers()[1].address == values.ctypes.data == to_numpy(array).ctypes.data
+
+
+JOBS = {
+    "derivatives": 'function = "jax.numpy:sin"',
+    "taylor": 'function = "jax.numpy:sin"\nmax_order = 2',
+    "regression": 'group_by = ["order"]\nfeatures = ["x"]\ntarget = "y"',
+}
+REST = """
+[input]
+path = "tasks.parquet"
+[output]
+path = "results"
+rows_per_part = 2
+[limits]
+max_failed_rows = 4
+"""
+
+
+@pytest.mark.parametrize("kernel", JOBS)
+def test_a_run_does_without_pandas(kernel, tmp_path):
+    x = [0.5, None, 2.0, 3.0]
+    table = pa.table({"x": x, "center": x, "point": x, "y": [1.0, 2.0, 2.5, 4.0], "order": [1, 1, 1, 1]})
+    pq.write_table(table, tmp_path / "tasks.parquet", row_group_size=2)
+    (tmp_path / "job.toml").write_text(f'kernel = "{kernel}"\n[params]\n{JOBS[kernel]}\n{REST}')
+    (tmp_path / "pandas.py").write_text("open('imported', 'w').close()")
+    command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--quiet"]
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert not (tmp_path / "imported").exists()
