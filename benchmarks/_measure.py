@@ -53,7 +53,7 @@ class Way:
     def run(self, folder: Path) -> list[float]:
         """One run: wall seconds, CPU seconds and MiB."""
         command = [sys.executable, "-c", _TIMED, *self.command]
-        out = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        out = subprocess.run(command, cwd=folder, env=_as_installed(), capture_output=True, text=True)
         status, *numbers = out.stdout.split()
         if status != "0":
             raise SystemExit(f"{self.command} failed:\n{out.stderr}")
@@ -63,6 +63,11 @@ class Way:
         """Remove what a run left."""
         if self.leaves:
             shutil.rmtree(folder / self.leaves, ignore_errors=True)
+
+
+def _as_installed() -> dict[str, str]:
+    """The environment, but that our modules' bytecode is kept, as that of installed packages is."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def script(text: str, **words: object) -> list[str]:
