@@ -30,6 +30,16 @@ PLACE_S = 600.0
 """Who has not answered at all for so long is asked for anew: it may have no place yet, or have stopped on the way."""
 
 
+@dataclass(frozen=True)
+class Task:
+    """The parts to write of a shard; ``alone`` where no other shard may be in the same worker meanwhile."""
+
+    shard: Shard
+    wanted: list[int]
+    stage: Stage
+    alone: bool = False
+
+
 class Actor:
     """The process of one worker."""
 
@@ -51,9 +61,9 @@ class Actor:
     def pulse(self) -> None:
         """Answers."""
 
-    def run(self, shard: Shard, wanted: list[int], stage: Stage) -> Outcome:
+    def run(self, task: Task) -> Outcome:
         """Write those of a shard's parts that are wanted."""
-        return self._worker.run(shard, wanted, stage)
+        return self._worker.run(task.shard, task.wanted, task.stage)
 
 
 def _fitting_here(cpus: float) -> int:
@@ -68,16 +78,6 @@ def device_kind() -> str:
     import jax
 
     return jax.local_devices()[0].device_kind
-
-
-@dataclass(frozen=True)
-class Task:
-    """The parts to write of a shard; ``alone`` where no other shard may be in the same worker meanwhile."""
-
-    shard: Shard
-    wanted: list[int]
-    stage: Stage
-    alone: bool = False
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Slot:
 
     def submit(self, task: Task) -> None:
         """Send a task to the worker."""
-        self.calls[self.actor.run.remote(task.shard, task.wanted, task.stage)] = Call(task, time.monotonic())
+        self.calls[self.actor.run.remote(task)] = Call(task, time.monotonic())
 
 
 def answers(slots: list[Slot]) -> list[tuple[Slot, Any, Any]]:
