@@ -1,4 +1,4 @@
-"""NumPy arrays as Arrow ones and back, their memory shared.
+"""NumPy arrays as Arrow ones and back; the memory of numbers is shared.
 
 Arrow's own ways there import pandas where it is installed, in case they are given something of it: a tenth of a second
 of every process.
@@ -14,12 +14,17 @@ def one_chunk(column: pa.ChunkedArray) -> pa.Array:
     """A column as one array, copied only where it is in several."""
     if column.num_chunks < 2:
         return column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+    return column.combine_chunks()
 
 
 def to_arrow(values: np.ndarray, present: np.ndarray | None = None) -> pa.Array:
-    """Numbers or truth values of ``[rows]`` as an Arrow array, null where not ``present``."""
+    """Numbers or truth values of ``[rows]`` as an Arrow array, null where not ``present``.
+
+    Raises:
+        ValueError: the shapes are not ``[rows]``, or the numbers are in another machine's order of bytes.
+    """
+    if values.ndim != 1 or not values.dtype.isnative or (present is not None and present.shape != values.shape):
+        raise ValueError(f"{values.dtype}{values.shape}, present {None if present is None else present.shape}")
     kind = pa.from_numpy_dtype(values.dtype)
     data = _bits(values) if values.dtype == bool else pa.py_buffer(np.ascontiguousarray(values))
     valid = None if present is None or present.all() else _bits(present)
@@ -27,7 +32,7 @@ def to_arrow(values: np.ndarray, present: np.ndarray | None = None) -> pa.Array:
 
 
 def to_texts(values: Sequence[str]) -> pa.StringArray:
-    """Texts as an Arrow array."""
+    """A few texts as an Arrow array; Arrow refuses them beyond 2 GiB."""
     encoded = [value.encode() for value in values]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
@@ -35,7 +40,11 @@ def to_texts(values: Sequence[str]) -> pa.StringArray:
 
 
 def to_numpy(array: pa.Array, *, filled: int = 0) -> np.ndarray:
-    """An Arrow array of numbers or truth values as ``[rows]``; those that are null, as ``filled``."""
+    """An Arrow array of numbers or truth values as ``[rows]``; those that are null, as ``filled``.
+
+    Raises:
+        ValueError: it holds something else.
+    """
     values = _values(array)
     return np.where(is_null(array), values.dtype.type(filled), values) if array.null_count else values
 
@@ -46,13 +55,17 @@ def is_null(array: pa.Array) -> np.ndarray:
 
 
 def _values(array: pa.Array) -> np.ndarray:
+    kind = np.dtype(array.type.to_pandas_dtype())
+    if kind.kind not in "iufb":
+        raise ValueError(f"{array.type} is not a type of numbers")
+    if len(array) == 0:
+        return np.empty(0, kind)
     data = array.buffers()[1]
-    end = array.offset + len(array)
-    if pa.types.is_boolean(array.type):
-        bits = np.unpackbits(np.frombuffer(data, np.uint8), count=end, bitorder="little") if end else np.zeros(0)
-        return bits[array.offset :].astype(bool)
-    kind = array.type.to_pandas_dtype()
-    return np.frombuffer(data, kind, count=len(array), offset=array.offset * np.dtype(kind).itemsize)
+    if kind.kind == "b":
+        first, skipped = divmod(array.offset, 8)
+        stored = np.frombuffer(data, np.uint8, offset=first)
+        return np.unpackbits(stored, count=skipped + len(array), bitorder="little")[skipped:].view(bool)
+    return np.frombuffer(data, kind, count=len(array), offset=array.offset * kind.itemsize)
 
 
 def _bits(truths: np.ndarray) -> pa.Buffer:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxbatch.errors import JobError
-from jaxbatch.executables import executable
+from jaxbatch.executables import Source, executable
 from jaxbatch.kernel import Kernel
 from jaxbatch.memory import Budget, device_bytes, fitting_width, gib, intermediate_bytes, program_bytes
 from jaxbatch.traced import Program, Traced, precision, representative, row_structs, trace
@@ -233,12 +233,12 @@ class Programs:
                 name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
                 for name, struct in row_structs(self.kernel, program, self.dtype).items()
             }
-            made = executable(
+            source = Source(
                 lambda: jax.jit(jax.vmap(traced.row)).lower(batch),
-                device,
                 digest=traced.digest.hexadecimal if traced.digest.complete else None,
-                called=(str(batch), str(traced.outputs), self.dtype, str(self.kernel.wide)),
+                called=("jit(vmap)", str(batch), str(traced.outputs)),
             )
+            made = executable(source, device)
         turn = _ONE_AT_A_TIME if made.calls_lapack else nullcontext()
         self._needed[program, device] = program_bytes(made.compiled)
         self._check_fits(program, device)

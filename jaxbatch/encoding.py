@@ -32,7 +32,7 @@ def encode(
     if column.dtype == "string":
         return to_texts(column.choices).take(to_arrow(values, present))
     if not column.shape:
-        return to_arrow(values, present)
+        return to_arrow(values, present).cast(kind)
     rows, trailing = len(values), [1] * len(column.shape)
     sizes = [np.where(present, lengths[size] if isinstance(size, str) else size, 0) for size in column.shape]
     inside = np.ones((rows, *trailing), bool)

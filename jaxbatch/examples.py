@@ -1,5 +1,8 @@
 """A few rows of an output that did not end well, each with the column to blame."""
 
+# pyarrow.compute makes its functions at import, where no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jaxbatch.arrays import one_chunk, to_numpy, to_texts
 from jaxbatch.columns import STATUS, Status
 from jaxbatch.records import ALONE, Records
 from jaxbatch.storage import StorageOptions, Store, open_store
@@ -75,8 +80,9 @@ def _of_status(
     for part in parts:
         if len(found) < EXAMPLES and part["statuses"].get(status.name):
             with store.open(part["name"]) as file, pq.ParquetFile(file) as parquet:
-                statuses = parquet.read(columns=[column]).column(column).to_numpy()
-                rows = np.flatnonzero(statuses == status.name)[: EXAMPLES - len(found)]
+                statuses = one_chunk(parquet.read(columns=[column]).column(column))
+                of_status = to_numpy(pc.is_in(statuses, value_set=to_texts([status.name])))
+                rows = np.flatnonzero(of_status)[: EXAMPLES - len(found)]
                 for row in rows:
                     found.append(_example(plan, part["name"], int(row), _row(parquet, int(row)), status))
     return found

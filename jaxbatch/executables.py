@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,6 @@ _UNFINISHED = "tmp-"
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _LOGGER = logging.getLogger(__name__)
 
-_kept: dict[tuple[str, Any], Any] = {}
-_kept_lock = threading.Lock()
-
 
 @dataclass(frozen=True)
 class Executable:
@@ -65,27 +62,48 @@ class Executable:
     calls_lapack: bool
 
 
-def executable(
-    lower: Callable[[], Any], device: Any, *, digest: str | None = None, called: Sequence[str] = ()
-) -> Executable:
-    """A program compiled for a device: now, or by an earlier run.
+_kept: dict[tuple[str, Any], Executable] = {}
+_kept_lock = threading.Lock()
+
+
+class Source:
+    """A program that is lowered only where it must be, because that takes longer than to load what was kept.
 
     Args:
-        lower: gives the program as a :class:`jax.stages.Lowered`, which takes longer than to load one that was kept.
-        device: the one that it will run on.
-        digest: of what it computes; without one it is lowered first, and its text, with every constant, is taken.
-        called: what else decides how it is called, names of columns among it.
+        lower: gives it as a :class:`jax.stages.Lowered`.
+        digest: of what it computes; without one its lowered text is taken, in which every constant is.
+        called: what else makes it what it is: how it is batched, and the shapes and names of what goes in and out.
     """
-    program = digest
-    if program is None:
-        lowered = lower()
-        program, lower = lowered.as_text(), lambda: lowered
-    key = _key([program, *called], device)
+
+    def __init__(self, lower: Callable[[], Any], *, digest: str | None = None, called: Sequence[str] = ()):
+        self._lower, self._digest, self._called = lower, digest, called
+
+    @cached_property
+    def _lowered(self) -> Any:
+        return self._lower()
+
+    @cached_property
+    def _text(self) -> str:
+        return self._lowered.as_text()
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells it from others."""
+        return self._digest or self._text, *self._called
+
+    def compile(self) -> Executable:
+        """Compile it, here and now."""
+        return Executable(self._lowered.compile(), _LAPACK in self._text)
+
+
+def executable(source: Source, device: Any) -> Executable:
+    """A program compiled for a device: now, or by an earlier run."""
+    key = _key(source, device)
     with _kept_lock:
         found = _kept.get((key, device))
     if found is None:
         folder = _folder()
-        found = _compiled(lower) if folder is None else _from(folder, key, lower, device)
+        found = source.compile() if folder is None else _from(folder, key, source, device)
     with _kept_lock:
         _kept[key, device] = _kept.pop((key, device), found)
         while len(_kept) > KEPT:
@@ -93,15 +111,10 @@ def executable(
     return found
 
 
-def _compiled(lower: Callable[[], Any]) -> Executable:
-    lowered = lower()
-    return Executable(lowered.compile(), _LAPACK in lowered.as_text())
-
-
-def _key(told: Sequence[str], device: Any) -> str:
+def _key(source: Source, device: Any) -> str:
     """A digest of all that decides the machine code."""
     facts = (
-        *told,
+        *source.identity,
         *(f"{name} {value}" for name, value in sorted(jax.config.values.items()) if not name.startswith(_PLATFORM)),
         *in_effect(),
         __version__,
@@ -162,7 +175,7 @@ def _distrusted(folder: Path) -> str:
     return ""
 
 
-def _from(folder: Path, key: str, lower: Callable[[], Any], device: Any) -> Executable:
+def _from(folder: Path, key: str, source: Source, device: Any) -> Executable:
     """The program of this key in the folder; compiled where it is missing, by one process at a time."""
     path = folder / key
     if (found := _read(path, device)) is not None:
@@ -172,12 +185,12 @@ def _from(folder: Path, key: str, lower: Callable[[], Any], device: Any) -> Exec
         lock.acquire()
     except OSError as error:  # a time-out is one too
         _LOGGER.warning("A compiled program is not kept: %s", error)
-        return _compiled(lower)
+        return source.compile()
     try:
         if (found := _read(path, device)) is not None:
             return found
         path.unlink(missing_ok=True)
-        return _made(folder, path, lower)
+        return _made(folder, path, source)
     finally:
         lock.release()
 
@@ -204,9 +217,9 @@ def _read(path: Path, device: Any) -> Executable | None:
     return Executable(compiled, calls_lapack)
 
 
-def _made(folder: Path, path: Path, lower: Callable[[], Any]) -> Executable:
+def _made(folder: Path, path: Path, source: Source) -> Executable:
     started = time.perf_counter()
-    made = _compiled(lower)
+    made = source.compile()
     if time.perf_counter() - started < WORTH_KEEPING_S:
         return made
     try:

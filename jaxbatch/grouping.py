@@ -91,9 +91,9 @@ def _hash_texts(array: pa.Array) -> np.ndarray:
     kind = array.type
     binary = pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_fixed_size_binary(kind)
     texts = array if binary else pc.cast(array, pa.large_string())
-    texts = pc.cast(texts, pa.large_binary()).fill_null(b"")
+    texts = pc.cast(texts, pa.large_binary())
     lengths = to_numpy(pc.binary_length(texts)).astype(np.int64)
-    data = np.frombuffer(b"".join(texts.to_pylist()), np.uint8).astype(np.uint64) + np.uint64(1)
+    data = np.frombuffer(b"".join(text or b"" for text in texts.to_pylist()), np.uint8).astype(np.uint64) + np.uint64(1)
     starts = np.cumsum(lengths) - lengths
     position = np.arange(len(data)) - np.repeat(starts, lengths)
     powers = np.cumprod(np.full(int(lengths.max(initial=0)) + 1, _MULTIPLIER, np.uint64))

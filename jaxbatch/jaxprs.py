@@ -4,6 +4,7 @@ Traced, so that helpers and loaded weights count. The printed form will not do: 
 addresses of functions.
 """
 
+import enum
 import hashlib
 import re
 from collections.abc import Mapping
@@ -21,8 +22,17 @@ _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
 
 _CALLBACKS = ("pure_callback", "io_callback")
 
-_DERIVATIVES = ("custom_jvp_call", "custom_vjp_call")
-"""Their functions say how to differentiate, which nobody does to a program that is traced."""
+_DERIVATIVES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees")
+"""Parameters that say how to differentiate, which nobody does to a program that is traced."""
+
+_PLAIN = (
+    *(type(None), bool, int, float, complex, str, bytes, type, enum.Enum, np.dtype, jax.tree_util.PyTreeDef),
+    *(jax.lax.ConvDimensionNumbers, jax.lax.GatherDimensionNumbers, jax.lax.ScatterDimensionNumbers),
+)
+"""What its text tells whole."""
+
+_UNSPECIFIED = "UnspecifiedValue"
+"""JAX's class, which is not public, for a sharding that is not given."""
 
 _KNOWN = frozenset(each for each in vars(primitives).values() if isinstance(each, core.Primitive))
 """JAX's own primitives, which its version stands for."""
@@ -36,7 +46,7 @@ class Digest:
     """SHA-256."""
     complete: bool
     """Whether it decides what the program compiles to: no part of it is known by its name alone, as a function that
-    says how to batch another is, or somebody's own primitive."""
+    says how to batch another is, somebody's own primitive, or a generator of random numbers."""
 
 
 def digest(jaxpr: Any) -> Digest:
@@ -67,8 +77,10 @@ class _Writer:
 
     def _open(self, jaxpr: Any) -> None:
         numbers: dict[Any, int] = {}
+        contexts: dict[Any, int] = {}
 
         def number(variable: Any) -> None:
+            self.complete &= isinstance(getattr(variable.aval, "dtype", None), np.dtype)
             if isinstance(variable, core.Literal):
                 self._text(f"literal {variable.aval.str_short()}")
                 self._value(variable.val)
@@ -85,20 +97,19 @@ class _Writer:
                 )
             self._text(equation.primitive.name)
             self.complete &= equation.primitive in _KNOWN
+            if equation.ctx not in contexts:
+                self._text(repr(equation.ctx))
+            self._text(f"in {contexts.setdefault(equation.ctx, len(contexts))}")
             for name in sorted(equation.params):
-                if name != "name":
+                if name in _DERIVATIVES:
+                    self._text(f"{name} {_name(equation.params[name])}")
+                elif name != "name":
                     self._text(name)
-                    self._parameter(equation.primitive.name, equation.params[name])
+                    self._value(equation.params[name])
             for variable in (*equation.invars, *equation.outvars):
                 number(variable)
         for variable in jaxpr.outvars:
             number(variable)
-
-    def _parameter(self, primitive: str, value: Any) -> None:
-        complete = self.complete
-        self._value(value)
-        if primitive in _DERIVATIVES and not isinstance(value, core.Jaxpr | core.ClosedJaxpr):
-            self.complete = complete
 
     def _value(self, value: Any) -> None:
         if isinstance(value, core.ClosedJaxpr):
@@ -122,13 +133,17 @@ class _Writer:
             for key in sorted(value, key=str):
                 self._text(str(key))
                 self._value(value[key])
-        elif callable(value) and not isinstance(value, type):
-            self.complete &= isinstance(value, jax.sharding.Mesh) and value.empty
-            self._text(getattr(value, "__qualname__", type(value).__name__))
+        elif isinstance(value, _PLAIN) or type(value).__name__ == _UNSPECIFIED:
+            self._text(f"{type(value).__name__} {value}")
+        elif isinstance(value, jax.sharding.Mesh) and value.empty:  # which every jit has
+            self._text("no mesh")
         else:
-            text = str(value)
-            self.complete &= "..." not in text and not _ADDRESS.search(text)
-            self._text(f"{type(value).__name__} {_ADDRESS.sub('', text)}")
+            self.complete = False
+            self._text(_name(value) if callable(value) else f"{type(value).__name__} {_ADDRESS.sub('', str(value))}")
 
     def _text(self, text: str) -> None:
         self._hash.update(text.encode() + b"\0")
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)

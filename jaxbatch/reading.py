@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jaxbatch.arrays import to_arrow, to_texts
 from jaxbatch.errors import InputError, printable
 from jaxbatch.input_file import InputFile, OpenFile
 from jaxbatch.shards import RowGroup, Shard
@@ -143,8 +145,15 @@ def _table(columns: dict[str, pa.Array], keys: dict[str, str | int | None], sche
             array = columns[field.name]
             arrays.append(array if array.type == field.type else pc.cast(array, field.type))
         else:
-            arrays.append(pa.repeat(pa.scalar(keys[field.name], field.type), rows))
+            arrays.append(_repeated(keys[field.name], field.type, rows))
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _repeated(key: str | int | None, kind: pa.DataType, rows: int) -> pa.Array:
+    if key is None:
+        return pa.nulls(rows, kind)
+    one = to_texts([key]) if isinstance(key, str) else to_arrow(np.array([key]))
+    return pa.repeat(one.cast(kind)[0], rows)
 
 
 class Peek:

@@ -85,6 +85,12 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
             values[column.name] = value
             if there is not True:
                 present[column.name] = there = jnp.asarray(there)
+                if there.shape != () or there.dtype != bool:
+                    raise JobError(
+                        f"{type(kernel).__name__} says of a row by {there.dtype}{there.shape} whether it has "
+                        f"'{column.name}'.",
+                        "Give one truth value: Maybe(value, present).",
+                    )
             if column.tested and jnp.issubdtype(value.dtype, jnp.floating):
                 counted = _counted(column, value.shape, own_lengths)
                 finite = jnp.all(jnp.isfinite(value) | ~counted) | jnp.logical_not(there)

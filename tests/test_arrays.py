@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxbatch.arrays import is_null, to_arrow, to_numpy, to_texts
+from jaxbatch.errors import ExitCode
 
 KINDS = st.sampled_from(["float64", "float32", "int64", "int32", "int8", "uint16", "bool"])
+OTHER = np.zeros(3, np.dtype("float64").newbyteorder())
 NUMBERS = hnp.arrays(KINDS, st.integers(0, 40))
 
 
@@ -41,9 +43,9 @@ def test_a_slice_comes_back(values, start, length):
     np.testing.assert_array_equal(found, values[start : start + length])
 
 
-@given(st.lists(st.none() | st.booleans() | st.floats(allow_nan=False)), st.integers(0, 9))
-def test_nulls_are_found(values, start):
-    array = pa.array([None if value is None else float(value) for value in values], pa.float64())
+@given(st.lists(st.none() | st.integers(0, 1)), st.sampled_from([pa.float64(), pa.bool_()]), st.integers(0, 20))
+def test_nulls_are_found(values, kind, start):
+    array = pa.array(values, pa.int8()).cast(kind)
     start = min(start, len(values))
     np.testing.assert_array_equal(is_null(array.slice(start)), [value is None for value in values[start:]])
 
@@ -54,6 +56,21 @@ def test_what_is_null_is_filled(kind):
     assert to_numpy(array).tolist() == [0, 0, 0]
     assert to_numpy(array, filled=1).tolist() == [1, 0, 1]
     assert to_numpy(pa.nulls(2, kind)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("array", [pa.array(["a"]), pa.array([1], pa.date32()), pa.array([[1]])])
+def test_what_is_not_a_number_is_refused(array):
+    with pytest.raises(ValueError, match="not a type of numbers"):
+        to_numpy(array)
+
+
+@pytest.mark.parametrize(
+    ("values", "present"),
+    [(np.zeros((2, 2)), None), (np.zeros(3), np.ones(2, bool)), (np.zeros(3), np.ones((3, 3), bool)), (OTHER, None)],
+)
+def test_other_shapes_and_orders_of_bytes_are_refused(values, present):
+    with pytest.raises(ValueError, match="present"):
+        to_arrow(values, present)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
@@ -70,28 +87,29 @@ def test_memory_is_shared():
 JOBS = {
     "derivatives": 'function = "jax.numpy:sin"',
     "taylor": 'function = "jax.numpy:sin"\nmax_order = 2',
-    "regression": 'group_by = ["order"]\nfeatures = ["x"]\ntarget = "y"',
+    "regression": 'group_by = ["site", "kind"]\nfeatures = ["x"]\ntarget = "y"',
 }
 REST = """
 [input]
-path = "tasks.parquet"
+path = "tasks"
 [output]
 path = "results"
 rows_per_part = 2
-[limits]
-max_failed_rows = 4
 """
 
 
 @pytest.mark.parametrize("kernel", JOBS)
 def test_a_run_does_without_pandas(kernel, tmp_path):
     x = [0.5, None, 2.0, 3.0]
-    table = pa.table({"x": x, "center": x, "point": x, "y": [1.0, 2.0, 2.5, 4.0], "order": [1, 1, 1, 1]})
-    pq.write_table(table, tmp_path / "tasks.parquet", row_group_size=2)
+    others = {"order": [1, 1, 1, 1], "y": [1.0, 2.0, 2.5, 4.0], "site": ["a", None, "a", "b"]}
+    table = pa.table({"x": x, "center": x, "point": x, **others})
+    (tmp_path / "tasks" / "kind=new").mkdir(parents=True)
+    pq.write_table(table, tmp_path / "tasks" / "kind=new" / "a.parquet", row_group_size=2)
     (tmp_path / "job.toml").write_text(f'kernel = "{kernel}"\n[params]\n{JOBS[kernel]}\n{REST}')
     (tmp_path / "pandas.py").write_text("open('imported', 'w').close()")
-    command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--quiet"]
+    command = [sys.executable, "-m", "jaxbatch", "run", "job.toml"]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == ExitCode.TOO_MANY_FAILED_ROWS, ended.stderr
+    assert "null_input" in ended.stderr
     assert not (tmp_path / "imported").exists()

@@ -5,11 +5,10 @@ import os
 
 import jax
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import executables, run
+from jaxbatch import executables
+from jaxbatch.executables import Source
 
 
 class Counted:
@@ -58,7 +57,7 @@ def forget():
 
 
 def result(lowered):
-    return jax.device_get(executables.executable(lambda: lowered, jax.devices()[0]).compiled(X))
+    return jax.device_get(executables.executable(Source(lambda: lowered), jax.devices()[0]).compiled(X))
 
 
 def programs(folder):
@@ -82,7 +81,8 @@ def test_the_next_process_loads_what_the_first_compiled():
 @pytest.mark.usefixtures("folder")
 def test_what_is_known_by_its_digest_is_not_even_lowered():
     def of(digest, factor, called=()):
-        found = executables.executable(lambda: by(factor), jax.devices()[0], digest=digest, called=called)
+        source = Source(lambda: by(factor), digest=digest, called=called)
+        found = executables.executable(source, jax.devices()[0])
         return jax.device_get(found.compiled(X))["y"].tobytes()
 
     three = of("a", 3.0)
@@ -97,8 +97,8 @@ def test_that_it_calls_lapack_is_kept_too():
     square = jax.ShapeDtypeStruct((3, 3), "float32")
     lowered = jax.jit(lambda matrix: jax.numpy.linalg.qr(matrix)[1]).lower(square)
     for _ in range(2):
-        assert executables.executable(lambda: lowered, jax.devices()[0]).calls_lapack
-        assert not executables.executable(lambda: by(3.0), jax.devices()[0]).calls_lapack
+        assert executables.executable(Source(lambda: lowered), jax.devices()[0]).calls_lapack
+        assert not executables.executable(Source(lambda: by(3.0)), jax.devices()[0]).calls_lapack
         forget()
 
 
@@ -208,20 +208,54 @@ def rule(size, batched, x):
     return x + ADDED, True
 """
 
+JOB = """
+kernel = "apply"
+[params]
+function = "functions.py:f"
+"""
+
 
 @pytest.mark.usefixtures("folder")
-def test_a_function_that_differs_in_its_rule_for_batches_alone_is_compiled_anew(tmp_path):
+def test_a_function_that_differs_in_its_rule_for_batches_alone_is_compiled_anew(bench):
+    bench.tasks({"x": [1.0, 2.0]})
+
     def of(added):
-        folder = tmp_path / added
-        folder.mkdir()
-        (folder / "functions.py").write_text(BATCHED.replace("ADDED", added))
-        pq.write_table(pa.table({"x": [1.0, 2.0]}), folder / "tasks.parquet")
-        (folder / "job.toml").write_text(
-            'kernel = "apply"\n[params]\nfunction = "functions.py:f"\n'
-            '[input]\npath = "tasks.parquet"\n[output]\npath = "results"\n'
-        )
-        assert run(folder / "job.toml").exit_code == 0
-        return pq.read_table(folder / "results" / "data")["value"].to_pylist()
+        bench.file("functions.py", BATCHED.replace("ADDED", added))
+        return [row["value"] for row in bench.rows(JOB)]
 
     assert of("10.0") == [11.0, 12.0]
     assert of("20.0") == [21.0, 22.0]
+
+
+def test_a_run_with_kept_programs_writes_the_same_bytes(folder, bench):
+    bench.tasks({"x": np.linspace(0.1, 9.0, 1000)})
+    bench.file("functions.py", "import jax.numpy as jnp\ndef f(x):\n    return jnp.sin(jnp.exp(x)) / x\n")
+
+    def of():
+        return [path.read_bytes() for path in sorted((bench.folder / "results" / "data").iterdir())]
+
+    bench.run(JOB)
+    first, kept = of(), programs(folder)
+    assert len(kept) == 1
+    forget()
+    times = [path.stat().st_mtime_ns for path in kept]
+    bench.run(JOB, restart=True)
+    assert of() == first
+    assert programs(folder) == kept
+    assert [path.stat().st_mtime_ns for path in kept] != times  # which says that it was read
+
+
+def test_width_precision_and_settings_make_other_programs(folder, bench):
+    bench.tasks({"x": np.linspace(0.1, 9.0, 100)})
+    bench.file("functions.py", "import jax.numpy as jnp\ndef f(x):\n    return jnp.sin(x)\n")
+    count = 0
+    for overrides in ([], ["compute.batch_rows=16"], ["compute.batch_rows=32"], ["compute.precision='float32'"]):
+        bench.run(JOB, *overrides, restart=True)
+        count += 1
+        assert len(programs(folder)) == count
+    jax.config.update("jax_default_matmul_precision", "highest")
+    try:
+        bench.run(JOB, restart=True)
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
+    assert len(programs(folder)) == count + 1

@@ -32,7 +32,10 @@ PLACE_S = 600.0
 
 @dataclass(frozen=True)
 class Task:
-    """The parts to write of a shard; ``alone`` where no other shard may be in the same worker meanwhile."""
+    """The parts to write of a shard; ``alone`` where no other shard may be in the same worker meanwhile.
+
+    It is sent as it is, because Ray pickles each argument of a call for itself.
+    """
 
     shard: Shard
     wanted: list[int]
