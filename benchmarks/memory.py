@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [MILLIONS …]
 
-f, f', f'' of √x, whole processes, the largest resident size of each, medians of three. The file has row groups of a
+f, f', f'' of √x, whole processes, the largest resident size of each, medians of five. The file has row groups of a
 million rows, as most writers make them, or a single one of all its rows, which is cut into parts as it is read. Four
 shards are in flight at a time, but of a single row group, as of a file of a million rows, there is one only.
 BENCH_SCALE=0.1 takes a tenth.
@@ -21,7 +21,7 @@ from _measure import SQRT_JOB, Way, bar, jaxbatch, machine
 
 MILLION = int(1_000_000 * float(os.environ.get("BENCH_SCALE", "1")))
 SIZES = (1, 10, 100)
-REPEATS = 3
+REPEATS = 5
 
 
 def make_tasks(path: Path, millions: int, *, single: bool) -> None:
