@@ -51,7 +51,7 @@ def to_numpy(array: pa.Array, *, filled: int = 0) -> np.ndarray:
 
 def is_null(array: pa.Array) -> np.ndarray:
     """Which of an Arrow array are null, as truth values of ``[rows]``."""
-    return _values(array.is_null()) if array.null_count else np.zeros(len(array), bool)
+    return _values(array.is_null())
 
 
 def _values(array: pa.Array) -> np.ndarray:
