@@ -22,6 +22,9 @@ _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
 
 _CALLBACKS = ("pure_callback", "io_callback")
 
+_REVERSED = "custom_lin"
+"""What JAX leaves of a function with a rule for reverse mode that was differentiated forward: it cannot be compiled."""
+
 _DERIVATIVES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees")
 """Parameters that say how to differentiate, which nobody does to a program that is traced."""
 
@@ -53,11 +56,21 @@ def digest(jaxpr: Any) -> Digest:
     """The digest of a closed jaxpr, with every constant in it.
 
     Raises:
-        JobError: it calls back into Python.
+        JobError: it calls back into Python, or is differentiated in a way that it has no rule for.
     """
     writer = _Writer()
     writer.closed(jaxpr)
     return Digest(writer.hexdigest(), writer.complete)
+
+
+def uses(jaxpr: Any, primitive: core.Primitive) -> bool:
+    """Whether an open jaxpr, or one inside it, has an equation of this primitive."""
+    if any(equation.primitive is primitive for equation in jaxpr.eqns):
+        return True
+    parameters = [list(equation.params.values()) for equation in jaxpr.eqns]
+    leaves = jax.tree.leaves(parameters, is_leaf=lambda each: isinstance(each, core.Jaxpr | core.ClosedJaxpr))
+    inner = [each.jaxpr if isinstance(each, core.ClosedJaxpr) else each for each in leaves]
+    return any(uses(each, primitive) for each in inner if isinstance(each, core.Jaxpr))
 
 
 class _Writer:
@@ -94,6 +107,12 @@ class _Writer:
                 raise JobError(
                     f"The function calls back into Python ({equation.primitive.name}), so it is not pure JAX.",
                     "Compute with jax.numpy; what a callback does cannot be part of the run's identity.",
+                )
+            if equation.primitive.name == _REVERSED:
+                raise JobError(
+                    "The function is differentiated in forward mode through a jax.custom_vjp function, which has a "
+                    "rule for reverse mode only.",
+                    "Give it a jax.custom_jvp rule, or keep the function itself out of its own rule.",
                 )
             self._text(equation.primitive.name)
             self.complete &= equation.primitive in _KNOWN

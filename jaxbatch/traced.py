@@ -39,7 +39,7 @@ class Traced:
         """What it does.
 
         Raises:
-            JobError: it calls back into Python.
+            JobError: it calls back into Python, or is differentiated in a way that it has no rule for.
         """
         return digest(self.jaxpr)
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core.primitives import custom_vjp_call_p
 
 from jaxbatch import series
 from jaxbatch.arguments import Choice, ScalarFunction, argument, choose
 from jaxbatch.columns import Column, Maybe, Status
 from jaxbatch.errors import JobError, nearest
+from jaxbatch.jaxprs import uses
 from jaxbatch.kernel import Kernel, Row, Source
 
 ORDER = "order"
@@ -197,35 +199,40 @@ def _mixed(
     """Every derivative of ``paths``; ``d_a_b`` has the shape of ``a`` followed by that of ``b``.
 
     Where one number is differentiated in more than once, at a total order of ``SERIES_FROM`` or more, its part is the
-    coefficient of a series, and only the others are nested around it.
+    coefficient of a series, and only the others are nested around it. Forward mode cannot pass a ``custom_vjp``: where
+    there is one, the first derivative is taken in reverse mode, in all that the others are taken in around it.
     """
     results = {"value": (0, function(values))}
+    forward = not uses(jax.make_jaxpr(function)(values).jaxpr, custom_vjp_call_p)
     numbers = sum(jnp.size(values[name]) for name in {name for path in paths for name in path})
 
-    def derivative(path: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:
+    def derivative(path: tuple[str, ...], among: frozenset[str]) -> Callable[[Mapping[str, Any]], Any]:
         if not path:
             return function
         often = max(path, key=path.count)
-        if len(path) >= SERIES_FROM and path.count(often) > 1 and all(jnp.shape(values[name]) == () for name in path):
+        numbers_only = all(jnp.shape(values[name]) == () for name in path)
+        repeated = len(path) >= SERIES_FROM and path.count(often) > 1
+        if repeated and numbers_only and (forward or len(set(path)) == 1):
             rest = [name for name in path if name != often]
             return _nested_around(lambda at: _along(function, at, often, path.count(often))[-1], rest)
         *inner, last = path
-        before = derivative(tuple(inner))
-        reverse = not inner and numbers >= REVERSE_FROM
+        before = derivative(tuple(inner), among)
+        reverse = not inner and (numbers >= REVERSE_FROM or not forward)
 
         def after(at: Mapping[str, Any]) -> Any:
             def alone(x: Any) -> Any:
                 return before({**at, last: x})
 
             if reverse:
+                chosen = {name: at[name] for name in ({last} if forward else among)}
                 with suppress(ValueError):  # a while loop has no reverse mode
-                    return jax.jacrev(alone)(at[last])
+                    return jax.jacrev(lambda chosen: before({**at, **chosen}))(chosen)[last]
             return _slope(alone, at[last]) if jnp.shape(at[last]) == () else jax.jacfwd(alone)(at[last])
 
         return after
 
     for path in paths:
-        results["_".join(("d", *path))] = (len(path), derivative(path)(values))
+        results["_".join(("d", *path))] = (len(path), derivative(path, frozenset(path))(values))
     return results
 
 

@@ -335,3 +335,45 @@ def test_columns_and_results_can_have_other_names(bench):
     columns = {d1 = "delta"}
     """
     assert bench.rows(job) == [{"value": 2.0, "delta": 0.25, "status": "ok"}]
+
+
+REVERSE_ONLY = """
+import jax, jax.numpy as jnp
+
+
+@jax.custom_vjp
+def softplus(u):
+    return BODY
+
+
+softplus.defvjp(lambda u: (VALUE, u), lambda u, slope: (slope * jax.nn.sigmoid(u),))
+
+
+def f(x, y, z):
+    return softplus(x * y) * z
+"""
+
+BODY = "jnp.logaddexp(u, 0.0)"
+
+
+@pytest.mark.parametrize("what", ["order = 1", "order = 2", 'partials = ["x", "x,y", "x,x,y", "z,x"]'])
+def test_a_rule_for_reverse_mode_only(what, bench):
+    bench.file("functions.py", REVERSE_ONLY.replace("BODY", BODY).replace("VALUE", BODY))
+    x, y, z = 0.3, 1.7, 2.0
+    bench.tasks({"x": [x], "y": [y], "z": [z]})
+    (row,) = bench.rows(f'kernel = "derivatives"\n[params]\nfunction = "functions.py:f"\n{what}\n')
+    assert row["status"] == "ok"
+    for name in [name for name in row if name.startswith("d_")]:
+        orders = tuple(name.split("_").count(each) for each in "xyz")
+        expected = mpmath.diff(lambda x, y, z: mpmath.log1p(mpmath.exp(x * y)) * z, (x, y, z), orders)
+        assert row[name] == pytest.approx(float(expected), rel=1e-10), name
+    assert len(row) == {"order = 1": 8, "order = 2": 14}.get(what, 9)
+
+
+def test_a_rule_that_has_no_derivative_of_its_own_is_refused_before_any_work(bench):
+    bench.file("functions.py", REVERSE_ONLY.replace("BODY", BODY).replace("VALUE", "softplus(u)"))
+    bench.tasks({"x": [0.3], "y": [1.7], "z": [2.0]})
+    job = 'kernel = "derivatives"\n[params]\nfunction = "functions.py:f"\norder = 2\n'
+    with pytest.raises(JobError, match="rule for reverse mode only"):
+        bench.run(job)
+    assert not (bench.folder / "results").exists()
