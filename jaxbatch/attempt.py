@@ -62,9 +62,18 @@ def described(planned: Plan, output: Output, there: Mapping[int, Receipt]) -> di
         **planned.describe(),
         "compilations": planned.compilations,
         "parts_skipped": len(there),
-        "rows_skipped": sum(receipt.rows for receipt in there.values()),
+        "rows_skipped": _rows_behind(planned, there),
         "sealed": output.sealed,
     }
+
+
+def _rows_behind(planned: Plan, there: Iterable[int]) -> int:
+    """How many rows of the input need not be computed again, for the parts that are there."""
+    published = set(there)
+    final = planned.stages()[-1]
+    if final is not planned:  # whose parts come of all rows
+        return planned.rows if len(published) == final.parts else 0
+    return sum(part.rows for shard in planned.shards for part in shard.parts if part.index in published)
 
 
 def record(planned: Plan, **more: Any) -> dict[str, Any]:

@@ -306,6 +306,8 @@ def test_plan_and_manifest_know_both_stages(bench, jaxbatch_json):
     summary = bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=60")
     manifest = json.loads((Path(summary.output) / "_jaxbatch" / "manifest.json").read_text())
     assert manifest["rows"] == 7
+    there = jaxbatch_json("plan", "job.toml", "--set", "output.rows_per_part=60")
+    assert (there["parts_skipped"], there["rows_skipped"]) == (7, there["rows"])
     assert jaxbatch_json("verify", "results").get("problems", []) == []
 
 
