@@ -7,7 +7,7 @@ addresses of functions.
 import enum
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,13 +64,20 @@ def digest(jaxpr: Any) -> Digest:
 
 
 def uses(jaxpr: Any, primitive: core.Primitive) -> bool:
-    """Whether an open jaxpr, or one inside it, has an equation of this primitive."""
-    if any(equation.primitive is primitive for equation in jaxpr.eqns):
+    """Whether a jaxpr, or one inside it, has an equation of this primitive."""
+    equations = getattr(jaxpr, "jaxpr", jaxpr).eqns
+    if any(equation.primitive is primitive for equation in equations):
         return True
-    parameters = [list(equation.params.values()) for equation in jaxpr.eqns]
-    leaves = jax.tree.leaves(parameters, is_leaf=lambda each: isinstance(each, core.Jaxpr | core.ClosedJaxpr))
-    inner = [each.jaxpr if isinstance(each, core.ClosedJaxpr) else each for each in leaves]
-    return any(uses(each, primitive) for each in inner if isinstance(each, core.Jaxpr))
+    return any(uses(inner, primitive) for equation in equations for inner in nested(equation.params.values()))
+
+
+def nested(parameters: Iterable[Any]) -> Iterator[Any]:
+    """The jaxprs, open and closed, among an equation's parameters."""
+    for parameter in parameters:
+        if isinstance(parameter, core.Jaxpr | core.ClosedJaxpr):
+            yield parameter
+        elif isinstance(parameter, tuple | list):
+            yield from nested(parameter)
 
 
 class _Writer:

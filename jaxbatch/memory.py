@@ -3,13 +3,12 @@
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from jax.extend import core
-
+from jaxbatch.jaxprs import nested
 from jaxbatch.turns import GivenUp
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -130,7 +129,7 @@ def intermediate_bytes(jaxpr: Any) -> int:
     total = 0
     for equation in inner.eqns:
         total += sum(_size(variable.aval) for variable in equation.outvars)
-        total += sum(intermediate_bytes(nested) for nested in _nested(equation.params.values()))
+        total += sum(intermediate_bytes(each) for each in nested(equation.params.values()))
     return total
 
 
@@ -144,14 +143,6 @@ def _size(aval: Any) -> int:
     size = getattr(aval, "size", 0)
     dtype = getattr(aval, "dtype", None)
     return int(size) * getattr(dtype, "itemsize", 0)
-
-
-def _nested(values: Iterable[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, core.Jaxpr | core.ClosedJaxpr):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from _nested(value)
 
 
 def gib(count: int) -> str:

@@ -203,7 +203,7 @@ def _mixed(
     there is one, the first derivative is taken in reverse mode, in all that the others are taken in around it.
     """
     results = {"value": (0, function(values))}
-    forward = not uses(jax.make_jaxpr(function)(values).jaxpr, custom_vjp_call_p)
+    forward = not uses(jax.make_jaxpr(function)(values), custom_vjp_call_p)
     numbers = sum(jnp.size(values[name]) for name in {name for path in paths for name in path})
 
     def derivative(path: tuple[str, ...], among: frozenset[str]) -> Callable[[Mapping[str, Any]], Any]:
