@@ -35,6 +35,11 @@ class Choice:
         return (Column(FUNCTION, "string", choices=self.names),) if self.names else ()
 
 
+def references(function: str | None, several: Mapping[str, str] | None) -> tuple[str, ...]:
+    """What the job's ``function`` or ``functions`` name."""
+    return (*([] if function is None else [function]), *(several or {}).values())
+
+
 def choose(
     function: str | None, several: Mapping[str, str] | None, source: Source, *, one_argument: bool = False
 ) -> Choice:

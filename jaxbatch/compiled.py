@@ -13,6 +13,8 @@ import numpy as np
 
 from jaxbatch.errors import JobError
 from jaxbatch.executables import Source, executable
+from jaxbatch.explanations import failure
+from jaxbatch.jaxprs import digest
 from jaxbatch.kernel import Kernel
 from jaxbatch.memory import Budget, device_bytes, fitting_width, gib, intermediate_bytes, program_bytes
 from jaxbatch.traced import Program, Traced, precision, representative, row_structs, trace
@@ -142,6 +144,30 @@ class Programs:
         if self.then:
             yield from self.then.representative()
 
+    def digests(self) -> Iterator[str]:
+        """What each of those programs does; where Python that is not JAX's or ours says how to batch a part of it, as
+        it does that at their width.
+
+        Raises:
+            JobError: it cannot be batched.
+        """
+        for program in representative(self.kernel):
+            traced = self.traced(program)
+            if not traced.digest.foreign:
+                yield traced.digest.hexadecimal
+                continue
+            try:
+                with precision(self.dtype, self.kernel):
+                    batched = jax.make_jaxpr(jax.vmap(traced.row))(self._batch(program))
+            except Exception as error:  # of somebody's rule, or of JAX's where it meets one
+                what, hint = failure(error)
+                raise JobError(
+                    f"{self.kernel.describe_bucket(program.bucket)} cannot be batched{what}.", hint
+                ) from error
+            yield f"{traced.digest.hexadecimal} {digest(batched).hexadecimal}"
+        if self.then:
+            yield from self.then.digests()
+
     def traced(self, program: Program) -> Traced:
         """The program's trace, made once."""
         if program not in self._traces:
@@ -226,13 +252,9 @@ class Programs:
         return self._device_bytes[device]
 
     def _compile(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
-        traced, width = self.traced(program), self.width(program)
-        sharding = jax.sharding.SingleDeviceSharding(device)
+        traced = self.traced(program)
         with precision(self.dtype, self.kernel):
-            batch = {
-                name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
-                for name, struct in row_structs(self.kernel, program, self.dtype).items()
-            }
+            batch = self._batch(program, jax.sharding.SingleDeviceSharding(device))
             source = Source(
                 lambda: jax.jit(jax.vmap(traced.row)).lower(batch),
                 digest=traced.digest.hexadecimal if traced.digest.complete else None,
@@ -243,6 +265,14 @@ class Programs:
         self._needed[program, device] = program_bytes(made.compiled)
         self._check_fits(program, device)
         return made.compiled, turn
+
+    def _batch(self, program: Program, sharding: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and dtypes of a batch of a program's inputs."""
+        width = self.width(program)
+        return {
+            name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
+            for name, struct in row_structs(self.kernel, program, self.dtype).items()
+        }
 
     def _check_fits(self, program: Program, device: Any) -> None:
         width = self.width(program)

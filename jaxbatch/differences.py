@@ -1,6 +1,7 @@
 """What changed between two identities, in words."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +9,11 @@ _LONG = 60
 
 _WORDS = {
     "code.program": "what is computed is not the same: the function, what it calls, or a value in it",
-    "code.kernel": "the kernel's code is not the same",
 }
 """Digests, of which nobody would learn anything."""
+
+_UNTRACED = "code.untraced."
+"""What follows is a module's name."""
 
 _LAST = ("compute", "code")
 """What often follows from a difference elsewhere."""
@@ -29,6 +32,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
             changed += _file_differences(old, new)
         elif old != new and f"{prefix}{key}" in _WORDS:
             changed.append(_WORDS[f"{prefix}{key}"])
+        elif old != new and prefix == _UNTRACED and _is_digest(old or new):
+            changed.append(f"the code of {key}, or of what it imports, is not the same")
         elif old != new:
             changed.append(f"{prefix}{key} was {_short(old, new)}, is {_short(new, old)}")
     return changed
@@ -48,3 +53,7 @@ def _short(value: Any, other: Any) -> str:
     if len(text) > _LONG and isinstance(value, list) and isinstance(other, list):
         text = "… " + json.dumps([each for each in value if each not in other])[1:-1] + " …"
     return text if len(text) <= _LONG else text[: _LONG - 3] + "…"
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None

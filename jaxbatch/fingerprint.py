@@ -1,16 +1,14 @@
 """The identity of a run: everything that can change a bit of its output, and nothing else."""
 
-import ast
 import hashlib
 import importlib.metadata
-import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxbatch import __version__
+from jaxbatch import __version__, functions, user_code
 from jaxbatch.compiled import Programs
 from jaxbatch.errors import JobError
 from jaxbatch.instructions import of_this_processor
@@ -23,54 +21,58 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
+def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str, Any]:
     """What the code of this process would compute: the part of an identity that every worker checks for itself.
 
     Args:
         kernel: as the job has it, before it was bound to an input.
         programs: those of the bound kernel.
+        folder: the job's.
 
     Raises:
         JobError: the function cannot be traced, or calls back into Python.
     """
     versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "pyarrow")}
     return {
-        "program": [traced.digest.hexadecimal for traced in programs.representative()],
-        "kernel": host_code_digest(type(kernel)),
+        "program": list(programs.digests()),
+        "untraced": user_code.code_identity(_untraced(kernel, programs, folder)),
         "versions": {"jaxbatch": __version__, **versions},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "instructions": of_this_processor(),
     }
 
 
+def _untraced(kernel: Kernel, programs: Programs, folder: Path) -> Iterator[str]:
+    """The modules of which traces do not tell all: those of a user's own kernel, which chooses buckets and sizes on the
+    host; and a function's, if some of its program is known by its name alone."""
+    stages = (kernel, programs.kernel, *([programs.then.kernel] if programs.then else []))
+    classes = {each for stage in stages for each in type(stage).__mro__ if issubclass(each, Kernel)}
+    yield from (each.__module__ for each in classes if not is_ours(each))
+    if any(traced.digest.foreign for traced in programs.representative()):
+        yield from (functions.module_of(reference, folder) for reference in kernel.references)
+
+
+def is_ours(kernel: type[Kernel]) -> bool:
+    """Whether a kernel's class is one of this package, for which its version stands."""
+    return kernel.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 def check_pure(programs: Programs) -> None:
-    """Trace the first program once more. What a worker traces is compared with the plan, so only planning need ask.
+    """Trace programs once more: one for each of a user's functions, or every one of a kernel of their own. What a
+    worker traces is compared with the plan, so only planning need ask.
 
     Raises:
         JobError: it is another program then.
     """
-    first = representative(programs.kernel)[0]
-    with precision(programs.dtype, programs.kernel):
-        again = trace(programs.kernel, first, programs.dtype)
-    if again.digest != programs.traced(first).digest:
-        raise JobError(
-            f"{programs.kernel.describe_bucket(first.bucket)} traces to another program each time.",
-            "It uses the time, random numbers or a global that changes: make it a pure function of its arguments.",
-        )
-
-
-def host_code_digest(kernel: type[Kernel]) -> str | None:
-    """A digest of what a user's own kernel does outside the traced program: choose buckets and sizes.
-
-    The modules that define its classes as Python parses them, so comments and layout do not count; docstrings are
-    taken out. None for the kernels of this package, for which its version stands.
-    """
-    own = [each for each in kernel.__mro__ if issubclass(each, Kernel) and not each.__module__.startswith("jaxbatch.")]
-    if not own:
-        return None
-    files = dict.fromkeys(inspect.getfile(each) for each in own)
-    trees = [ast.parse(Path(file).read_text(encoding="utf-8")) for file in files]
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return hashlib.sha256("".join(map(ast.dump, trees)).encode()).hexdigest()
+    kernel = programs.kernel
+    by_origin = {kernel.origin(program.bucket): program for program in reversed(representative(kernel))}
+    for program in by_origin.values():
+        with precision(programs.dtype, kernel):
+            again = trace(kernel, program, programs.dtype)
+        if again.digest != programs.traced(program).digest:
+            raise JobError(
+                f"{kernel.describe_bucket(program.bucket)} traces to another program each time.",
+                "It uses the time, random numbers or a global that changes: make it a pure function of its arguments.",
+            )
+    if programs.then and not is_ours(type(programs.then.kernel)):
+        check_pure(programs.then)

@@ -1,10 +1,7 @@
 """The user's functions: ``"package.module:name"`` or ``"file.py:name"`` to a callable, its arguments known."""
 
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import sys
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +11,7 @@ from typing import Any
 
 import jax
 
+from jaxbatch import user_code
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.explanations import failure
 
@@ -31,20 +29,29 @@ def resolve(reference: str, folder: Path) -> Any:
     Raises:
         JobError: there is no such module, file or name, or importing it fails.
     """
-    target, colon, name = reference.rpartition(":")
-    if not (colon and target and name):
-        raise JobError(f"'{reference}' names no function.", _with_colon(reference, folder))
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))  # last, so that nothing beside the job can hide an installed package
-    module = _load_file(folder / target, reference) if target.endswith(".py") else _import(target, reference)
+    module, name = _module(reference, folder)
     found: Any = module
     for attribute in name.split("."):
         if not hasattr(found, attribute):
             names = [n for n in vars(module) if not n.startswith("_")]
             hint = nearest(name, get_close_matches(name, names) or names[:12])
-            raise JobError(f"'{reference}': {target} has no '{name}'.", hint)
+            raise JobError(f"'{reference}': {reference.rpartition(':')[0]} has no '{name}'.", hint)
         found = getattr(found, attribute)
     return found
+
+
+def module_of(reference: str, folder: Path) -> str:
+    """The name in ``sys.modules`` of the module in which ``reference`` names something; see :func:`resolve`."""
+    return _module(reference, folder)[0].__name__
+
+
+def _module(reference: str, folder: Path) -> tuple[ModuleType, str]:
+    target, colon, name = reference.rpartition(":")
+    if not (colon and target and name):
+        raise JobError(f"'{reference}' names no function.", _with_colon(reference, folder))
+    if target.endswith(".py"):
+        return _load_file(folder / target, reference, folder), name
+    return _import(target, reference, folder), name
 
 
 def _with_colon(reference: str, folder: Path) -> str:
@@ -55,40 +62,30 @@ def _with_colon(reference: str, folder: Path) -> str:
     return 'Write "package.module:name" or "file.py:name".'
 
 
-def _import(target: str, reference: str) -> ModuleType:
+def _import(target: str, reference: str, folder: Path) -> ModuleType:
     try:
-        return importlib.import_module(target)
+        return user_code.load_name(target, folder)
+    except JobError:
+        raise
     except (Exception, SystemExit) as error:
         raise _failed(reference, error) from error
 
 
-def _load_file(path: Path, reference: str) -> ModuleType:
+def _load_file(path: Path, reference: str, folder: Path) -> ModuleType:
+    path = Path(os.path.abspath(path))
     if not path.is_file():
         raise JobError(f"'{reference}': there is no file {path}.", "Paths start at the job file's folder.")
-    path = path.resolve()
-    # Imported anew when the file or the precision has changed: arrays made at import keep the type of their day.
-    key = f"{path}\0{jax.dtypes.canonicalize_dtype('float64')}\0".encode() + path.read_bytes()
-    name = f"_jaxbatch_{path.stem}_{hashlib.sha256(key).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        return user_code.load_file(path, folder)
+    except JobError:
+        raise
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
         raise _failed(reference, error) from error
-    return module
 
 
 def _failed(reference: str, error: BaseException) -> JobError:
     return JobError(
-        f"'{reference}' does not import: {type(error).__name__}: {error}".splitlines()[0],
+        user_code.with_plain_names(f"'{reference}' does not import: {type(error).__name__}: {error}".splitlines()[0]),
         "Check the name, and that the module is installed or lies in the job's folder.",
     )
 

@@ -5,9 +5,11 @@ addresses of functions.
 """
 
 import enum
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +19,20 @@ from jax.extend import core
 from jax.extend.core import primitives
 
 from jaxbatch.errors import JobError
+from jaxbatch.user_code import with_plain_names
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
 
 _CALLBACKS = ("pure_callback", "io_callback")
+
+_FOREIGN = "ffi_call"
+"""The primitive that calls what somebody has compiled."""
+
+_GENERATORS = ("key<fry>", "key<rbg>", "key<urbg>")
+"""JAX's own, as the types of their keys are called."""
+
+_KNOWN_CODE = ("jax", "jaxlib", "jaxbatch", "numpy", "builtins", "functools")
+"""Packages whose versions stand for their code."""
 
 _REVERSED = "custom_lin"
 """What JAX leaves of a function with a rule for reverse mode that was differentiated forward: it cannot be compiled."""
@@ -29,7 +41,7 @@ _DERIVATIVES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees")
 """Parameters that say how to differentiate, which nobody does to a program that is traced."""
 
 _PLAIN = (
-    *(type(None), bool, int, float, complex, str, bytes, type, enum.Enum, np.dtype, jax.tree_util.PyTreeDef),
+    *(type(None), bool, int, float, complex, str, bytes, enum.Enum, np.dtype, jax.tree_util.PyTreeDef),
     *(jax.lax.ConvDimensionNumbers, jax.lax.GatherDimensionNumbers, jax.lax.ScatterDimensionNumbers),
 )
 """What its text tells whole."""
@@ -50,6 +62,8 @@ class Digest:
     complete: bool
     """Whether it decides what the program compiles to: no part of it is known by its name alone, as a function that
     says how to batch another is, somebody's own primitive, or a generator of random numbers."""
+    foreign: bool
+    """Whether some of what is known by its name alone is neither JAX's nor ours, whose versions would tell."""
 
 
 def digest(jaxpr: Any) -> Digest:
@@ -60,7 +74,7 @@ def digest(jaxpr: Any) -> Digest:
     """
     writer = _Writer()
     writer.closed(jaxpr)
-    return Digest(writer.hexdigest(), writer.complete)
+    return Digest(writer.hexdigest(), writer.complete, writer.foreign)
 
 
 def uses(jaxpr: Any, primitive: core.Primitive) -> bool:
@@ -86,6 +100,7 @@ class _Writer:
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.complete = True
+        self.foreign = False
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
@@ -100,7 +115,10 @@ class _Writer:
         contexts: dict[Any, int] = {}
 
         def number(variable: Any) -> None:
-            self.complete &= isinstance(getattr(variable.aval, "dtype", None), np.dtype)
+            kind = getattr(variable.aval, "dtype", None)
+            self.complete &= isinstance(kind, np.dtype)
+            if kind is not None and jax.dtypes.issubdtype(kind, jax.dtypes.prng_key):
+                self.foreign |= str(kind) not in _GENERATORS
             if isinstance(variable, core.Literal):
                 self._text(f"literal {variable.aval.str_short()}")
                 self._value(variable.val)
@@ -123,6 +141,9 @@ class _Writer:
                 )
             self._text(equation.primitive.name)
             self.complete &= equation.primitive in _KNOWN
+            if equation.primitive not in _KNOWN:
+                self.foreign |= _is_foreign(equation.primitive.abstract_eval)
+            self.foreign |= equation.primitive.name == _FOREIGN
             if equation.ctx not in contexts:
                 self._text(repr(equation.ctx))
             self._text(f"in {contexts.setdefault(equation.ctx, len(contexts))}")
@@ -159,12 +180,15 @@ class _Writer:
             for key in sorted(value, key=str):
                 self._text(str(key))
                 self._value(value[key])
+        elif isinstance(value, type):
+            self._text(with_plain_names(f"type {value.__module__}.{value.__qualname__}"))
         elif isinstance(value, _PLAIN) or type(value).__name__ == _UNSPECIFIED:
             self._text(f"{type(value).__name__} {value}")
         elif isinstance(value, jax.sharding.Mesh) and value.empty:  # which every jit has
             self._text("no mesh")
         else:
             self.complete = False
+            self.foreign |= _is_foreign(value)
             self._text(_name(value) if callable(value) else f"{type(value).__name__} {_ADDRESS.sub('', str(value))}")
 
     def _text(self, text: str) -> None:
@@ -173,3 +197,33 @@ class _Writer:
 
 def _name(function: Any) -> str:
     return getattr(function, "__qualname__", type(function).__name__)
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether a function, or one that it calls or wraps, may be of a package whose version nobody asks for."""
+    waiting, seen = [value], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        package = _package(each)
+        if package not in _KNOWN_CODE:
+            return True
+        if package != "jaxbatch":
+            waiting += [inner for inner in _inside(each) if callable(inner)]
+    return False
+
+
+def _package(value: Any) -> str:
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return module.partition(".")[0]
+
+
+def _inside(function: Any) -> Iterator[Any]:
+    if isinstance(function, functools.partial):
+        yield from (function.func, *function.args, *function.keywords.values())
+    yield getattr(function, "rule", None)  # of a function that says how to batch another
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # it is empty yet
+            yield cell.cell_contents

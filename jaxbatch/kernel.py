@@ -212,6 +212,11 @@ class Kernel:
         """The columns that are written: the outputs of the last kernel."""
         return (self.then or self).outputs
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The functions that the parameters name, as ``"package.module:name"`` or ``"file.py:name"``."""
+        return ()
+
     def bind(self, source: Source) -> "Kernel":
         """The kernel made definite for one input: its columns known. Called once, before any work.
 
@@ -245,6 +250,11 @@ class Kernel:
         """The row function of one bucket."""
         del bucket
         return self.row
+
+    def origin(self, bucket: int) -> int:
+        """A number that buckets share whose programs come of one function of the user's: to see that it is pure, a plan
+        traces one of them twice."""
+        return bucket
 
     def describe_bucket(self, bucket: int) -> str:
         """What sets this bucket apart, for ``plan`` to print."""

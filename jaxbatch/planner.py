@@ -86,7 +86,7 @@ def plan(
     identity = {
         **_identity(job, opened, names, keep, limit, programs),
         "schema": [[field.name, str(field.type), _texts(field.metadata)] for field in schema],
-        "code": code_identity(unbound, made),
+        "code": code_identity(unbound, made, job.folder),
         "device": device,
         **({"run": addition.records.number} if addition else {}),
     }

@@ -23,7 +23,7 @@ def traced_anew(plan: Plan, device: Any) -> compiled.Programs:
     with precision(job.compute.precision, unbound):
         kernel = unbound.bind(plan.source)
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
-    here = {"code": code_identity(unbound, made), "device": device.device_kind}
+    here = {"code": code_identity(unbound, made, job.folder), "device": device.device_kind}
     planned = {name: plan.identity[name] for name in here}
     if here != planned:
         node = socket.gethostname()

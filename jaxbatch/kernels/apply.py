@@ -27,6 +27,11 @@ class Apply(Kernel):
     function: str
     """The function: "package.module:name" or "file.py:name"."""
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """See :attr:`Kernel.references`."""
+        return (self.function,)
+
     def bind(self, source: Source) -> Kernel:
         """See :meth:`Kernel.bind`."""
         function = choose(self.function, None, source).first

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.extend.core.primitives import custom_vjp_call_p
 
 from jaxbatch import series
-from jaxbatch.arguments import Choice, ScalarFunction, argument, choose
+from jaxbatch.arguments import Choice, ScalarFunction, argument, choose, references
 from jaxbatch.columns import Column, Maybe, Status
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.jaxprs import uses
@@ -50,6 +50,11 @@ class Derivatives(Kernel):
     """The arguments to differentiate in; by default every one that has a column."""
     partials: list[str] | None = None
     """Just these derivatives, each as "arg,arg,…", instead of all up to the order."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """See :attr:`Kernel.references`."""
+        return references(self.function, self.functions)
 
     def bind(self, source: Source) -> Kernel:
         """See :meth:`Kernel.bind`."""

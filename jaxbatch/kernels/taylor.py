@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbatch import series
-from jaxbatch.arguments import Choice, ScalarFunction, argument, choose
+from jaxbatch.arguments import Choice, ScalarFunction, argument, choose, references
 from jaxbatch.columns import Column, Status
 from jaxbatch.errors import InputError, JobError
 from jaxbatch.kernel import Kernel, Row, Source
@@ -35,6 +35,11 @@ class Taylor(Kernel):
     """Instead of function: several by name; the column function picks one per row."""
     max_order: int | None = None
     """The highest order a row may ask for; by default the largest in the data."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """See :attr:`Kernel.references`."""
+        return references(self.function, self.functions)
 
     def bind(self, source: Source) -> Kernel:
         """See :meth:`Kernel.bind`."""
@@ -91,6 +96,9 @@ class _BoundTaylor(Kernel):
         order = np.clip(columns["order"], 0, self.rungs[-1])
         rung = np.searchsorted(self.rungs, order)
         return columns.get("function", 0) * len(self.rungs) + rung
+
+    def origin(self, bucket: int) -> int:
+        return bucket // len(self.rungs)
 
     def describe_bucket(self, bucket: int) -> str:
         function, rung = divmod(bucket, len(self.rungs))

@@ -1,0 +1,46 @@
+"""The user's own modules: those beside a function's file, or in the job's folder.
+
+Here is decided which file an import in them means, when it is executed anew, and what of it a run's identity knows.
+What a function is, and how its arguments get their values, is not: see :mod:`jaxbatch.functions`. Begin with
+:func:`load_file` and :func:`load_name`; :mod:`~jaxbatch.user_code.graph` has the rule for names.
+"""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from jaxbatch.user_code import importing as importing  # which has Python find what is loaded here
+from jaxbatch.user_code.graph import neighbour
+from jaxbatch.user_code.identity import code_identity
+from jaxbatch.user_code.lookup import Place
+from jaxbatch.user_code.modules import load, with_plain_names
+
+__all__ = ["code_identity", "load_file", "load_name", "with_plain_names"]
+
+
+def load_file(path: Path, folder: Path) -> ModuleType:
+    """The module of a file; one in a package inside the job's ``folder`` is that package's.
+
+    Raises:
+        OSError: it cannot be read.
+        BaseException: whatever its execution raises.
+    """
+    package, below = path.parent, [path.stem]
+    while (package / "__init__.py").is_file() and folder in package.parents:
+        package, below = package.parent, [package.name, *below]
+    if len(below) > 1:
+        return load(Place(package / below[0], "package"), folder).module(below[1:])
+    return load(Place(path, "file"), folder).module()
+
+
+def load_name(name: str, folder: Path) -> ModuleType:
+    """The module of a dotted name: in the job's ``folder``, or else installed.
+
+    Raises:
+        JobError: both have it.
+        BaseException: whatever its execution raises.
+    """
+    places = neighbour(name, [folder], asker="The job")
+    if not places or places[-1].kind not in ("file", "package"):
+        return importlib.import_module(name)
+    return load(places[-1], folder).module(name.split(".")[len(places) :])
