@@ -31,7 +31,7 @@ _FOREIGN = "ffi_call"
 _GENERATORS = ("key<fry>", "key<rbg>", "key<urbg>")
 """JAX's own, as the types of their keys are called."""
 
-_KNOWN_CODE = ("jax", "jaxlib", "jaxbatch", "numpy", "builtins", "functools")
+_KNOWN_CODE = frozenset({"jax", "jaxlib", "jaxbatch", "numpy", "builtins", "functools"})
 """Packages whose versions stand for their code."""
 
 _REVERSED = "custom_lin"
@@ -141,9 +141,8 @@ class _Writer:
                 )
             self._text(equation.primitive.name)
             self.complete &= equation.primitive in _KNOWN
-            if equation.primitive not in _KNOWN:
-                self.foreign |= _is_foreign(equation.primitive.abstract_eval)
-            self.foreign |= equation.primitive.name == _FOREIGN
+            if equation.primitive not in _KNOWN or equation.primitive.name == _FOREIGN:
+                self.foreign |= "jaxbatch" not in _packages(equation.primitive.abstract_eval)
             if equation.ctx not in contexts:
                 self._text(repr(equation.ctx))
             self._text(f"in {contexts.setdefault(equation.ctx, len(contexts))}")
@@ -188,7 +187,7 @@ class _Writer:
             self._text("no mesh")
         else:
             self.complete = False
-            self.foreign |= _is_foreign(value)
+            self.foreign |= not _packages(value) <= _KNOWN_CODE
             self._text(_name(value) if callable(value) else f"{type(value).__name__} {_ADDRESS.sub('', str(value))}")
 
     def _text(self, text: str) -> None:
@@ -199,20 +198,17 @@ def _name(function: Any) -> str:
     return getattr(function, "__qualname__", type(function).__name__)
 
 
-def _is_foreign(value: Any) -> bool:
-    """Whether a function, or one that it calls or wraps, may be of a package whose version nobody asks for."""
-    waiting, seen = [value], set()
+def _packages(value: Any) -> set[str]:
+    """The packages that a value is from, and if it is a function those of the functions that it wraps or closes over;
+    ours say what they close over in what they give to JAX."""
+    waiting, seen, found = [value], set(), set()
     while waiting:
         each = waiting.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        package = _package(each)
-        if package not in _KNOWN_CODE:
-            return True
-        if package != "jaxbatch":
-            waiting += [inner for inner in _inside(each) if callable(inner)]
-    return False
+        if id(each) not in seen:
+            seen.add(id(each))
+            found.add(package := _package(each))
+            waiting += [inner for inner in _inside(each) if callable(inner)] if package != "jaxbatch" else []
+    return found
 
 
 def _package(value: Any) -> str:
