@@ -91,10 +91,10 @@ class _Importer:
 
     def import_module(self, name: str, package: str | None = None) -> ModuleType:
         """See :func:`importlib.import_module`."""
+        if not name.startswith("."):
+            return self(name, fromlist=("__name__",))
         with lock:
-            return (
-                importlib.import_module(name, package) if name.startswith(".") else self(name, fromlist=("__name__",))
-            )
+            return importlib.import_module(name, package)
 
     def _importlib(self) -> ModuleType:
         """``importlib`` with this file's own ``import_module``."""

@@ -16,11 +16,12 @@ from types import ModuleType
 
 import jax
 
-from jaxbatch.user_code.graph import Asked, Graph, Node
+from jaxbatch.user_code.graph import Asked, Graph
 from jaxbatch.user_code.lookup import Place
 from jaxbatch.user_code.opened import Stamp, stamp
 from jaxbatch.user_code.source import Source
 
+_NO_LETTER = re.compile(r"\W")
 _NAME = re.compile(r"_jaxbatch_(\w+?)_[0-9a-f]{12}\b")
 
 lock = threading.RLock()
@@ -29,9 +30,9 @@ lock = threading.RLock()
 by_name: dict[str, "UserModule"] = {}
 _by_digest: dict[str, "UserModule"] = {}
 _latest: dict[str, "UserModule"] = {}
-"""By what a source is, whatever it imports."""
+"""By the text of a module and of all that it imports."""
 _asked: set[str] = set()
-"""Of these sources it is being asked whether they have changed."""
+"""Of these it is being asked whether what no text tells has changed."""
 
 
 @dataclass(eq=False)
@@ -41,23 +42,16 @@ class UserModule:
     name: str
     """In ``sys.modules``."""
     digest: str
-    node: Node
-    reached: tuple[Source, ...]
-    """All sources that it is made of, its own among them."""
+    source: Source
     further: Sequence[Path]
     """Where its imports are looked for, besides beside it."""
+    times_changed: int
+    """How often files or modules were others that it used, and that its import statements do not tell."""
     imports: dict[Asked, "tuple[tuple[Place, ...], UserModule | None]"] = field(default_factory=dict)
     dynamic: dict[Asked, "UserModule"] = field(default_factory=dict)
     """What it asked for without an import statement that could be read."""
     opened: dict[str, Stamp] = field(default_factory=dict)
     """The files that it read while it was executed."""
-    again: int = 0
-    """How often it was executed before, with the same text but other files or dynamic imports."""
-
-    @property
-    def source(self) -> Source:
-        """Its own source."""
-        return self.node.source
 
     def module(self, below: Sequence[str] = ()) -> ModuleType:
         """It, or one inside it, executed at the first call."""
@@ -81,21 +75,18 @@ def load(place: Place, folder: Path) -> UserModule:
 def load_from(place: Place, further: Sequence[Path]) -> UserModule:
     """The same, with the folders given in which imports are looked for that are not beside the file."""
     graph = Graph(place, further)
-    stale = {path: _times_changed(node.source) for path, node in graph.nodes.items()}
     precision = str(jax.dtypes.canonicalize_dtype("float64"))  # of arrays that are made at import
-
-    def mark(source: Source) -> str:
-        return f"{precision} {stale[source.place.path]}"
-
-    digests = {path: graph.digest(path, mark) for path in graph.nodes}
+    texts = {path: graph.digest(path, lambda _: precision) for path in graph.nodes}
+    times = {path: _times_changed(text) for path, text in texts.items()}
+    digests = {path: graph.digest(path, lambda each: f"{precision} {times[each.place.path]}") for path in graph.nodes}
     for path, node in graph.nodes.items():
         if digests[path] not in _by_digest:
-            name = f"_jaxbatch_{path.stem}_{digests[path][:12]}"
-            reached = tuple(each.source for each in graph.reached(path))
-            made = UserModule(name, digests[path], node, reached, further, again=stale[path])
-            _by_digest[digests[path]] = by_name[name] = _latest[node.source.digest] = made
+            name = f"_jaxbatch_{_NO_LETTER.sub('_', path.stem)}_{digests[path][:12]}"
+            made = UserModule(name, digests[path], node.source, further, times[path])
+            _by_digest[digests[path]] = by_name[name] = made
             for file in node.source.files:
                 linecache.checkcache(str(file))
+        _latest[texts[path]] = _by_digest[digests[path]]
     for path, node in graph.nodes.items():
         module = _by_digest[digests[path]]
         for asked, places in node.imports.items():
@@ -104,12 +95,12 @@ def load_from(place: Place, further: Sequence[Path]) -> UserModule:
     return _by_digest[digests[place.path]]
 
 
-def _times_changed(source: Source) -> int:
-    """How often something was found changed that a source used at its import, and that its text does not tell."""
-    known = _latest.get(source.digest)
-    if known is None or source.digest in _asked:
-        return known.again if known else 0
-    _asked.add(source.digest)
+def _times_changed(text: str) -> int:
+    """How often something was found changed that a module used at its import, and that no text tells."""
+    known = _latest.get(text)
+    if known is None or text in _asked:
+        return known.times_changed if known else 0
+    _asked.add(text)
     try:
         changed = any(stamp(path) != before for path, before in known.opened.items()) or any(
             load_from(target.source.place, known.further).digest != target.digest for target in known.dynamic.values()
@@ -117,8 +108,8 @@ def _times_changed(source: Source) -> int:
     except OSError:  # a file is gone that it imported
         changed = True
     finally:
-        _asked.discard(source.digest)
-    return known.again + changed
+        _asked.discard(text)
+    return known.times_changed + changed
 
 
 def with_plain_names(text: str) -> str:

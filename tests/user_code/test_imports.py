@@ -237,6 +237,26 @@ def test_weights_that_were_read_at_import_are_read_again_when_they_changed(write
     assert resolve("functions.py:COUNT", tmp_path) is resolve("functions.py:COUNT", tmp_path)
 
 
+def test_weights_of_a_file_that_two_jobs_share(write, tmp_path):
+    write(
+        lib__in__shared="from pathlib import Path\nfrom factor import K\n\n"
+        "W = float((Path(__file__).parent / 'w.txt').read_text())\n\n\ndef f(x):\n    return W * K * x\n"
+    )
+    write(one__in__factor="K = 1.0\n", two__in__factor="K = 10.0\n")
+    for weight in (2.0, 3.0, 4.0):
+        (tmp_path / "lib" / "w.txt").write_text(str(weight))
+        for job, factor in (("one", 1.0), ("two", 10.0), ("one", 1.0)):
+            assert value("../lib/shared.py:f", tmp_path / job) == weight * factor
+        (tmp_path / "lib" / "w.txt").write_text(str(weight + 0.5))
+        assert value("../lib/shared.py:f", tmp_path / "two") == (weight + 0.5) * 10
+
+
+def test_names_that_are_no_identifiers(write, tmp_path):
+    (tmp_path / "my-functions.v2.py").write_text("from constants import FACTOR\nf = FACTOR.__mul__\n")
+    write(constants="FACTOR = 2.0\n")
+    assert value("my-functions.v2.py:f", tmp_path) == 2.0
+
+
 def test_a_module_is_seen_when_it_is_whole(write, tmp_path):
     write(functions="import time\nimport slow\n\ntime.sleep(0.2)\n\n\ndef f(x):\n    return slow.K * x\n")
     write(slow="import time\n\ntime.sleep(0.2)\nK = 2.0\nRUNS = []\n")
