@@ -13,9 +13,9 @@ from jaxbatch.user_code import importing as importing  # which has Python find w
 from jaxbatch.user_code.graph import neighbour
 from jaxbatch.user_code.identity import code_identity
 from jaxbatch.user_code.lookup import Place
-from jaxbatch.user_code.modules import load, with_plain_names
+from jaxbatch.user_code.modules import forget, load, with_plain_names
 
-__all__ = ["code_identity", "load_file", "load_name", "with_plain_names"]
+__all__ = ["code_identity", "forget", "load_file", "load_name", "with_plain_names"]
 
 
 def load_file(path: Path, folder: Path) -> ModuleType:

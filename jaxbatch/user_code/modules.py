@@ -8,6 +8,7 @@ them in two versions. What its import statements name is looked for by :mod:`jax
 import importlib
 import linecache
 import re
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -110,6 +111,15 @@ def _times_changed(text: str) -> int:
     finally:
         _asked.discard(text)
     return known.times_changed + changed
+
+
+def forget() -> None:
+    """Have every module executed anew when it is asked for again: its arrays may be of a JAX that was stopped."""
+    with lock:
+        for name in [name for name in sys.modules if name.partition(".")[0] in by_name]:
+            del sys.modules[name]
+        _by_digest.clear()
+        _latest.clear()
 
 
 def with_plain_names(text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from jaxbatch.errors import ExitCode, JobError
 from jaxbatch.functions import resolve
+from jaxbatch.user_code import forget
 
 FACTOR = "from constants import FACTOR\n\n\ndef f(x):\n    return FACTOR * x\n"
 
@@ -249,6 +250,17 @@ def test_weights_of_a_file_that_two_jobs_share(write, tmp_path):
             assert value("../lib/shared.py:f", tmp_path / job) == weight * factor
         (tmp_path / "lib" / "w.txt").write_text(str(weight + 0.5))
         assert value("../lib/shared.py:f", tmp_path / "two") == (weight + 0.5) * 10
+
+
+def test_all_is_executed_anew_once_it_is_forgotten(write, tmp_path):
+    write(functions="from helper import H\n\nMADE = []\n", helper="H = []\n", lazy="def f(x):\n    import helper\n")
+    before = [resolve(reference, tmp_path) for reference in ("functions.py:MADE", "functions.py:H", "lazy.py:f")]
+    forget()
+    after = [resolve(reference, tmp_path) for reference in ("functions.py:MADE", "functions.py:H")]
+    assert after[0] is not before[0]
+    assert after[1] is not before[1]
+    assert resolve("helper:H", tmp_path) is after[1]
+    before[2](1.0)
 
 
 def test_names_that_are_no_identifiers(write, tmp_path):
