@@ -15,7 +15,8 @@ from jaxbatch.arguments import Choice, ScalarFunction, argument, choose
 from jaxbatch.columns import Column, Maybe, Status
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.jaxprs import uses
-from jaxbatch.kernel import Kernel, Row, Source
+from jaxbatch.kernel import Kernel, Row
+from jaxbatch.source import Source
 
 ORDER = "order"
 
@@ -37,7 +38,9 @@ class Derivatives(Kernel):
     ``d_<arg>`` and at order 2 ``d_<arg>_<arg>`` (upper triangle, arguments in the function's order).
 
     Inputs: one column per argument, named as the argument, of numbers or of lists of one length; optionally
-    an integer column ``order``, a row's own order; with ``functions`` a string column ``function``.
+    an integer column ``order``, a row's own order; with ``functions`` a string column ``function``. Where the files
+    have a column named as an argument with a default, or ``order``, the job says whether it is meant:
+    ``[input] columns = { order = "order" }`` takes it, ``defaults = ["order"]`` leaves it.
     """
 
     function: str | None = None
@@ -55,7 +58,12 @@ class Derivatives(Kernel):
         """See :meth:`Kernel.bind`."""
         if not 0 <= self.order <= HIGHEST:
             raise JobError(f"[params] order is {self.order}.", f"Give 0 to {HIGHEST}.")
-        chosen = choose(self.function, self.functions, source)
+        highest = (
+            self.order
+            if self.partials is None
+            else max((partial.count(",") + 1 for partial in self.partials), default=0)
+        )
+        chosen = choose(self.function, self.functions, source, optional={ORDER: highest})
         first = chosen.first
         wrt = tuple(first.columns if self.wrt is None else self.wrt)
         for each in chosen.functions:
@@ -75,7 +83,7 @@ class Derivatives(Kernel):
         shapes = {column.name: column.sized({}) for column in arguments} | {n: v.shape for n, v in fixed[0].items()}
         one_number = wrt[0] if len(wrt) == 1 and shapes[wrt[0]] == () and self.partials is None else None
         paths = self._paths(wrt, first.arguments, shapes)
-        per_row = () if ORDER in first.arguments or not source.has(ORDER) else (Column(ORDER, "int"),)
+        per_row = tuple(Column(name, "int") for name in chosen.supplied)
         for column in (*per_row, *chosen.column):
             source.require_input(column)
         if one_number:
@@ -84,7 +92,6 @@ class Derivatives(Kernel):
             outputs = tuple(
                 Column("_".join(("d", *path)), shape=sum((shapes[name] for name in path), ())) for path in paths
             )
-        highest = max(map(len, paths), default=0) if self.partials is not None else self.order
         return _BoundDerivatives(
             inputs=(*arguments, *per_row, *chosen.column),
             outputs=(Column("value"), *outputs),

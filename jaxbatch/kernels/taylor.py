@@ -11,7 +11,8 @@ from jaxbatch import series
 from jaxbatch.arguments import Choice, ScalarFunction, argument, choose
 from jaxbatch.columns import Column, Status
 from jaxbatch.errors import InputError, JobError
-from jaxbatch.kernel import Kernel, Row, Source
+from jaxbatch.kernel import Kernel, Row
+from jaxbatch.source import Source
 
 LADDER = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Rungs of the order: a row is computed to the first rung that holds its own order."""
