@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.extend.core.primitives import custom_vjp_call_p
 
 from jaxbatch import series
-from jaxbatch.arguments import Choice, ScalarFunction, argument, choose
+from jaxbatch.arguments import FUNCTION, Choice, ScalarFunction, argument, choose
 from jaxbatch.columns import Column, Maybe, Status
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.jaxprs import uses
@@ -156,7 +156,7 @@ class _BoundDerivatives(Kernel):
     highest: int
 
     def bucket(self, columns: Mapping[str, Any]) -> Any:
-        return columns.get("function", 0)
+        return columns[FUNCTION] if self.chosen.names else 0
 
     def describe_bucket(self, bucket: int) -> str:
         return self.chosen.functions[bucket].reference
@@ -164,9 +164,9 @@ class _BoundDerivatives(Kernel):
     def program(self, bucket: int) -> Row:
         function, constants = self.functions[bucket], self.constants[bucket]
 
-        def row(*, order: Any = self.highest, function: Any = None, **values: Any) -> dict[str, Any]:
-            del function
-            results = derivatives({**constants, **values})
+        def row(**columns: Any) -> dict[str, Any]:
+            order = columns[ORDER] if ORDER in self.chosen.supplied else self.highest
+            results = derivatives({**constants, **{name: columns[name] for name in self.chosen.first.columns}})
             valid = (order >= 0) & (order <= self.highest)
             present = {name: Maybe(value, order >= k) for name, (k, value) in results.items()}
             return {**present, "status": jnp.where(valid, Status.ok, Status.invalid_input)}
