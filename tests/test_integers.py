@@ -143,12 +143,15 @@ def test_keys_from_neighbouring_seeds_are_not_one(own):
 
 
 def test_a_key_of_the_path_is_an_integer_like_any_other(own):
-    ids = [2**53 - 1, 2**53 + 1]
+    ids = [-(2**63), 1541815603606036487, 2**53 - 1, 2**53 + 1]  # in the order of the paths
     for id in ids:
         own.tasks({"x": [1.0]}, f"id={id}/a.parquet")
     path = "input.path='id=*/*.parquet'"
-    assert column(own.rows(apply("same"), path), "same") == [float(2**53 - 1), None]
+    assert column(own.rows(apply("same"), path), "same") == [None, None, float(2**53 - 1), None]
     assert column(own.rows(apply("same", 'integers = ["id"]'), path), "same") == ids
+    own.tasks({"x": [1.0]}, f"id={2**63}/a.parquet")
+    with pytest.raises(JobError, match="'id' is string, not integers"):
+        own.run(apply("same", 'integers = ["id"]'), path, restart=True)
 
 
 def test_decimals_are_rounded_where_they_are_not_named(own):
@@ -291,6 +294,8 @@ def test_an_order_for_all_rows_must_fit_in_float32_too(own):
     with pytest.raises(JobError, match=f"{2**32 + 1} does not fit the column 'order'"):
         own.run(job, "compute.precision='float32'")
     assert column(own.rows(job), "status") == ["invalid_input"]
+    with pytest.raises(JobError, match="'one' does not fit the column 'order'"):
+        own.run(job.replace("max_order = 2", ""), "input.constants.order='one'", restart=True)
 
 
 def test_truth_values_come_as_such(own):

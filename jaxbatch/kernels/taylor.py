@@ -53,8 +53,11 @@ class Taylor(Kernel):
             source.require_input(column)
         if self.max_order is not None:
             highest = self.max_order
+        elif "order" in source.constants:
+            given = source.constants["order"]
+            highest = given if isinstance(given, int) else 0  # anything else is refused as a constant
         else:
-            highest = int(source.constants.get("order", 0)) if "order" in source.constants else source.maximum("order")
+            highest = source.maximum("order")
         if highest > LADDER[-1]:
             raise JobError(
                 f"An order of {highest} is asked for, and {LADDER[-1]} is the highest that is computed.",
