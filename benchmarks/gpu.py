@@ -19,10 +19,11 @@ import numpy as np
 
 from jaxbatch import environment
 from jaxbatch.compiled import Programs
-from jaxbatch.kernel import ColumnType, Kernel, Source
+from jaxbatch.kernel import Kernel
 from jaxbatch.kernels.derivatives import Derivatives
 from jaxbatch.kernels.regression import Regression
 from jaxbatch.kernels.taylor import Taylor
+from jaxbatch.source import ColumnType, Source
 from jaxbatch.traced import Program, precision
 
 REPEATS = 5

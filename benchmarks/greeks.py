@@ -28,6 +28,7 @@ wrt = ["spot", "vol", "maturity", "rate"]
 partials = ["spot", "vol", "maturity", "rate", "spot,spot", "spot,vol", "vol,vol", "spot,maturity"]
 [input]
 path = "tasks"
+columns = { rate = "rate" }
 [output]
 path = "ours"
 """

@@ -49,9 +49,8 @@ class Aggregation:
         with outcome.stage("group"):
             groups = groups_of(table.select([plan.names[name] for name in grouping.by]))
         with outcome.stage("decode"):
-            batch = batches.decode(
-                table, grouping.columns, plan.names, plan.source.constants, plan.job.compute.precision
-            )
+            given = (table, grouping.columns, plan.names, plan.source.constants, plan.job.compute.precision)
+            batch = batches.decode(*given, wide=self._kernel.wide)
         with outcome.stage("group"):
             whole = batch.status == Status.ok
             status = np.zeros(len(groups), np.int8)

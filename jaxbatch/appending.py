@@ -154,9 +154,10 @@ def _check_same_job(job: Job, known: Ledger) -> None:
     Raises:
         OutputError: it is of another kernel, or of other parameters.
     """
-    before = known.runs[-1].claim["job"]
-    now = {"kernel": job.kernel, "params": job.params, "precision": job.compute.precision}
+    before, defaults = known.runs[-1].claim["job"], job.input.defaults
+    now = {"kernel": job.kernel, "params": job.params, "precision": job.compute.precision, "defaults": defaults}
     was = {"kernel": before["kernel"], "params": before["params"], "precision": before["compute"]["precision"]}
+    was["defaults"] = before["input"].get("defaults", [])
     if was != now:
         raise _unlike(known.store.url, was, now)
 
@@ -269,7 +270,7 @@ def _add(work: Work, known: Ledger, backend: Engine, progress: Callable[[Progres
 
 def _meaning(identity: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in identity.items() if name not in _MAY_CHANGE}
-    inputs = {name: identity.get("input", {}).get(name) for name in ("columns", "keep")}
+    inputs = {name: identity.get("input", {}).get(name, []) for name in ("columns", "keep", "defaults")}
     columns = [column[:2] for column in identity.get("schema", ())]
     return {**kept, "input": inputs, "schema": columns, "precision": identity.get("compute", {}).get("precision")}
 
@@ -286,6 +287,7 @@ def _nothing(job: Job, known: Ledger) -> dict[str, Any]:
         "output": job.resolve(job.output.path),
         "paths_from": str(job.paths_from),
         "skipped_files": [],
+        "arguments": latest.get("arguments", {}),
         "columns": {name: kind for name, kind, *_ in latest["identity"]["schema"]},
         "programs": [],
         "rungs": {},

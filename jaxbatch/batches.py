@@ -4,7 +4,7 @@
 # pyright: reportAttributeAccessIssue=false
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from jaxbatch.arrays import is_null, one_chunk, to_numpy, to_texts
 from jaxbatch.columns import Column, Status
+from jaxbatch.conversion import converted
 from jaxbatch.types import is_list
 
 
@@ -29,6 +30,8 @@ class Lists:
     nulls: np.ndarray
     regular: np.ndarray
     """Per row: whether all inner lists are equally long, nulls aside. A row where they are not has no values."""
+    unfit: np.ndarray
+    """Per row: whether a value in it does not fit the column's type."""
 
     def padded(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The values of some rows as an array ``[len(rows), *shape]``, zero beyond each row's own lengths."""
@@ -92,6 +95,8 @@ def decode(
     constants: Mapping[str, Any],
     precision: str,
     drop_nulls: str | None = None,
+    *,
+    wide: bool = False,
 ) -> Batch:
     """Read a kernel's input columns off a table.
 
@@ -102,15 +107,16 @@ def decode(
         constants: values for columns that the table does not have.
         precision: the dtype of ``"float"`` columns.
         drop_nulls: the named dimension whose entries with a null are left out.
+        wide: whether there are 64-bit types in float32 too.
     """
     rows = table.num_rows
     decoded: dict[str, np.ndarray | Lists] = {}
     null = np.zeros(rows, bool)
     invalid = np.zeros(rows, bool)
     for column in columns:
-        dtype = precision if column.dtype == "float" else "int64" if column.dtype in ("int", "string") else column.dtype
+        kind = column.numpy_type(precision, wide=wide)
         if column.name in constants:
-            decoded[column.name] = _constant(constants[column.name], column, dtype, rows)
+            decoded[column.name] = _constant(constants[column.name], column, kind, rows)
             continue
         array = one_chunk(table.column(names[column.name]))
         null |= is_null(array)
@@ -118,9 +124,12 @@ def decode(
             decoded[column.name] = choice = _choices(array, column.choices)
             invalid |= choice < 0
         elif column.shape:
-            decoded[column.name] = _lists(array, len(column.shape), dtype)
+            decoded[column.name] = lists = _lists(array, column, kind)
+            invalid |= lists.unfit
         else:
-            decoded[column.name] = _numbers(array, dtype)
+            decoded[column.name], fits = converted(array, column, kind)
+            if fits is not None:
+                invalid |= ~fits
     if drop_nulls:
         _drop(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
     dimensions = _agree(decoded, columns, null, invalid)
@@ -128,10 +137,10 @@ def decode(
     return Batch(rows, decoded, dimensions, status)
 
 
-def _constant(value: Any, column: Column, dtype: str, rows: int) -> np.ndarray:
+def _constant(value: Any, column: Column, kind: np.dtype, rows: int) -> np.ndarray:
     if column.dtype == "string":
         return np.full(rows, column.choices.index(value) if value in column.choices else -1)
-    array = np.asarray(value, dtype)
+    array = np.asarray(value, kind)
     return np.broadcast_to(array, (rows, *array.shape))
 
 
@@ -140,37 +149,35 @@ def _choices(array: pa.Array, choices: tuple[str, ...]) -> np.ndarray:
     return to_numpy(found, filled=-1).astype(np.int64)
 
 
-def _numbers(array: pa.Array, dtype: str) -> np.ndarray:
-    """Numbers as an array, nulls as 0."""
-    kind = pa.from_numpy_dtype(np.dtype(dtype))
-    if pa.types.is_decimal(array.type):
-        array = pc.cast(array, pa.string())  # Arrow parses to the nearest float, but does not cast to it
-    if array.type != kind:
-        array = pc.cast(array, kind, safe=False)
-    return to_numpy(array)
-
-
-def _lists(array: pa.Array, depth: int, dtype: str) -> Lists:
-    lengths = _numbers(pc.list_value_length(array), "int64")
+def _lists(array: pa.Array, column: Column, kind: np.dtype) -> Lists:
+    lengths = _lengths(array)
     inner = array.flatten()
     nulls = is_null(inner)
-    if depth == 1:
-        return Lists(_numbers(inner, dtype), (lengths,), nulls, np.ones(len(lengths), bool))
+    if len(column.shape) == 1:
+        numbers, fits = converted(inner, column, kind)
+        unfit = np.zeros(len(lengths), bool) if fits is None else _sums(~fits, lengths) > 0
+        return Lists(numbers, (lengths,), nulls, np.ones(len(lengths), bool), unfit)
     assert is_list(inner.type)
-    widths = _numbers(pc.list_value_length(inner), "int64")
+    widths = _lengths(inner)
     missing = nulls
     values = inner.flatten()
     nulls = missing | (_sums(is_null(values), widths) > 0)
     first = _first(widths, ~missing, lengths)
     regular = _sums((widths != np.repeat(first, lengths)) & ~missing, lengths) == 0
-    numbers = _numbers(values, dtype)
+    numbers, fits = converted(values, column, kind)
+    unfit = np.zeros(len(lengths), bool) if fits is None else _sums(_sums(~fits, widths), lengths) > 0
     if missing.any() or not regular.all():
         # Every entry of a row is made equally long: zeros for a missing one, none at all in an irregular row.
         first = np.where(regular, first, 0)
         filled = np.zeros(int((lengths * first).sum()), numbers.dtype)
         filled[np.repeat(~missing, np.repeat(first, lengths))] = numbers[np.repeat(np.repeat(regular, lengths), widths)]
         numbers = filled
-    return Lists(numbers, (lengths, first), nulls, regular)
+    return Lists(numbers, (lengths, first), nulls, regular, unfit)
+
+
+def _lengths(array: pa.Array) -> np.ndarray:
+    """Of lists, 0 where there is none."""
+    return to_numpy(pc.list_value_length(array)).astype(np.int64, copy=False)
 
 
 def _first(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -209,21 +216,16 @@ def _drop(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarra
     for column, each in zip(columns, lists, strict=True):
         left = _sums(keep, lengths)
         values = keep if len(each.lengths) == 1 else np.repeat(keep, np.repeat(each.lengths[1], lengths))
-        decoded[column.name] = Lists(
-            each.values[values], (left, *each.lengths[1:]), np.zeros(int(keep.sum()), bool), each.regular
-        )
+        kept = {"values": each.values[values], "nulls": np.zeros(int(keep.sum()), bool)}
+        decoded[column.name] = replace(each, lengths=(left, *each.lengths[1:]), **kept)
 
 
 def _without(lists: Lists, rows: np.ndarray) -> Lists:
     """The lists with those of some rows emptied."""
     sizes = np.prod(np.stack(lists.lengths), axis=0)
     lengths = (np.where(rows, 0, lists.lengths[0]), *lists.lengths[1:])
-    return Lists(
-        lists.values[np.repeat(~rows, sizes)],
-        lengths,
-        lists.nulls[np.repeat(~rows, lists.lengths[0])],
-        lists.regular | rows,
-    )
+    kept = {"values": lists.values[np.repeat(~rows, sizes)], "nulls": lists.nulls[np.repeat(~rows, lists.lengths[0])]}
+    return replace(lists, lengths=lengths, regular=lists.regular | rows, **kept)
 
 
 def _agree(

@@ -5,6 +5,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import numpy as np
+
+EXACT = 2**53
+"""Up to here, of either sign, a float64 holds every integer."""
+
+_NARROW = {"int64": "int32", "uint64": "uint32", "float64": "float32"}
+
 
 class Status(IntEnum):
     """How a row ended. The larger value wins where several apply, so the order is that of precedence."""
@@ -36,8 +43,9 @@ class Status(IntEnum):
 class Column:
     """One named column of a kernel.
 
-    ``dtype`` is ``"float"`` (the run's precision), ``"int"``, ``"bool"``, a NumPy name such as ``"float32"``,
-    or ``"string"``, which a row function sees as an index into ``choices``.
+    ``dtype`` is ``"float"`` (the run's precision), ``"int"`` (int64, in float32 runs int32), ``"bool"``, a NumPy name
+    such as ``"float32"``, or ``"string"``, which a row function sees as an index into ``choices``. An input that does
+    not fit its type makes its row ``invalid_input``.
 
     ``shape`` is that of one row's value: ``()`` a number, ``(3,)`` a list of three, ``("n",)`` a list whose
     length differs from row to row, ``("n", "p")`` a list of ``n`` lists of ``p``. A named dimension is padded
@@ -53,6 +61,9 @@ class Column:
     """For an output: whether a NaN or infinity in it makes the row ``nonfinite``."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """For an output: written into the Parquet column's metadata."""
+    exact: bool = False
+    """For an input of floats: whether an integer beyond ±2⁵³, where float64 leaves some out, makes the row
+    ``invalid_input`` instead of being rounded."""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -62,6 +73,11 @@ class Column:
     def sized(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The shape with every named dimension replaced by its size."""
         return tuple(sizes[size] if isinstance(size, str) else size for size in self.shape)
+
+    def numpy_type(self, precision: str, *, wide: bool) -> np.dtype:
+        """The type in which a row function sees an input; without ``wide``, float32 runs have no 64-bit types."""
+        name = {"float": precision, "int": "int64", "string": "int64"}.get(self.dtype, self.dtype)
+        return np.dtype(name if wide or precision == "float64" else _NARROW.get(name, name))
 
 
 class Maybe(NamedTuple):

@@ -40,6 +40,7 @@ class Evaluation:
                 self._plan.source.constants,
                 self._plan.job.compute.precision,
                 kernel.drop_nulls,
+                wide=kernel.wide,
             )
             groups = list(self._by_program(batch))
         status = batch.status.copy()

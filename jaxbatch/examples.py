@@ -105,8 +105,12 @@ def _example(plan: Mapping[str, Any], part: str, row: int, values: Mapping[str, 
     shown = {name: values[name] for name in (inputs or kept)[:SHOWN]}
     blamed: tuple[str, Any] | None = None
     if status is Status.null_input:
-        blamed = next(((name, None) for name in inputs if values[name] is None), None)
+        blamed = next(((name, None) for name in inputs if _has_null(values[name])), None)
         blamed = blamed or ("an input that is not kept", None)
+    elif status is Status.invalid_input:
+        limits = plan.get("limits", {})
+        beyond = ((name, _beyond(values[name], *limits[name])) for name in inputs if name in limits)
+        blamed = next((each for each in beyond if each[1] is not None), None)
     elif status is Status.nonfinite:
         blamed = next(((name, values[name]) for name in results if not _is_finite(values[name])), None)
     elif status in _TELLS:
@@ -115,6 +119,17 @@ def _example(plan: Mapping[str, Any], part: str, row: int, values: Mapping[str, 
     if blamed:
         shown.pop(blamed[0], None)
     return Example(status.name, part, row, shown, blamed)
+
+
+def _beyond(value: Any, low: float, high: float) -> Any:
+    """The value, or the first in a list, that is not between two; None where there is none."""
+    if isinstance(value, list):
+        return next((found for each in value if (found := _beyond(each, low, high)) is not None), None)
+    return value if value is not None and not low <= value <= high else None
+
+
+def _has_null(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
 
 
 def _is_finite(value: Any) -> bool:

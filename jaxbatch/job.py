@@ -54,6 +54,7 @@ class Input(_Table):
     constants: dict[str, JsonValue] = {}
     keep: list[str] | None = None
     on_bad_file: Literal["stop", "skip"] = "stop"
+    defaults: Annotated[list[str], AfterValidator(lambda names: sorted(set(names)))] = []
 
     @property
     def paths(self) -> list[str]:
@@ -167,7 +168,7 @@ class Job(_Table):
         before = Job.of_record(recorded, str(self.paths_from))
         if (before.kernel, before.params) != (self.kernel, self.params):
             raise JobError("its kernel or parameters were others than the job's are", "Undo that change.")
-        inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep")}
+        inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep", "defaults")}
         written = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
         begun = {"input": self.input.model_copy(update=inputs), "output": written, "compute": before.compute}
         return self.model_copy(update=begun)

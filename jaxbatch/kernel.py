@@ -1,50 +1,18 @@
 """What a kernel is: named columns in, named columns out, and a pure function of one row between them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from dataclasses import dataclass, is_dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict
 
 from jaxbatch.columns import Column
-from jaxbatch.errors import InputError, JobError, nearest
+from jaxbatch.errors import JobError
+from jaxbatch.source import Source
 
 Row = Callable[..., Mapping[str, Any]]
 """One row's columns (and the lengths of its named dimensions) as keywords → its outputs by name."""
-
-
-@dataclass(frozen=True)
-class ColumnType:
-    """What a kernel may know of a stored column: ``kind`` of its innermost values, ``depth`` of list nesting.
-
-    ``length`` is that of a fixed-size list, ``eps`` the unit roundoff of the stored numbers (2⁻⁵² for
-    integers and decimals, which are converted exactly up to there).
-    """
-
-    kind: Literal["float", "int", "string", "other"]
-    depth: int
-    length: int | None
-    eps: float
-    name: str
-
-    @property
-    def numeric(self) -> bool:
-        """Whether the innermost values are numbers."""
-        return self.kind in ("float", "int")
-
-
-class Peek(Protocol):
-    """The two questions about data that a kernel may ask before the run."""
-
-    def maximum(self, column: str) -> int | None:
-        """The largest value of an integer column, or None without a value."""
-        ...
-
-    def length(self, column: str) -> int | None:
-        """The length of the first list that is not null, or None without one."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -61,109 +29,6 @@ class Grouping:
     """One observation: a number for each of the kernel's inputs, in their order, which are lists of such numbers."""
     drop_nulls: bool
     """Whether an observation with a null is left out, instead of failing its group."""
-
-
-@dataclass
-class Source:
-    """What is known of the input when a kernel is bound: types by the kernel's names, constants, precision.
-
-    Answers drawn from the data are remembered in ``answers``, so that a worker, which gets no ``peek``,
-    binds the same kernel.
-    """
-
-    types: Mapping[str, ColumnType]
-    constants: Mapping[str, Any]
-    precision: str
-    folder: Path
-    peek: Peek | None = None
-    answers: dict[tuple[str, str], int | None] = field(default_factory=dict)
-    stored: Mapping[str, str] = field(default_factory=dict)
-    """The files' own names for columns that the job maps."""
-    used: set[str] = field(default_factory=set)
-    """The constants that an argument of a function took."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "peek": None}
-
-    def maximum(self, column: str) -> int:
-        """The largest value of an integer column; 0 where there is none."""
-        return self._ask("maximum", column) or 0
-
-    def length(self, column: str) -> int:
-        """The one length of a list column: the type's, else that of the first list; 0 where there is none."""
-        fixed = self.types[column].length
-        return fixed if fixed is not None else self._ask("length", column) or 0
-
-    def has(self, column: str) -> bool:
-        """Whether the column comes from the files or is a constant."""
-        return column in self.types or column in self.constants
-
-    def require_there(self, *columns: str) -> None:
-        """Check that the files or constants have some columns, whatever their types.
-
-        Raises:
-            InputError: they do not; all that are missing are named.
-        """
-        missing = [column for column in columns if not self.has(column)]
-        if missing:
-            raise self._without(missing)
-
-    def require_input(self, column: Column) -> None:
-        """Check that the files or a constant supply a kernel's input, of the right type.
-
-        Raises:
-            InputError: they do not.
-        """
-        if column.name in self.constants:
-            return
-        if column.dtype == "string":
-            self._require_string(column.name)
-        else:
-            self.require(column.name, depth=len(column.shape), integer=column.dtype == "int")
-
-    def _require_string(self, column: str) -> None:
-        if column not in self.types:
-            raise self._without([column])
-        if self.types[column].kind != "string" or self.types[column].depth:
-            found = self.types[column].name
-            raise InputError(f"{self._named(column)} is {found}, where strings are needed.", "Cast it.")
-
-    def require(self, column: str, *, depth: int, integer: bool = False) -> ColumnType:
-        """The type of a column that must hold numbers (integers) in lists nested ``depth`` deep.
-
-        Raises:
-            InputError: the column is missing or of another type.
-        """
-        if column not in self.types:
-            raise self._without([column])
-        found = self.types[column]
-        if found.depth != depth or not found.numeric or (integer and found.kind != "int"):
-            wanted = "list of " * depth + ("integers" if integer else "numbers")
-            raise InputError(
-                f"{self._named(column)} is {found.name}, where {wanted} {'is' if depth else 'are'} needed.",
-                "Cast it in the input, or map another column in [input] columns.",
-            )
-        return found
-
-    def _without(self, missing: Sequence[str]) -> InputError:
-        one = len(missing) == 1
-        near = nearest(missing[0], list(self.types)) if one else f"Known: {', '.join(sorted(self.types))}."
-        mapped = ", ".join(f'{column} = "…"' for column in missing)
-        return InputError(
-            f"The input has no column {', '.join(map(repr, missing))}.",
-            f"{near} Or map {'it' if one else 'them'}: [input] columns = {{ {mapped} }}.",
-        )
-
-    def _named(self, column: str) -> str:
-        stored = self.stored.get(column, column)
-        return f"Column '{stored}'" + (f" (the kernel's '{column}')" if stored != column else "")
-
-    def _ask(self, question: str, column: str) -> int | None:
-        key = (question, column)
-        if key not in self.answers:
-            assert self.peek is not None, "a worker asked what the plan did not"
-            self.answers[key] = getattr(self.peek, question)(column)
-        return self.answers[key]
 
 
 class Kernel:

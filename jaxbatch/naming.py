@@ -1,5 +1,6 @@
 """Which columns are read, kept and written, and under which names."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch.columns import STATUS, Column
+from jaxbatch.conversion import fitted
+from jaxbatch.conversion import limits as limits_of
 from jaxbatch.encoding import arrow_type
 from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.job import Job
-from jaxbatch.kernel import Kernel, Source
+from jaxbatch.kernel import Kernel
+from jaxbatch.source import Source
 from jaxbatch.types import is_key
 
 
@@ -29,14 +33,34 @@ def input_names(job: Job, kernel: Kernel, source: Source) -> dict[str, str]:
         if own in groups:
             raise job.error(("input", "constants", own), f"'{own}' names the groups, which a constant cannot.")
         if own in read:
-            _check_constant(job, next(c for c in kernel.read if c.name == own), value)
+            _check_constant(job, kernel, next(c for c in kernel.read if c.name == own), value)
     for name in groups:
         if name not in source.types:
             raise InputError(f"The input has no column '{name}' to group by.", nearest(name, list(source.types)))
+    for own in job.input.defaults:
+        if own not in source.optional:
+            what = f"no argument or optional input '{own}' has a default."
+            raise job.error(("input", "defaults"), what, nearest(own, list(source.optional)) or "Leave it out.")
     return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
 
 
-def _check_constant(job: Job, column: Column, value: Any) -> None:
+def arguments(job: Job, names: Mapping[str, str], source: Source) -> dict[str, str]:
+    """What each argument and input takes, in words."""
+    columns = {own: f"column {stored}" for own, stored in names.items()}
+    constants = {own: f"constant {json.dumps(value)}" for own, value in job.input.constants.items()}
+    defaults = {own: f"default {text}" for own, text in source.optional.items()}
+    return {**columns, **constants, **{own: text for own, text in defaults.items() if own not in columns | constants}}
+
+
+def limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Between which two numbers those of a column must be, for the files' columns of which not all would fit."""
+    numbers = [column for column in kernel.read if column.name in names and column.dtype != "string"]
+    kinds = [column.numpy_type(job.compute.precision, wide=kernel.wide) for column in numbers]
+    found = [(names[c.name], limits_of(c, kind)) for c, kind in zip(numbers, kinds, strict=True)]
+    return {name: limits for name, limits in found if limits is not None}
+
+
+def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> None:
     where = ("input", "constants", column.name)
     if column.dtype == "string":
         if value not in column.choices:
@@ -48,8 +72,9 @@ def _check_constant(job: Job, column: Column, value: Any) -> None:
         array = np.asarray(value)
     except ValueError:
         array = np.asarray(None)
-    wanted = "iu" if column.dtype == "int" else "iuf"
-    if array.dtype.kind not in wanted or array.shape != column.shape:
+    wanted = {"int": "iu", "bool": "biuf"}.get(column.dtype, "iuf")
+    kind = column.numpy_type(job.compute.precision, wide=kernel.wide)
+    if array.dtype.kind not in wanted or array.shape != column.shape or fitted(array, column, kind)[1] is not None:
         raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
 
 

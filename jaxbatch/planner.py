@@ -12,12 +12,13 @@ from jaxbatch import compiled, inputs, kernels, naming
 from jaxbatch.errors import InputError, nearest, storage_told
 from jaxbatch.fingerprint import check_pure, code_identity, fingerprint
 from jaxbatch.job import Job
-from jaxbatch.kernel import Kernel, Source, dimensions
+from jaxbatch.kernel import Kernel, dimensions
 from jaxbatch.listing import Listed, check_apart
 from jaxbatch.plans import Plan
 from jaxbatch.reading import Peek, are_apart
 from jaxbatch.records import ALONE, Records
 from jaxbatch.shards import RowGroup, Shard, cut, limited
+from jaxbatch.source import Source
 from jaxbatch.traced import precision, representative
 from jaxbatch.types import column_type
 
@@ -100,6 +101,8 @@ def plan(
         keep=keep,
         names=names,
         written=written,
+        arguments=naming.arguments(job, names, source),
+        limits=naming.limits(job, kernel, names),
         schema=schema,
         width_limit=width_limit,
         chunk_rows=_chunk_rows(opened, _whole_batch(kernel, programs)),
@@ -148,6 +151,10 @@ def _source(job: Job, opened: inputs.Input) -> Source:
             )
         if own in job.input.constants:
             raise job.error(("input", "constants", own), f"'{own}' has a column too.", "Leave out one of the two.")
+    for own in job.input.defaults:
+        other = "a column" if own in job.input.columns else "a constant" if own in job.input.constants else None
+        if other:
+            raise job.error(("input", "defaults"), f"'{own}' has {other} too.", "Leave out one of the two.")
     return Source(
         types={own: column_type(opened.schema.field(stored).type) for own, stored in names.items()},
         constants=dict(job.input.constants),
@@ -155,6 +162,7 @@ def _source(job: Job, opened: inputs.Input) -> Source:
         folder=job.folder,
         peek=Peek(opened.files, names),
         stored=dict(job.input.columns),
+        defaults=tuple(job.input.defaults),
     )
 
 
@@ -227,6 +235,7 @@ def _identity(
             "columns": dict(names),
             "constants": dict(job.input.constants),
             "keep": list(keep),
+            "defaults": list(job.input.defaults),
             "limit": limit,
         },
         "rows_per_part": job.output.rows_per_part,

@@ -12,11 +12,11 @@ from jaxbatch import __version__
 from jaxbatch.input_file import InputFile
 from jaxbatch.inputs import BadFile
 from jaxbatch.job import Job
-from jaxbatch.kernel import Source
 from jaxbatch.parts import DATA, PARTIALS, part_name
 from jaxbatch.published import Expected
 from jaxbatch.records import ALONE, Records
 from jaxbatch.shards import Part, Shard
+from jaxbatch.source import Source
 
 Stage = Literal["rows", "groups", "partials", "merge"]
 """What a plan's parts hold: a row for every row; a row for every group of rows, each whole in its shard; or, in two
@@ -28,6 +28,8 @@ class Plan:
     """What a run is: everything a worker needs, as a value that can be sent.
 
     ``names`` maps the kernel's input columns to those of the files, ``written`` its outputs to those written.
+    ``arguments`` says of every argument and input what it takes, ``limits`` of a file's columns between which two
+    their numbers must be.
     """
 
     job: Job
@@ -39,6 +41,8 @@ class Plan:
     keep: tuple[str, ...]
     names: Mapping[str, str]
     written: Mapping[str, str]
+    arguments: Mapping[str, str]
+    limits: Mapping[str, tuple[float, float]]
     schema: pa.Schema
     width_limit: int
     chunk_rows: int
@@ -135,6 +139,8 @@ class Plan:
             "partials": self.partials,
             "files": len(self.files),
             "skipped_files": [{"path": file.path, "reason": file.reason} for file in self.skipped],
+            "arguments": dict(self.arguments),
+            "limits": {name: list(limits) for name, limits in self.limits.items()},
             "columns": {column.name: str(column.type) for column in self.schema},
             "programs": [dict(program) for program in self.programs],
             "rungs": {name: dict(rungs) for name, rungs in self.rungs.items()},

@@ -86,8 +86,18 @@ _SEVERAL = """[params]
 functions = { sqrt = "jax.numpy:sqrt", exp = "jax.numpy:exp" }
 """
 
+_INTEGERS = """[params]
+function = "functions.py:simulated"              # def simulated(seed, spot): …
+integers = ["seed"]
+"""
+
 SAMPLES = {
-    "apply": Sample(_JOB.format(kernel="apply", params='function = "functions.py:f"'), _RESULTS, _points),
+    "apply": Sample(
+        _JOB.format(kernel="apply", params='function = "functions.py:f"'),
+        _RESULTS,
+        _points,
+        {"Identifiers and seeds come whole, however large": _INTEGERS},
+    ),
     "derivatives": Sample(
         _JOB.format(kernel="derivatives", params='function = "functions.py:f"\norder = 2'),
         _FUNCTION,

@@ -120,9 +120,8 @@ def row_structs(kernel: Kernel, program: Program, dtype: str) -> dict[str, jax.S
     """Shapes and dtypes of one row of a program's inputs."""
     sizes = dict(program.sizes)
     integer = jax.dtypes.canonicalize_dtype("int64")
-    kinds = {"float": jnp.dtype(dtype), "int": integer, "string": integer}
     structs = {
-        column.name: jax.ShapeDtypeStruct(column.sized(sizes), kinds.get(column.dtype) or jnp.dtype(column.dtype))
+        column.name: jax.ShapeDtypeStruct(column.sized(sizes), column.numpy_type(dtype, wide=kernel.wide))
         for column in kernel.inputs
     }
     return structs | {name: jax.ShapeDtypeStruct((), integer) for name in dimensions(kernel.inputs)}

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import types as pat
 
-from jaxbatch.kernel import ColumnType
+from jaxbatch.source import ColumnType
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -29,9 +29,11 @@ def column_type(kind: pa.DataType) -> ColumnType:
         eps = float(np.finfo(kind.to_pandas_dtype()).eps)
         return ColumnType("float", depth, length, eps, name)
     if pat.is_decimal(kind):
-        return ColumnType("float", depth, length, eps, name)
+        return ColumnType("float", depth, length, eps, name, whole=kind.scale <= 0)
     if pat.is_integer(kind):
-        return ColumnType("int", depth, length, eps, name)
+        return ColumnType("int", depth, length, eps, name, whole=True)
+    if pat.is_boolean(kind):
+        return ColumnType("bool", depth, length, eps, name)
     text = pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind)
     return ColumnType("string" if text else "other", depth, length, eps, name)
 

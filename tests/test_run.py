@@ -196,6 +196,9 @@ def test_greeks_agree_with_their_closed_forms(bench):
         function = "functions.py:black_scholes"
         wrt = ["spot", "vol"]
         partials = ["spot", "spot,spot", "vol", "spot,vol"]
+        [input]
+        path = "tasks.parquet"
+        columns = { rate = "rate" }
         """
     )
     found = {name: column.to_numpy() for name, column in zip(*_columns(bench.output(summary)), strict=True)}
@@ -229,6 +232,9 @@ def test_every_kind_of_bad_row_gets_its_status_and_changes_no_bit_of_the_others(
         [params]
         functions = { f = "functions.py:f", g = "functions.py:g" }
         order = 2
+        [input]
+        path = "tasks.parquet"
+        columns = { order = "order" }
         [limits]
         max_failed_rows = "100%"
         """

@@ -76,7 +76,8 @@ def _readable(plan: dict[str, Any]) -> str:
         (each["rows_of"], f"{each['batch_rows']:,} rows a batch, {each['batch_bytes'] / 2**20:.2f} MiB")
         for each in plan["programs"]
     ]
-    columns = list(plan["columns"].items())
+    arguments, columns = list(plan["arguments"].items()), list(plan["columns"].items())
     skipped = [(each["path"], each["reason"]) for each in plan["skipped_files"]]
-    text = f"{table(rows, indent='')}\n\nprograms\n{table(programs)}\n\ncolumns written\n{table(columns)}"
+    sections = {"arguments": arguments, "programs": programs, "columns written": columns}
+    text = "\n\n".join([table(rows, indent=""), *(f"{title}\n{table(its)}" for title, its in sections.items() if its)])
     return text + (f"\n\nfiles left out\n{table(skipped)}" if skipped else "")

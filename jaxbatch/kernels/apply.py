@@ -1,31 +1,37 @@
 """Any pure JAX function of named columns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxbatch.arguments import argument, choose
 from jaxbatch.columns import STATUS, Column
-from jaxbatch.errors import JobError
+from jaxbatch.errors import JobError, nearest
 from jaxbatch.explanations import failure
 from jaxbatch.functions import BoundFunction
-from jaxbatch.kernel import Kernel, Source
+from jaxbatch.kernel import Kernel
+from jaxbatch.source import Source
 
 
 @dataclass(frozen=True)
 class Apply(Kernel):
     """Any pure JAX function of named columns: its dict or NamedTuple of results becomes columns.
 
-    Inputs: one column per argument, named as the argument, of numbers or of lists of one length.
+    Inputs: one column per argument, named as the argument, of numbers, truth values, or lists of one length of them.
+    Numbers come in the precision, and an integer beyond ±2⁵³ makes its row ``invalid_input``; truth values come as
+    bool. A column named as an argument that has a default is taken where ``[input] columns`` names it, and left where
+    ``[input] defaults`` does.
+
     Outputs: one column per result, a number or a list (of lists) of a fixed length; a function that returns a
     single array gives the column ``value``.
     """
 
     function: str
     """The function: "package.module:name" or "file.py:name"."""
+    integers: list[str] | None = None
+    """The arguments that come as int64 instead, in float32 runs as int32: identifiers, seeds, codes."""
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -37,15 +43,45 @@ class Apply(Kernel):
         function = choose(self.function, None, source).first
         if not function.columns:
             raise JobError(f"'{self.function}' takes no argument from the rows.", "Give it one that has a column.")
-        inputs = tuple(argument(name, source) for name in function.columns)
-        dtype = jnp.dtype(source.precision)
-        structs = {column.name: jax.ShapeDtypeStruct(column.sized({}), dtype) for column in inputs}
+        self._check_integers(function, source)
+        inputs = tuple(self._input(name, source) for name in function.columns)
+        structs = {
+            column.name: jax.ShapeDtypeStruct(column.sized({}), column.numpy_type(source.precision, wide=self.wide))
+            for column in inputs
+        }
         results = _evaluate(function, structs)
         return _BoundApply(
             inputs=inputs,
             outputs=tuple(_column(self.function, name, result) for name, result in results.items()),
             function=function,
         )
+
+    def _check_integers(self, function: BoundFunction, source: Source) -> None:
+        for name in self.integers or ():
+            if name not in function.arguments:
+                raise JobError(
+                    f"[params] integers: '{function.reference}' has no argument '{name}'.",
+                    nearest(name, list(function.arguments)),
+                )
+            if name not in function.columns:
+                fixed = "a constant" if name in function.given else "its default"
+                raise JobError(
+                    f"[params] integers: the argument '{name}' has no column, but {fixed}, which comes as it is.",
+                    nearest(name, list(function.columns)),
+                )
+            if not source.types[name].whole:
+                raise JobError(
+                    f"[params] integers: the column of '{name}' is {source.types[name].name}, not integers.",
+                    nearest(name, [each for each in function.columns if source.types[each].whole])
+                    or "Leave it out, or store integers.",
+                )
+
+    def _input(self, name: str, source: Source) -> Column:
+        kind = source.types[name].kind
+        column = argument(name, source, "bool" if kind == "bool" else "float")
+        if name in (self.integers or ()):
+            return replace(column, dtype="int")
+        return replace(column, exact=kind == "int")
 
 
 @dataclass(frozen=True, kw_only=True)

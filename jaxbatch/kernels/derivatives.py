@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jax.extend.core.primitives import custom_vjp_call_p
 
 from jaxbatch import series
-from jaxbatch.arguments import Choice, ScalarFunction, argument, choose, references
+from jaxbatch.arguments import FUNCTION, Choice, ScalarFunction, argument, choose, references
 from jaxbatch.columns import Column, Maybe, Status
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.jaxprs import uses
-from jaxbatch.kernel import Kernel, Row, Source
+from jaxbatch.kernel import Kernel, Row
+from jaxbatch.source import Source
 
 ORDER = "order"
 
@@ -37,7 +38,9 @@ class Derivatives(Kernel):
     ``d_<arg>`` and at order 2 ``d_<arg>_<arg>`` (upper triangle, arguments in the function's order).
 
     Inputs: one column per argument, named as the argument, of numbers or of lists of one length; optionally
-    an integer column ``order``, a row's own order; with ``functions`` a string column ``function``.
+    an integer column ``order``, a row's own order; with ``functions`` a string column ``function``. Where the files
+    have a column named as an argument with a default, or ``order``, the job says whether it is meant:
+    ``[input] columns = { order = "order" }`` takes it, ``defaults = ["order"]`` leaves it.
     """
 
     function: str | None = None
@@ -60,7 +63,12 @@ class Derivatives(Kernel):
         """See :meth:`Kernel.bind`."""
         if not 0 <= self.order <= HIGHEST:
             raise JobError(f"[params] order is {self.order}.", f"Give 0 to {HIGHEST}.")
-        chosen = choose(self.function, self.functions, source)
+        highest = (
+            self.order
+            if self.partials is None
+            else max((partial.count(",") + 1 for partial in self.partials), default=0)
+        )
+        chosen = choose(self.function, self.functions, source, optional={ORDER: highest})
         first = chosen.first
         wrt = tuple(first.columns if self.wrt is None else self.wrt)
         for each in chosen.functions:
@@ -80,7 +88,7 @@ class Derivatives(Kernel):
         shapes = {column.name: column.sized({}) for column in arguments} | {n: v.shape for n, v in fixed[0].items()}
         one_number = wrt[0] if len(wrt) == 1 and shapes[wrt[0]] == () and self.partials is None else None
         paths = self._paths(wrt, first.arguments, shapes)
-        per_row = () if ORDER in first.arguments or not source.has(ORDER) else (Column(ORDER, "int"),)
+        per_row = tuple(Column(name, "int") for name in chosen.supplied)
         for column in (*per_row, *chosen.column):
             source.require_input(column)
         if one_number:
@@ -89,7 +97,6 @@ class Derivatives(Kernel):
             outputs = tuple(
                 Column("_".join(("d", *path)), shape=sum((shapes[name] for name in path), ())) for path in paths
             )
-        highest = max(map(len, paths), default=0) if self.partials is not None else self.order
         return _BoundDerivatives(
             inputs=(*arguments, *per_row, *chosen.column),
             outputs=(Column("value"), *outputs),
@@ -154,7 +161,7 @@ class _BoundDerivatives(Kernel):
     highest: int
 
     def bucket(self, columns: Mapping[str, Any]) -> Any:
-        return columns.get("function", 0)
+        return columns[FUNCTION] if self.chosen.names else 0
 
     def describe_bucket(self, bucket: int) -> str:
         return self.chosen.functions[bucket].reference
@@ -162,9 +169,9 @@ class _BoundDerivatives(Kernel):
     def program(self, bucket: int) -> Row:
         function, constants = self.functions[bucket], self.constants[bucket]
 
-        def row(*, order: Any = self.highest, function: Any = None, **values: Any) -> dict[str, Any]:
-            del function
-            results = derivatives({**constants, **values})
+        def row(**columns: Any) -> dict[str, Any]:
+            order = columns[ORDER] if ORDER in self.chosen.supplied else self.highest
+            results = derivatives({**constants, **{name: columns[name] for name in self.chosen.first.columns}})
             valid = (order >= 0) & (order <= self.highest)
             present = {name: Maybe(value, order >= k) for name, (k, value) in results.items()}
             return {**present, "status": jnp.where(valid, Status.ok, Status.invalid_input)}

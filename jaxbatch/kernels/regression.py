@@ -8,7 +8,8 @@ import numpy as np
 from jaxbatch import datasets, fitting, least_squares
 from jaxbatch.columns import Column
 from jaxbatch.errors import InputError, JobError
-from jaxbatch.kernel import Grouping, Kernel, Source
+from jaxbatch.kernel import Grouping, Kernel
+from jaxbatch.source import Source
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Regression(Kernel):
         remedy = (
             'For one observation a row give target = "…", features = ["…"] and, for several fits, group_by = ["…"].'
         )
-        if self.features is None and not source.has("X"):
+        if self.features is None and "X" not in source.types and "X" not in source.constants:
             raise InputError("The input has no column 'X', a list of rows, and no features are named.", remedy)
         flat = [name for name in self.features or [] if name in source.types and source.types[name].depth == 0]
         if flat and self.target is None:

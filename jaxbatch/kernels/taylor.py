@@ -11,7 +11,8 @@ from jaxbatch import series
 from jaxbatch.arguments import Choice, ScalarFunction, argument, choose, references
 from jaxbatch.columns import Column, Status
 from jaxbatch.errors import InputError, JobError
-from jaxbatch.kernel import Kernel, Row, Source
+from jaxbatch.kernel import Kernel, Row
+from jaxbatch.source import Source
 
 LADDER = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Rungs of the order: a row is computed to the first rung that holds its own order."""
@@ -57,8 +58,11 @@ class Taylor(Kernel):
             source.require_input(column)
         if self.max_order is not None:
             highest = self.max_order
+        elif "order" in source.constants:
+            given = source.constants["order"]
+            highest = given if isinstance(given, int) else 0  # anything else is refused as a constant
         else:
-            highest = int(source.constants.get("order", 0)) if "order" in source.constants else source.maximum("order")
+            highest = source.maximum("order")
         if highest > LADDER[-1]:
             raise JobError(
                 f"An order of {highest} is asked for, and {LADDER[-1]} is the highest that is computed.",

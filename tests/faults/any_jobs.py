@@ -44,7 +44,7 @@ output.path = "results"
 
 KEYS = [
     *["kernel", "name", "params", "input", "output", "compute", "cluster", "limits", "storage", ""],
-    *[f"input.{key}" for key in ("path", "columns", "constants", "keep", "on_bad_file")],
+    *[f"input.{key}" for key in ("path", "columns", "constants", "keep", "on_bad_file", "defaults")],
     *[f"input.constants.{key}" for key in ("x", "y", "function", "order", "center", "X", "n", "status", "")],
     *[f"input.columns.{key}" for key in ("x", "y", "function", "order", "center", "X", "n", "status", "")],
     *[f"output.{key}" for key in ("path", "columns", "rows_per_part", "compression", "columns.d1", "columns.status")],
@@ -52,6 +52,7 @@ KEYS = [
     *[f"cluster.{key}" for key in ("workers", "cpus_per_worker", "gpus_per_worker", "attempts", "part_timeout_s")],
     *[f"params.{key}" for key in ("function", "functions", "order", "wrt", "partials", "max_order", "features")],
     *[f"params.{key}" for key in ("target", "group_by", "intercept", "ridge", "method", "weights", "nulls", "reset")],
+    "params.integers",
     *[f"params.{key}" for key in ("learning_rate", "max_steps", "initial", "tolerance", "patience", "functions.f")],
 ]
 

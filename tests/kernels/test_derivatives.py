@@ -10,6 +10,8 @@ import pytest
 
 from jaxbatch.errors import InputError, JobError
 
+OWN_ORDER = '[input]\npath = "tasks.parquet"\ncolumns = { order = "order" }\n'
+
 SIX = """
 kernel = "derivatives"
 [params]
@@ -64,7 +66,7 @@ def test_one_argument_to_order_six(bench):
     functions, xs, orders = zip(*points, *lower, *(row[:3] for row in odd), strict=True)
     bench.tasks({"function": functions, "x": xs, "order": pa.array(orders, pa.int32())})
     bench.file("functions.py", CUBE)
-    rows = bench.rows(SIX)
+    rows = bench.rows(SIX + OWN_ORDER)
 
     assert list(rows[0]) == ["function", "x", "order", "value", "d1", "d2", "d3", "d4", "d5", "d6", "status"]
     for (name, x, order), row in zip(points + lower, rows, strict=False):
@@ -97,7 +99,7 @@ def test_several_arguments_to_order_two(bench):
     bench.file("functions.py", SEVERAL)
     bench.tasks({"c": [0.5, 0.1, None], "b": [1.2, -0.4, 1.0], "a": [2.0, 3.0, 1.0], "order": [2, 1, 2]})
     job = 'kernel = "derivatives"\n[params]\nfunction = "functions.py:f"\norder = 2\n'
-    first, second, bad = bench.rows(job)
+    first, second, bad = bench.rows(job + OWN_ORDER)
 
     assert list(first)[4:] == [
         *("value", "d_a", "d_b", "d_c", "d_a_a", "d_a_b", "d_a_c", "d_b_b", "d_b_c", "d_c_c", "status")
@@ -123,7 +125,7 @@ def test_partials_of_any_order_and_an_own_order_per_row(bench):
     bench.file("functions.py", SEVERAL)
     bench.tasks({"a": [2.0, 2.0, 2.0], "b": [1.2, 1.2, 1.2], "c": [0.5, 0.5, 0.5], "order": [3, 1, 4]})
     job = 'kernel = "derivatives"\n[params]\nfunction = "functions.py:f"\npartials = ["a,a,b", "b", "b, a, c"]\n'
-    third, first, fourth = bench.rows(job)
+    third, first, fourth = bench.rows(job + OWN_ORDER)
 
     assert list(third)[4:] == ["value", "d_a_a_b", "d_b", "d_b_a_c", "status"]
     slope = math.cos(1.2) * math.exp(0.5)
@@ -316,8 +318,9 @@ def test_refused_before_any_work(bench, params, error, words):
 )
 def test_columns_of_another_type_are_refused(bench, columns, words):
     bench.tasks(columns)
+    job = 'kernel = "derivatives"\n[params]\nfunction = "jax.numpy:exp"\n'
     with pytest.raises((InputError, JobError), match=words):
-        bench.run('kernel = "derivatives"\n[params]\nfunction = "jax.numpy:exp"\n')
+        bench.run(job + (OWN_ORDER if "order" in columns else ""))
 
 
 def test_columns_and_results_can_have_other_names(bench):

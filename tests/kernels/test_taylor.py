@@ -210,6 +210,7 @@ def test_order_64_in_float32(bench, function, at, derivative):
     np.testing.assert_allclose(row["coefficients"], exact, rtol=3e-6, atol=1.2e-38)  # below it nothing is normal
     if derivative:
         params = '[params]\nfunction = "jax.numpy:exp"\norder = 64\n'
-        job = f'kernel = "derivatives"\n{params}[compute]\nprecision = "float32"\n'
+        left = '[input]\npath = "tasks.parquet"\ndefaults = ["order"]\n'
+        job = f'kernel = "derivatives"\n{params}{left}[compute]\nprecision = "float32"\n'
         (row,) = bench.rows(job)
         assert [row["d40"], row["d64"]] == pytest.approx([derivative] * 2, rel=3e-6)
