@@ -50,6 +50,11 @@ def parsed(flags: str) -> dict[str, str]:
     return found
 
 
+def is_true(value: str) -> bool:
+    """Whether a flag of this value is on."""
+    return value.lower() in ("", "true", "1")
+
+
 def _each(flags: str) -> Iterator[tuple[str, str]]:
     place = 0
     while flag := _FLAG.match(flags, place):
