@@ -15,6 +15,15 @@ _WORDS = {
 _UNTRACED = "code.untraced."
 """What follows is a module's name."""
 
+_NAMES = {
+    "code.cpus": "the number of CPUs that XLA counts (NPROC)",
+    "code.xla_flags": "XLA_FLAGS",
+    "code.tpu_flags": "LIBTPU_INIT_ARGS",
+    "code.instructions": "the processor",
+    "code.linear_algebra": "the library for linear algebra (OPENBLAS_CORETYPE, OPENBLAS_NUM_THREADS)",
+}
+"""What is set where jaxbatch is started, by the names by which people know it."""
+
 _LAST = ("compute", "code")
 """What often follows from a difference elsewhere."""
 
@@ -35,7 +44,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
         elif old != new and prefix == _UNTRACED and _is_digest(old or new):
             changed.append(f"the code of {key}, or of what it imports, is not the same")
         elif old != new:
-            changed.append(f"{prefix}{key} was {_short(old, new)}, is {_short(new, old)}")
+            name = _NAMES.get(f"{prefix}{key}", f"{prefix}{key}")
+            changed.append(f"{name} was {_short(old, new)}, is {_short(new, old)}")
     return changed
 
 
@@ -48,10 +58,13 @@ def _file_differences(old: list[Any], new: list[Any]) -> list[str]:
 
 
 def _short(value: Any, other: Any) -> str:
-    """A value in few letters; of a long list what is not in the other."""
+    """A value in few letters; of a long list, or a text of many words, what is not in the other."""
     text = json.dumps(value)
     if len(text) > _LONG and isinstance(value, list) and isinstance(other, list):
         text = "… " + json.dumps([each for each in value if each not in other])[1:-1] + " …"
+    elif len(text) > _LONG and isinstance(value, str) and isinstance(other, str):
+        own = [word for word in value.split() if word not in other.split()]
+        text = f"{json.dumps(' '.join(['…', *own, '…']), ensure_ascii=False)}"
     return text if len(text) <= _LONG else text[: _LONG - 3] + "…"
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pyarrow as pa
 
-from jaxbatch import instructions
+from jaxbatch import instructions, linear_algebra
 
 _MALLOC = {
     -8: 2,  # M_ARENA_MAX: each thread would have its own heap otherwise, and keep there what XLA frees
@@ -20,13 +20,14 @@ def prepare(*, platforms: str | None = None) -> None:
     """Fix the number of CPUs that XLA counts and the instructions that it may use, and optionally the platforms.
 
     XLA splits large reductions by that number, and fuses and orders operations by those, so they decide the last bits;
-    constants take the machine out of them. They take effect only where JAX has not started yet; a process in which it
-    has keeps its instructions, and so has another identity.
+    constants take the machine out of them, and likewise out of LAPACK. They take effect only where JAX has not started
+    yet, or LAPACK not been loaded; a process in which it has keeps what it has, and so has another identity.
 
     Memory is kept for the next batch, in two heaps that all threads and libraries share: Arrow's own gives it back
     within milliseconds, and a page that is met anew costs more than what is done with it.
     """
     instructions.prepare()
+    linear_algebra.pin()
     if sys.platform == "linux" and not any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
         if mallopt is not None:

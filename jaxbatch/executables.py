@@ -214,7 +214,17 @@ def _read(path: Path, device: Any) -> Executable | None:
         return None
     with suppress(OSError):
         os.utime(path)
+    if calls_lapack:
+        _load_lapack()
     return Executable(compiled, calls_lapack)
+
+
+@cache
+def _load_lapack() -> None:
+    """Have JAX load LAPACK, as it does where a call to it is lowered: a program that is only read would call nothing,
+    and end the process."""
+    one = jax.ShapeDtypeStruct((1, 1), "float32")
+    jax.jit(jax.lax.linalg.cholesky).trace(one).lower(lowering_platforms=("cpu",))
 
 
 def _made(folder: Path, path: Path, source: Source) -> Executable:

@@ -3,17 +3,27 @@
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxbatch import __version__, functions, user_code
+import jax
+
+from jaxbatch import __version__, functions, instructions, linear_algebra, user_code
 from jaxbatch.compiled import Programs
 from jaxbatch.errors import JobError
-from jaxbatch.instructions import of_this_processor
-from jaxbatch.kernel import Kernel
+from jaxbatch.jaxprs import calls_lapack
+from jaxbatch.kernel import Kernel, dimensions
 from jaxbatch.traced import precision, representative, trace
+
+_SETTINGS = (
+    "jax_disable_most_optimizations",
+    "jax_exec_time_optimization_effort",
+    "jax_memory_fitting_effort",
+    "jax_memory_fitting_level",
+    "jax_optimization_level",
+)
+"""JAX's settings that are options of the compiler; others show in what is traced."""
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -32,13 +42,12 @@ def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str,
     Raises:
         JobError: the function cannot be traced, or calls back into Python.
     """
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "pyarrow")}
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy", "pyarrow")}
     return {
         "program": list(programs.digests()),
         "untraced": user_code.code_identity(_untraced(kernel, programs, folder)),
         "versions": {"jaxbatch": __version__, **versions},
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "instructions": of_this_processor(),
+        **_of_the_machine(programs),
     }
 
 
@@ -55,6 +64,26 @@ def _untraced(kernel: Kernel, programs: Programs, folder: Path) -> Iterator[str]
 def is_ours(kernel: type[Kernel]) -> bool:
     """Whether a kernel's class is one of this package, for which its version stands."""
     return kernel.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _of_the_machine(programs: Programs) -> dict[str, Any]:
+    """What decides bits and is no code: constants, unless the user or another library has chosen otherwise before."""
+    settings = instructions.of_the_run()
+    return {
+        "cpus": settings.cpus,
+        "xla_flags": settings.flags,
+        **({"tpu_flags": settings.tpu_flags} if settings.tpu_flags else {}),
+        "jax_settings": {name: str(jax.config.values[name]) for name in _SETTINGS},
+        "instructions": instructions.of_this_processor(),
+        **({"linear_algebra": linear_algebra.of_the_run()} if _may_call_lapack(programs) else {}),
+    }
+
+
+def _may_call_lapack(programs: Programs) -> bool:
+    """Whether a program calls it, or one may that was not traced: of other sizes, or by a rule nobody looks into."""
+    if dimensions(programs.kernel.inputs):
+        return True
+    return any(not each.digest.complete or calls_lapack(each.jaxpr) for each in programs.representative())
 
 
 def check_pure(programs: Programs) -> None:

@@ -5,41 +5,83 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
+from typing import NamedTuple
+
+from jaxbatch import xla_flags
 
 _CPUINFO = "/proc/cpuinfo"
 
 _X86 = ("x86_64", "AMD64")
 
-_MAX_ISA = "xla_cpu_max_isa"
+_CPUS = "NPROC"
+
+MAX_ISA = "xla_cpu_max_isa"
 """AVX2, which every server of the last ten years has: AVX512 was not faster, and gives regressions other last bits."""
+
+_elsewhere: ContextVar[bool] = ContextVar("elsewhere", default=False)
+
+
+class Settings(NamedTuple):
+    """What XLA starts with."""
+
+    cpus: str
+    """So many it counts."""
+    flags: str
+    tpu_flags: str
 
 
 @cache
-def in_effect() -> tuple[str, str]:
-    """The number of CPUs and the flags that XLA started with, if this is asked first when it does, or has."""
-    return os.environ.get("NPROC", ""), os.environ.get("XLA_FLAGS", "")
+def in_effect() -> Settings:
+    """What XLA started with in this process, if this is asked first when it does, or has."""
+    return _now()
+
+
+def of_the_run() -> Settings:
+    """What it has where the run computes: in this process, or in those that are yet to start."""
+    return _now() if elsewhere() else in_effect()
+
+
+def elsewhere() -> bool:
+    """Whether the run computes in processes that are yet to start."""
+    return _elsewhere.get()
+
+
+def _now() -> Settings:
+    return Settings(_counted(), xla_flags.text(), xla_flags.tpu_text())
+
+
+def _counted() -> str:
+    """The CPUs that XLA counts where it starts now: those it is told, else those that this process may use."""
+    try:
+        return str(max(int(os.environ[_CPUS]), 0))
+    except (KeyError, ValueError):
+        return str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
 @contextmanager
 def as_workers_have_it() -> Iterator[None]:
     """XLA's flags as processes have them that are yet to start, where JAX has started in this one with others."""
-    before = os.environ.get("XLA_FLAGS")
+    before = os.environ.get(xla_flags.VARIABLE)
     started = _started()
     _limit()
+    token = _elsewhere.set(True)
     try:
         yield
     finally:
+        _elsewhere.reset(token)
         if started and before is None:
-            del os.environ["XLA_FLAGS"]
+            os.environ.pop(xla_flags.VARIABLE, None)
         elif started and before is not None:
-            os.environ["XLA_FLAGS"] = before
+            os.environ[xla_flags.VARIABLE] = before
 
 
 def _limit() -> None:
-    flags = os.environ.get("XLA_FLAGS", "")
-    if platform.machine() in _X86 and _MAX_ISA not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --{_MAX_ISA}=AVX2".strip()
+    """Name the instructions, before all other flags: XLA reads none that follow a word that is no flag."""
+    flags = xla_flags.text()
+    if platform.machine() in _X86 and MAX_ISA not in xla_flags.parsed(flags):
+        os.environ[xla_flags.VARIABLE] = f"--{MAX_ISA}=AVX2 {flags}".strip()
 
 
 def _started() -> bool:
@@ -50,12 +92,16 @@ def _started() -> bool:
 
 def of_this_processor() -> str:
     """What this machine's processor can do of what decides bits: part of a run's identity."""
-    machine = platform.machine()
-    if machine not in _X86 or not os.path.exists(_CPUINFO):
-        return machine
+    return f"{platform.machine()} AVX2" if has_avx2() else platform.machine()
+
+
+def has_avx2() -> bool:
+    """Whether the processor has AVX2, and what goes with it."""
+    if platform.machine() not in _X86 or not os.path.exists(_CPUINFO):
+        return False
     with open(_CPUINFO, encoding="utf-8") as file:
         found = next((set(line.split()) for line in file if line.startswith("flags")), set())
-    return f"{machine} AVX2" if {"avx2", "fma"} <= found else machine
+    return {"avx2", "fma"} <= found
 
 
 def prepare() -> None:
@@ -63,6 +109,6 @@ def prepare() -> None:
     started = _started()
     if started:
         in_effect()
-    os.environ["NPROC"] = "8"
+    os.environ[_CPUS] = "8"
     if not started:
         _limit()

@@ -52,6 +52,14 @@ _UNSPECIFIED = "UnspecifiedValue"
 _KNOWN = frozenset(each for each in vars(primitives).values() if isinstance(each, core.Primitive))
 """JAX's own primitives, which its version stands for."""
 
+_LAPACK = frozenset(
+    [
+        *("cholesky", "eig", "eigh", "geqp3", "geqrf", "hessenberg", "householder_product", "lu", "ormqr", "qr"),
+        *("schur", "svd", "triangular_solve", "tridiagonal", "tridiagonal_solve"),
+    ]
+)
+"""Primitives that are calls to LAPACK or BLAS on a CPU."""
+
 
 @dataclass(frozen=True)
 class Digest:
@@ -79,10 +87,19 @@ def digest(jaxpr: Any) -> Digest:
 
 def uses(jaxpr: Any, primitive: core.Primitive) -> bool:
     """Whether a jaxpr, or one inside it, has an equation of this primitive."""
-    equations = getattr(jaxpr, "jaxpr", jaxpr).eqns
-    if any(equation.primitive is primitive for equation in equations):
-        return True
-    return any(uses(inner, primitive) for equation in equations for inner in nested(equation.params.values()))
+    return any(equation.primitive is primitive for equation in _equations(jaxpr))
+
+
+def calls_lapack(jaxpr: Any) -> bool:
+    """Whether a jaxpr, or one inside it, calls LAPACK where it is computed on a CPU."""
+    return any(equation.primitive.name in _LAPACK for equation in _equations(jaxpr))
+
+
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield equation
+        for inner in nested(equation.params.values()):
+            yield from _equations(inner)
 
 
 def nested(parameters: Iterable[Any]) -> Iterator[Any]:

@@ -150,9 +150,9 @@ class Ledger:
         return news
 
     def settle(self) -> None:
-        """Leave the mark of success if all runs that there are now are finished, and take it away if not."""
+        """Leave the mark of success if there are runs now, and all are finished, and take it away if not."""
         now = Ledger.read(self.store, self)
-        while now.marked == (now.unfinished is not None):
+        while now.marked != (bool(now.runs) and now.unfinished is None):
             if now.marked:
                 self.store.delete(SUCCESS)
             else:

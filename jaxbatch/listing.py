@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from jaxbatch.errors import InputError
 from jaxbatch.job import Job
 from jaxbatch.storage.urls import is_remote, lies_in
+from jaxbatch.tables import Folders, check_objects
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def list_files(job: Job) -> list[Listed]:
     """The files of the input, in its order.
 
     Raises:
-        InputError: a file or folder is not there, or nothing matches at all.
+        InputError: a file or folder is not there, nothing matches at all, or what matches lies in a table.
         OSError: an object store cannot be asked.
     """
     listed: dict[str | tuple[int, int], Listed] = {}
@@ -101,22 +102,34 @@ def is_input(job: Job, path: str) -> bool:
 
 def _walk(job: Job, given: str) -> Iterator[Listed]:
     path = job.resolve(given)
-    if os.path.isdir(path):
-        yield from (_in(path, file) for file in _walk_folder(path))
-    elif os.path.isfile(path):
+    if os.path.isfile(path):  # named outright, so it is taken whatever its folder is
         yield _in(os.path.dirname(path), path)
+        return
+    if os.path.isdir(path):
+        root, found = path, _walk_folder(path)
     elif glob.has_magic(given):
         root = job.resolve(_fixed_prefix(given))
-        named = Path(given).parts
-        for match in _glob(job, given, root):
-            if any(_hidden(part) and part not in named for part in Path(os.path.relpath(match, root)).parts):
-                continue
-            if os.path.isdir(match):
-                yield from (_in(root, file) for file in _walk_folder(match))
-            else:
-                yield _in(root, match)
-    elif not os.path.exists(path):
+        found = _matching(job, given, root)
+    elif os.path.exists(path):
+        return
+    else:
         raise _absent(job, path)
+    folders = Folders()
+    folders.check(root)
+    for file in found:
+        folders.check(os.path.dirname(file))
+        yield _in(root, file)
+
+
+def _matching(job: Job, given: str, root: str) -> Iterator[str]:
+    named = Path(given).parts
+    for match in _glob(job, given, root):
+        if any(_hidden(part) and part not in named for part in Path(os.path.relpath(match, root)).parts):
+            continue
+        if os.path.isdir(match):
+            yield from _walk_folder(match)
+        else:
+            yield match
 
 
 def _glob(job: Job, given: str, root: str) -> Iterator[str]:
@@ -160,21 +173,23 @@ def _walk_store(job: Job, given: str) -> Iterator[Listed]:
     from jaxbatch.storage.objects import list_objects
 
     pattern, url = _segments(job.resolve(given)), job.resolve(_fixed_prefix(given))
-    found = False
-    for file, size, version in list_objects(url, job.storage):
+    above = len(_segments(url))
+    found: list[Listed] = []
+    listed = list(list_objects(url, job.storage))
+    for file, size, version in listed:
         segments = _segments(file)
-        folder = segments[: len(_segments(url))]
         if file == url:  # named outright
-            found = True
             yield Listed(file, segments[-1], size, version)
-            continue
-        hidden = any(_hidden(part) and part not in pattern for part in segments[len(folder) :])
+            return
+        hidden = any(_hidden(part) and part not in pattern for part in segments[above:])
         if hidden or not (_matches(segments, pattern) or (file.endswith(".parquet") and _below(segments, pattern))):
             continue
-        found = True
-        yield Listed(file, "/".join(segments[len(folder) :]), size, version)
-    if not found and not glob.has_magic(given):
+        found.append(Listed(file, "/".join(segments[above:]), size, version))
+    if found:
+        check_objects(url, (each.path for each in found), (file for file, _, _ in listed), job.storage)
+    elif not glob.has_magic(given):
         raise _absent(job, url)
+    yield from found
 
 
 def _segments(url: str) -> tuple[str, ...]:

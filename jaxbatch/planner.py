@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import compiled, inputs, kernels, naming
+from jaxbatch import compiled, inputs, invariants, kernels, naming
 from jaxbatch.errors import InputError, nearest, storage_told
 from jaxbatch.fingerprint import check_pure, code_identity, fingerprint
 from jaxbatch.job import Job
@@ -64,6 +64,7 @@ def plan(
         AccessError, StorageError: an object store refuses us, or does not answer.
     """
     job = job if isinstance(job, Job) else Job.load(job)
+    invariants.check()
     opened = inputs.open_input(job, addition and addition.files, addition and addition.types)
     check_apart(job, (file.path for file in opened.files))
     with precision(job.compute.precision):

@@ -3,9 +3,9 @@
 import socket
 from typing import Any
 
-from jaxbatch import compiled, kernels
+from jaxbatch import compiled, invariants, kernels
 from jaxbatch.differences import differences
-from jaxbatch.errors import ClusterError
+from jaxbatch.errors import ClusterError, JobError
 from jaxbatch.fingerprint import code_identity
 from jaxbatch.plans import Plan
 from jaxbatch.traced import precision
@@ -16,8 +16,13 @@ def traced_anew(plan: Plan, device: Any) -> compiled.Programs:
 
     Raises:
         ClusterError: it is not what was planned.
+        JobError: its compiler is set so that results could be wrong.
     """
-    job = plan.job
+    job, node = plan.job, socket.gethostname()
+    try:
+        invariants.check()
+    except JobError as error:
+        raise JobError(f"A worker on {node}: {error.what}", error.remedy) from error
     with precision(job.compute.precision):
         unbound = kernels.build(job)
     with precision(job.compute.precision, unbound):
@@ -26,7 +31,6 @@ def traced_anew(plan: Plan, device: Any) -> compiled.Programs:
     here = {"code": code_identity(unbound, made, job.folder), "device": device.device_kind}
     planned = {name: plan.identity[name] for name in here}
     if here != planned:
-        node = socket.gethostname()
         raise ClusterError(
             f"A worker on {node} would compute something else: {'; '.join(differences(planned, here))}.",
             "Give every node the same kind of device, the same files and the versions of constraints.txt.",

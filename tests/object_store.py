@@ -53,8 +53,8 @@ def s3_server() -> Iterator[str]:
 class Proxy:
     """Passes requests on; ``fault(method, path, headers)`` may name what goes wrong with one:
 
-    "503" answers so without passing on; "drop" closes the connection instead of passing on; "lose" passes on and
-    closes the connection instead of answering; "cut" sends half of what the reply's length promises.
+    "403" and "503" answer so without passing on; "drop" closes the connection instead of passing on; "lose" passes on
+    and closes the connection instead of answering; "cut" sends half of what the reply's length promises.
     """
 
     def __init__(self, upstream: str):
@@ -74,8 +74,8 @@ class Proxy:
                     proxy.faults.append((fault, self.path))
                 if fault == "drop":
                     return self.hang_up()
-                if fault == "503":
-                    self.send_response(503)
+                if fault in ("403", "503"):
+                    self.send_response(int(fault))
                     self.send_header("Content-Length", "0")
                     return self.end_headers()
                 upstream = http.client.HTTPConnection(host, timeout=30)

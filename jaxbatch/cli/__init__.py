@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 import jaxbatch
+from jaxbatch import linear_algebra
 from jaxbatch.cli import garbage, signals
 from jaxbatch.errors import Interrupted, JaxbatchError
 
@@ -56,6 +57,8 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line, and turn every error into one to three lines and its exit code."""
     end = _end_at_once if arguments is None else sys.exit
+    if arguments is None:  # NumPy has a library of the same kind, which is yet to be loaded
+        linear_algebra.pin()
     arguments = sys.argv[1:] if arguments is None else arguments
     signals.listen()
     try:

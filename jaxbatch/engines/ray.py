@@ -11,6 +11,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
+from jaxbatch import linear_algebra
 from jaxbatch.compiled import Programs
 from jaxbatch.engines.budget import Attempts
 from jaxbatch.engines.connection import Connection, last_line
@@ -74,6 +75,7 @@ class RayEngine:
             "NPROC": os.environ["NPROC"],
             "JAX_PLATFORMS": "" if self._gpus else "cpu",
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            **{name: os.environ[name] for name in linear_algebra.PINNED if name in os.environ},
         }
         if 0 < self._gpus < 1:
             wanted["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.75 * self._gpus:.3f}"

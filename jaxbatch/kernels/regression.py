@@ -96,6 +96,12 @@ class Regression(Kernel):
         results = fitting.outputs(named)
         then = fitting.Fit(outputs=results, options=options)
         if grouping is not None:
+            if self.method == "auto" and options.direct == "qr":
+                raise JobError(
+                    '[params] method: on this device "auto" can only be QR, since its compiler does not keep rounding '
+                    "errors apart; and QR needs whole datasets, which the long layout does not have.",
+                    'Take "cholesky" or another device; or nest each group\'s rows in one list.',
+                )
             if options.direct in ("qr", "svd"):
                 raise JobError(
                     f'[params] method: "{options.direct}" needs whole datasets, which the long layout does not have.',

@@ -12,6 +12,8 @@ _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _METADATA = ("169.254.169.254", "metadata.google.internal")
 """Where credentials are asked for when the environment has none."""
 
+_REFUSED = ("status code: 401", "status code: 403")
+"""In what the client says of a listing that is refused: it has no error of its own for that."""
 
 _BODY = "body error"
 """In what the client says where an answer breaks off: it asks again by itself, unless that is an error's."""
@@ -47,6 +49,8 @@ def told(url: str) -> Iterator[None]:
             raise FileNotFoundError(f"{url}: there is no such bucket") from error
         if any(host in str(error) for host in _METADATA):
             raise PermissionError(f"{url}: neither the environment nor this machine gives credentials") from error
+        if any(code in str(error) for code in _REFUSED):
+            raise PermissionError(f"{url}: access is refused ({brief(error)})") from error
         kind = BrokenOff if _BODY in str(error) else ConnectionError
         raise kind(f"{url}: {brief(error)}") from error
 

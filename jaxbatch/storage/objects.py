@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import obstore
@@ -209,6 +209,25 @@ def list_objects(url: str, options: StorageOptions) -> Iterator[tuple[str, int, 
                 yield url, head["size"], head["e_tag"]
         except FileNotFoundError:
             return
+
+
+def is_below(url: str, options: StorageOptions, wanted: Callable[[str], bool], again: int = LIST_RETRIES) -> bool:
+    """Whether an object is below ``url`` whose name from there on is ``wanted``; no, where we may not look there.
+
+    Raises:
+        OSError: the store cannot be asked.
+    """
+    scheme, bucket, key = _split(url)
+    try:
+        with told(url):
+            pages = obstore.list(client(scheme, bucket, options), prefix=key)  # asked for as they are looked at
+            return any(wanted(meta["path"].removeprefix(f"{key}/")) for page in pages for meta in page)
+    except PermissionError:
+        return False
+    except ConnectionError:
+        if not again:
+            raise
+        return is_below(url, options, wanted, again - 1)
 
 
 def _opened(bucket: Any, key: str, url: str, size: int | None) -> BinaryIO:
