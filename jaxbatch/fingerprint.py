@@ -5,7 +5,6 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from jaxbatch import __version__
 from jaxbatch.compiled import Programs
 from jaxbatch.errors import JobError
-from jaxbatch.instructions import of_this_processor
+from jaxbatch.instructions import flags, of_this_processor
 from jaxbatch.kernel import Kernel
 from jaxbatch.traced import precision, representative, trace
 
@@ -38,7 +37,7 @@ def code_identity(kernel: Kernel, programs: Programs) -> dict[str, Any]:
         "program": [traced.digest.hexadecimal for traced in programs.representative()],
         "kernel": host_code_digest(type(kernel)),
         "versions": {"jaxbatch": __version__, **versions},
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "xla_flags": flags(),
         "instructions": of_this_processor(),
     }
 

@@ -15,24 +15,49 @@ _MAX_ISA = "xla_cpu_max_isa"
 """AVX2, which every server of the last ten years has: AVX512 was not faster, and gives regressions other last bits."""
 
 
-@cache
 def in_effect() -> tuple[str, str]:
     """The number of CPUs and the flags that XLA started with, if this is asked first when it does, or has."""
-    return os.environ.get("NPROC", ""), os.environ.get("XLA_FLAGS", "")
+    return _cpus(), _flags()
+
+
+@cache
+def _cpus() -> str:
+    return os.environ.get("NPROC", "")
+
+
+@cache
+def _flags() -> str:
+    return os.environ.get("XLA_FLAGS", "")
+
+
+def forget_cpus() -> None:
+    """JAX's clients have ended: the next ones count the CPUs anew, but XLA reads its flags once in a process."""
+    _cpus.cache_clear()
+
+
+_of_workers = False
+
+
+def flags() -> str:
+    """XLA's flags as part of a run's identity: those in effect here, or in :func:`as_workers_have_it` there."""
+    return in_effect()[1] if started() and not _of_workers else os.environ.get("XLA_FLAGS", "")
 
 
 @contextmanager
 def as_workers_have_it() -> Iterator[None]:
     """XLA's flags as processes have them that are yet to start, where JAX has started in this one with others."""
+    global _of_workers
     before = os.environ.get("XLA_FLAGS")
-    started = _started()
+    already = started()
     _limit()
+    _of_workers = True
     try:
         yield
     finally:
-        if started and before is None:
+        _of_workers = False
+        if already and before is None:
             del os.environ["XLA_FLAGS"]
-        elif started and before is not None:
+        elif already and before is not None:
             os.environ["XLA_FLAGS"] = before
 
 
@@ -42,7 +67,7 @@ def _limit() -> None:
         os.environ["XLA_FLAGS"] = f"{flags} --{_MAX_ISA}=AVX2".strip()
 
 
-def _started() -> bool:
+def started() -> bool:
     """Whether JAX has read its environment already."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     return bridge is not None and bridge.backends_are_initialized()
@@ -60,9 +85,9 @@ def of_this_processor() -> str:
 
 def prepare() -> None:
     """Set both, where JAX has not started yet."""
-    started = _started()
-    if started:
+    already = started()
+    if already:
         in_effect()
     os.environ["NPROC"] = "8"
-    if not started:
+    if not already:
         _limit()

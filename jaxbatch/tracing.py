@@ -4,6 +4,7 @@ import socket
 from typing import Any
 
 from jaxbatch import compiled, kernels
+from jaxbatch.devices import KEYS, described
 from jaxbatch.differences import differences
 from jaxbatch.errors import ClusterError
 from jaxbatch.fingerprint import code_identity
@@ -23,8 +24,8 @@ def traced_anew(plan: Plan, device: Any) -> compiled.Programs:
     with precision(job.compute.precision, unbound):
         kernel = unbound.bind(plan.source)
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
-    here = {"code": code_identity(unbound, made), "device": device.device_kind}
-    planned = {name: plan.identity[name] for name in here}
+    here = {"code": code_identity(unbound, made), **described(device).identity()}
+    planned = {name: plan.identity[name] for name in ("code", *KEYS) if name in plan.identity}
     if here != planned:
         node = socket.gethostname()
         raise ClusterError(
