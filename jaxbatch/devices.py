@@ -89,8 +89,11 @@ def _drivers(platform: str) -> dict[str, str]:
     pattern = _SOFTWARE.get(platform)
     if pattern is None:
         return {}
-    named = ((each.metadata["Name"] or "", each.version) for each in importlib.metadata.distributions())
-    return {name.lower(): version for name, version in sorted(named) if pattern.fullmatch(name.lower())}
+    versions = {
+        re.sub(r"[-_.]+", "-", each.metadata["Name"] or "").lower(): each.version
+        for each in importlib.metadata.distributions()
+    }
+    return {name: version for name, version in sorted(versions.items()) if pattern.fullmatch(name)}
 
 
 def tell_taken(device: Device) -> None:

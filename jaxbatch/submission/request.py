@@ -9,7 +9,6 @@ from pathlib import Path
 
 from jaxbatch.errors import UsageError
 from jaxbatch.job import Job
-from jaxbatch.resources import check_device
 from jaxbatch.storage.urls import is_remote
 from jaxbatch.submission.bundle import Bundle, bundle
 
@@ -67,10 +66,9 @@ def request(
         identity: an id to take instead of the one that follows from the content.
 
     Raises:
-        JobError: too much would go along, or the job does not say what computes.
+        JobError: too much would go along.
         UsageError: the ``identity`` cannot be one.
     """
-    check_device(job, on_cluster=True)
     file = file.resolve()
     found = bundle(job, file)
     command = ["jaxbatch", "run", file.name]
