@@ -58,7 +58,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="jb-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         make_tasks(folder / "tasks", parts)
-        (folder / "cluster.toml").write_text(SQRT_JOB.replace("TASKS", "tasks") + "rows_per_part = 10\n")
+        (folder / "cluster.toml").write_text(
+            SQRT_JOB.replace("TASKS", "tasks") + 'rows_per_part = 10\n[compute]\ndevice = "cpu"\n'
+        )
         (folder / "ray").mkdir()
         cluster = RayCluster(str(folder / "ray"))
         spent: dict[int, float] = {}

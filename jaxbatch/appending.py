@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from jaxbatch import __version__, attempt, ledger
+from jaxbatch.devices import KEYS, Device
 from jaxbatch.differences import differences
 from jaxbatch.engines import Engine
 from jaxbatch.errors import (
@@ -35,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_MAY_CHANGE = ("code", "device", "rows_per_part", "compression", "compute", "input", "run")
+_MAY_CHANGE = ("code", *KEYS, "rows_per_part", "compression", "compute", "input", "run")
 """What may differ between the runs of an output: what is between them is that the same columns mean the same."""
 
 
@@ -208,7 +209,7 @@ def _cannot_finish(begun: Run, what: str, remedy: str = "") -> OutputError:
     )
 
 
-def preview(job: Job, device: str) -> dict[str, Any]:
+def preview(job: Job, device: Device) -> dict[str, Any]:
     """What would be done first, as JSON values."""
     known = Ledger.read(open_store(job.resolve(job.output.path), job.storage))
     work = next_work(job, known)

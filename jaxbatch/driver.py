@@ -2,16 +2,18 @@
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Literal
 
-from jaxbatch import appending, attempt, environment, instructions
+from jaxbatch import appending, attempt, devices, environment, instructions
 from jaxbatch.engines import Engine
+from jaxbatch.engines.local import LocalEngine
 from jaxbatch.errors import UsageError, storage_told
 from jaxbatch.job import Job
 from jaxbatch.planner import plan
 from jaxbatch.records import SUCCESS
+from jaxbatch.resources import check_device
 from jaxbatch.storage import open_store
 from jaxbatch.tally import Progress, Summary
 
@@ -51,27 +53,49 @@ def run(
         ClusterError, StorageError: the cluster or a store cannot be reached.
     """
     job = job if isinstance(job, Job) else Job.load(job)
-    address = address or job.cluster.address or os.environ.get("RAY_ADDRESS")
-    address = None if address == "local" else address
+    address = address or _address_for(job)
     chosen = engine or ("ray" if address else "local")
-    environment.prepare(platforms="cpu" if chosen == "ray" else None)
-    with instructions.as_workers_have_it() if chosen == "ray" else nullcontext():
-        return _run(job, chosen, address, workers, limit, restart, allow_unauthenticated, progress)
+    address = None if address == "local" else address
+    platforms = devices.confined_to()
+
+    def opened() -> Engine:
+        if chosen == "local":
+            return LocalEngine(workers or job.cluster.workers, job.compute.device)
+        from jaxbatch.engines.ray import RayEngine
+
+        return RayEngine(job, address, workers, allow_unauthenticated=allow_unauthenticated, platforms=platforms)
+
+    if chosen == "ray":
+        check_device(job, on_cluster=address is not None)
+    with _computing_for(job, chosen):
+        return _run(job, opened, limit, restart, progress)
+
+
+def _address_for(job: Job) -> str | None:
+    return job.cluster.address or os.environ.get("RAY_ADDRESS")
+
+
+@contextmanager
+def _computing_for(job: Job, engine: EngineName) -> Iterator[None]:
+    """Have this process compute what it must for a job on an engine, and leave nothing of that to whoever called.
+
+    On Ray that is only what planning takes: the CPU does it, and workers have the memory of the GPUs.
+    """
+    on_ray = engine == "ray"
+    with ExitStack() as entered:
+        entered.enter_context(environment.prepared(platforms="cpu" if on_ray else None))
+        try:
+            entered.enter_context(devices.computing_on("cpu" if on_ray else job.compute.device))
+        except devices.NoDevice as error:
+            raise job.error(("compute", "device"), error.what, error.remedy) from error
+        if on_ray:
+            entered.enter_context(instructions.as_workers_have_it())
+        yield
 
 
 def _run(
-    job: Job,
-    chosen: EngineName,
-    address: str | None,
-    workers: int | None,
-    limit: int | None,
-    restart: bool,
-    allow_unauthenticated: bool,
-    progress: Callable[[Progress], None],
+    job: Job, opened: Callable[[], Engine], limit: int | None, restart: bool, progress: Callable[[Progress], None]
 ) -> Summary:
-    def opened() -> Engine:
-        return _open_engine(chosen, job, address, workers, allow_unauthenticated)
-
     if job.output.mode == "append":
         _check_whole(limit)
         return appending.run(job, opened, restart=restart, progress=progress)
@@ -96,10 +120,13 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
         JobError, InputError: the job cannot be run.
         OutputError: its output belongs to another run.
     """
-    environment.prepare()
-    import jax
+    if address := _address_for(job):
+        check_device(job, on_cluster=address != "local")
+    with _computing_for(job, "local"):
+        return _preview(job, devices.described(devices.local(job.compute.device)[0]), limit)
 
-    device = jax.local_devices()[0].device_kind
+
+def _preview(job: Job, device: devices.Device, limit: int | None) -> dict[str, Any]:
     if job.output.mode == "append":
         _check_whole(limit)
         return appending.preview(job, device)
@@ -129,15 +156,3 @@ def _has_success(job: Job) -> bool:
     except OSError:  # there is none, or else planning will say so
         return False
     return True
-
-
-def _open_engine(
-    name: EngineName, job: Job, address: str | None, workers: int | None, allow_unauthenticated: bool
-) -> Engine:
-    if name == "ray":
-        from jaxbatch.engines.ray import RayEngine
-
-        return RayEngine(job, address, workers, allow_unauthenticated=allow_unauthenticated)
-    from jaxbatch.engines.local import LocalEngine
-
-    return LocalEngine(workers or job.cluster.workers)

@@ -3,6 +3,8 @@
 import ctypes
 import os
 import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -36,3 +38,35 @@ def prepare(*, platforms: str | None = None) -> None:
             pa.set_memory_pool(pa.system_memory_pool())
     if platforms is not None:
         os.environ["JAX_PLATFORMS"] = platforms
+
+
+@contextmanager
+def prepared(*, platforms: str | None = None) -> Iterator[None]:
+    """:func:`prepare` for as long as a run lasts: after it the caller's variables are what they were.
+
+    What the user's functions have set meanwhile stays.
+    """
+    before = dict(os.environ)
+    prepare(platforms=platforms)
+    ours = changed(before)
+    try:
+        yield
+    finally:
+        if instructions.started():
+            instructions.in_effect()  # noted, before what JAX has started with is gone
+        rays = {name for name in changed(before) if name.startswith("RAY_")}  # set when it is imported
+        restore(ours | rays, before)
+
+
+def changed(before: Mapping[str, str]) -> set[str]:
+    """The variables that are not what they were."""
+    return {name for name in before.keys() | os.environ.keys() if before.get(name) != os.environ.get(name)}
+
+
+def restore(names: Iterable[str], before: Mapping[str, str]) -> None:
+    """Make some variables what they were."""
+    for name in names:
+        if name in before:
+            os.environ[name] = before[name]
+        else:
+            os.environ.pop(name, None)

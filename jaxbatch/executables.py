@@ -45,7 +45,7 @@ LOCKED_S = 600.0
 _LAPACK = "lapack_"
 """In the name of every call to LAPACK."""
 
-_PLATFORM = "jax_platform"
+_CHOOSING = ("jax_platform", "jax_default_device")
 """So begin the settings that choose a device."""
 
 _UNFINISHED = "tmp-"
@@ -115,7 +115,7 @@ def _key(source: Source, device: Any) -> str:
     """A digest of all that decides the machine code."""
     facts = (
         *source.identity,
-        *(f"{name} {value}" for name, value in sorted(jax.config.values.items()) if not name.startswith(_PLATFORM)),
+        *(f"{name} {value}" for name, value in sorted(jax.config.values.items()) if not name.startswith(_CHOOSING)),
         *in_effect(),
         __version__,
         jax.__version__,
@@ -235,7 +235,7 @@ def _made(folder: Path, path: Path, source: Source) -> Executable:
     try:
         data = zlib.compress(pickle.dumps((*serialize_executable.serialize(made.compiled), made.calls_lapack)), 1)
     except Exception as error:  # a device whose programs cannot be kept has them compiled
-        _LOGGER.info("A compiled program cannot be kept: %s", error)
+        _LOGGER.debug("A compiled program cannot be kept: %s", error)
         return made
     with suppress(OSError):
         _make_room(folder, len(data))

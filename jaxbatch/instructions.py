@@ -32,24 +32,34 @@ class Settings(NamedTuple):
     tpu_flags: str
 
 
-@cache
 def in_effect() -> Settings:
     """What XLA started with in this process, if this is asked first when it does, or has."""
-    return _now()
+    return Settings(_cpus(), *_flags())
+
+
+@cache
+def _cpus() -> str:
+    return _counted()
+
+
+@cache
+def _flags() -> tuple[str, str]:
+    return xla_flags.text(), xla_flags.tpu_text()
+
+
+def forget_cpus() -> None:
+    """JAX's clients have ended: the next ones count the CPUs anew, but XLA reads its flags once in a process."""
+    _cpus.cache_clear()
 
 
 def of_the_run() -> Settings:
     """What it has where the run computes: in this process, or in those that are yet to start."""
-    return _now() if elsewhere() else in_effect()
+    return Settings(_counted(), xla_flags.text(), xla_flags.tpu_text()) if elsewhere() else in_effect()
 
 
 def elsewhere() -> bool:
     """Whether the run computes in processes that are yet to start."""
     return _elsewhere.get()
-
-
-def _now() -> Settings:
-    return Settings(_counted(), xla_flags.text(), xla_flags.tpu_text())
 
 
 def _counted() -> str:
@@ -64,16 +74,16 @@ def _counted() -> str:
 def as_workers_have_it() -> Iterator[None]:
     """XLA's flags as processes have them that are yet to start, where JAX has started in this one with others."""
     before = os.environ.get(xla_flags.VARIABLE)
-    started = _started()
+    already = started()
     _limit()
     token = _elsewhere.set(True)
     try:
         yield
     finally:
         _elsewhere.reset(token)
-        if started and before is None:
+        if already and before is None:
             os.environ.pop(xla_flags.VARIABLE, None)
-        elif started and before is not None:
+        elif already and before is not None:
             os.environ[xla_flags.VARIABLE] = before
 
 
@@ -84,7 +94,7 @@ def _limit() -> None:
         os.environ[xla_flags.VARIABLE] = f"--{MAX_ISA}=AVX2 {flags}".strip()
 
 
-def _started() -> bool:
+def started() -> bool:
     """Whether JAX has read its environment already."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     return bridge is not None and bridge.backends_are_initialized()
@@ -106,9 +116,9 @@ def has_avx2() -> bool:
 
 def prepare() -> None:
     """Set both, where JAX has not started yet."""
-    started = _started()
-    if started:
+    already = started()
+    if already:
         in_effect()
     os.environ[_CPUS] = "8"
-    if not started:
+    if not already:
         _limit()

@@ -75,6 +75,7 @@ class Output(_Table):
 class Compute(_Table):
     """What may change bits of a result."""
 
+    device: Literal["cpu", "gpu", "tpu"] | None = None
     precision: Literal["float64", "float32"] = "float64"
     batch_rows: Annotated[int, Field(gt=0, lt=2**31)] | None = None  # what a dimension of XLA's may be
 
@@ -170,7 +171,8 @@ class Job(_Table):
             raise JobError("its kernel or parameters were others than the job's are", "Undo that change.")
         inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep", "defaults")}
         written = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
-        begun = {"input": self.input.model_copy(update=inputs), "output": written, "compute": before.compute}
+        compute = before.compute.model_copy(update={"device": self.compute.device})
+        begun = {"input": self.input.model_copy(update=inputs), "output": written, "compute": compute}
         return self.model_copy(update=begun)
 
     def at(self, folder: Path) -> "Job":

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch import compiled, inputs, invariants, kernels, naming
+from jaxbatch.devices import Device
 from jaxbatch.errors import InputError, nearest, storage_told
 from jaxbatch.fingerprint import check_pure, code_identity, fingerprint
 from jaxbatch.job import Job
@@ -45,7 +46,7 @@ class Addition:
 def plan(
     job: Job | str | os.PathLike[str],
     *,
-    device: str = "cpu",
+    device: Device | str = "cpu",
     limit: int | None = None,
     addition: Addition | None = None,
     traced: Callable[[compiled.Programs], None] = lambda _: None,
@@ -54,7 +55,7 @@ def plan(
 
     Args:
         job: the job, or the path of its file.
-        device: the kind of device that will compute.
+        device: what will compute, or the kind of it where that is a CPU.
         limit: compute only the first so many rows.
         addition: what of the input is to be computed, where it is added to an output.
         traced: given the programs as soon as they are traced, while there is more to check.
@@ -64,6 +65,7 @@ def plan(
         AccessError, StorageError: an object store refuses us, or does not answer.
     """
     job = job if isinstance(job, Job) else Job.load(job)
+    device = device if isinstance(device, Device) else Device(device)
     invariants.check()
     opened = inputs.open_input(job, addition and addition.files, addition and addition.types)
     check_apart(job, (file.path for file in opened.files))
@@ -89,7 +91,7 @@ def plan(
         **_identity(job, opened, names, keep, limit, programs),
         "schema": [[field.name, str(field.type), _texts(field.metadata)] for field in schema],
         "code": code_identity(unbound, made, job.folder),
-        "device": device,
+        **device.identity(),
         **({"run": addition.records.number} if addition else {}),
     }
     return Plan(
@@ -111,6 +113,7 @@ def plan(
         fingerprint=fingerprint(identity),
         programs=tuple(programs),
         compilations=_compilations(kernel),
+        platform=device.platform,
         rungs=_rungs(kernel),
         records=addition.records if addition else ALONE,
         **_grouped(kernel, opened, shards, names, job.output.rows_per_part),

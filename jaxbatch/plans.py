@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from jaxbatch import __version__
+from jaxbatch.devices import KEYS
 from jaxbatch.input_file import InputFile
 from jaxbatch.inputs import BadFile
 from jaxbatch.job import Job
@@ -51,6 +52,8 @@ class Plan:
     programs: tuple[Mapping[str, Any], ...]
     compilations: str
     """How many programs the run compiles at most, in words."""
+    platform: str
+    """Of the devices that compute, as JAX calls it."""
     rungs: Mapping[str, Mapping[str, Any]]
     """For each named dimension the first sizes to which lists are padded, and how much that lengthens them at most."""
     stage: Stage = "rows"
@@ -107,7 +110,8 @@ class Plan:
 
     def for_workers(self) -> "Plan":
         """What workers need, which are given their shards one at a time: as small for a million parts as for one."""
-        return replace(self, shards=(), identity={name: self.identity[name] for name in ("code", "device")})
+        checked = {name: self.identity[name] for name in ("code", *KEYS) if name in self.identity}
+        return replace(self, shards=(), identity=checked)
 
     def here(self) -> "Plan":
         """This plan on a node where the job's folder is not, but a copy of it, in which Ray starts processes."""

@@ -4,6 +4,7 @@ import socket
 from typing import Any
 
 from jaxbatch import compiled, invariants, kernels
+from jaxbatch.devices import KEYS, described
 from jaxbatch.differences import differences
 from jaxbatch.errors import ClusterError, JobError
 from jaxbatch.fingerprint import code_identity
@@ -28,8 +29,8 @@ def traced_anew(plan: Plan, device: Any) -> compiled.Programs:
     with precision(job.compute.precision, unbound):
         kernel = unbound.bind(plan.source)
     made = compiled.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
-    here = {"code": code_identity(unbound, made, job.folder), "device": device.device_kind}
-    planned = {name: plan.identity[name] for name in here}
+    here = {"code": code_identity(unbound, made, job.folder), **described(device).identity()}
+    planned = {name: plan.identity[name] for name in ("code", *KEYS) if name in plan.identity}
     if here != planned:
         raise ClusterError(
             f"A worker on {node} would compute something else: {'; '.join(differences(planned, here))}.",

@@ -6,11 +6,10 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from typing import TypeVar
 
-import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import aggregation, compiled, encoding, memory, outputs, ownership, parts
+from jaxbatch import aggregation, compiled, devices, encoding, memory, outputs, ownership, parts
 from jaxbatch.aggregation import Aggregation
 from jaxbatch.beside import side_by_side
 from jaxbatch.errors import JaxbatchError, OutputError, OutputTaken, printable
@@ -50,6 +49,7 @@ class Worker:
     ``neighbours`` says share the machine's memory. ``programs`` are those that this process has traced for the plan.
 
     Raises:
+        NoDevice: JAX finds no device of the platform that was planned for.
         JobError: a batch cannot fit its device.
         ClusterError: this process would compute something else than was planned.
     """
@@ -65,7 +65,7 @@ class Worker:
     ):
         self.plan = plan
         self._name = f"{socket.gethostname()}:{os.getpid()}"
-        self._devices = jax.local_devices()
+        self._devices = devices.local(plan.platform)
         self._programs = programs or traced_anew(plan, self._devices[0])
         self.kernel = self._programs.kernel
         self._at_once, self._neighbours = at_once, neighbours

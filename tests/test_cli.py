@@ -304,7 +304,7 @@ def test_what_a_command_does_not_import(arguments, absent, job, tmp_path):
 
 
 def test_an_unreachable_cluster_is_exit_75(main, job):
-    code, out, err = main("run", str(job), "--address", "127.0.0.1:1")
+    code, out, err = main("run", str(job), "--address", "127.0.0.1:1", "--set", "compute.device='cpu'")
     assert (code, out) == (75, "")
     assert "127.0.0.1:1 cannot be reached" in err
 

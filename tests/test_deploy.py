@@ -37,6 +37,14 @@ def test_the_ray_job_is_made_of_pods():
     assert all(f"--{name}" in options.stdout for name in cluster["headGroupSpec"]["rayStartParams"])
 
 
+@pytest.mark.parametrize(
+    "manifest", ["kuberay/cronjob.yaml", "kuberay/rayjob.yaml", "slurm/jaxbatch.sbatch", "airflow/jaxbatch_daily.py"]
+)
+def test_a_cluster_is_told_what_computes(manifest):
+    """Without that the run is refused."""
+    assert "compute.device=" in (DEPLOY / manifest).read_text()
+
+
 @pytest.mark.parametrize("script", ["slurm/jaxbatch.sbatch", "cron/daily.sh"])
 def test_bash_reads_the_script(script):
     read = subprocess.run(["bash", "-n", DEPLOY / script], capture_output=True, text=True)

@@ -107,6 +107,8 @@ def test_unknown_table(refused):
         ("output", "rows_per_part", "0"),
         ("output", "rows_per_part", '"many"'),
         ("output", "compression", '"zip"'),
+        ("compute", "device", '"GPU"'),
+        ("compute", "device", "0"),
         ("compute", "precision", '"float16"'),
         ("compute", "batch_rows", "true"),
         ("cluster", "workers", "0"),

@@ -11,6 +11,8 @@ from airflow.sdk import dag, task
 
 JOB = "/srv/jobs/job.toml"
 CLUSTER = "http://ray-head.example:8265"
+DEVICE = 'compute.device="gpu"'
+"""What computes on the cluster; compute.device="cpu" where its workers have no GPUs."""
 NO_USE_TO_RETRY = {2, 3, 4, 5}
 """Usage, too many failed rows, a job or input that is refused, an output or cluster that refuses us."""
 
@@ -23,7 +25,7 @@ def jaxbatch_daily() -> None:
     def run(ds: str | None = None) -> None:
         import subprocess
 
-        command = ["jaxbatch", "submit", JOB, "--var", f"date={ds}", "--address", CLUSTER]
+        command = ["jaxbatch", "submit", JOB, "--var", f"date={ds}", "--address", CLUSTER, "--set", DEVICE]
         code = subprocess.run(command, check=False).returncode
         if code in NO_USE_TO_RETRY:
             raise AirflowFailException(f"jaxbatch ended with {code}: see its messages above.")

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Yesterday's tasks, or those of a date or of every date of a range:
 #
-#     30 2 * * *  /srv/jobs/daily.sh              # in crontab -e; set RAY_AUTH_TOKEN_PATH there for a cluster
+#     30 2 * * *  /srv/jobs/daily.sh              # in crontab -e; for a cluster set RAY_ADDRESS and
+#                                                 # RAY_AUTH_TOKEN_PATH there, and device in the job's [compute]
 #     daily.sh 2026-11-22                         # one date again: nothing is done twice
 #     daily.sh 2026-11-01 2026-11-22              # a backfill
 #

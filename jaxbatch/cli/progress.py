@@ -33,11 +33,8 @@ def shown(quiet: bool, as_json: bool = False) -> Iterator[Callable[[Any], None]]
             yield _json_lines()
     elif quiet:
         yield lambda _: None
-    elif sys.stderr.isatty():
-        with _bar() as update:
-            yield update
     else:
-        with _lines() as update:
+        with _plain_log(), _bar() if sys.stderr.isatty() else _lines() as update:
             yield update
 
 
@@ -59,7 +56,9 @@ def _json_lines() -> Callable[[Any], None]:
 def _json_log() -> Iterator[None]:
     """Log records as JSON lines, and with them the events of the run."""
     handler, ours = _JsonHandler(), logging.getLogger("jaxbatch")
-    events.LOGGER.setLevel(logging.INFO)
+    level = ours.level
+    for logger in (ours, events.LOGGER):
+        logger.setLevel(logging.INFO)
     ours.propagate = False
     for logger in (ours, events.LOGGER):
         logger.addHandler(handler)
@@ -68,7 +67,29 @@ def _json_log() -> Iterator[None]:
     finally:
         for logger in (ours, events.LOGGER):
             logger.removeHandler(handler)
+        ours.setLevel(level)
         ours.propagate = True
+
+
+@contextmanager
+def _plain_log() -> Iterator[None]:
+    """What a person is told beside the progress, as lines; without this only warnings are."""
+    handler, ours = _LineHandler(logging.INFO), logging.getLogger("jaxbatch")
+    level = ours.level
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        ours.setLevel(level)
+
+
+class _LineHandler(logging.Handler):
+    """Writes each record's message as a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
 
 
 class _JsonHandler(logging.Handler):

@@ -52,9 +52,12 @@ def command(
     """
     del debug
     loaded = load_job(job, variables, overrides)
+    from jaxbatch.resources import check_device
     from jaxbatch.submission.following import start
     from jaxbatch.submission.request import request
 
+    if address is not None:
+        check_device(loaded, on_cluster=True)
     options = []
     for name, value in (("--workers", workers), ("--limit", limit)):
         options += [name, str(value)] if value is not None else []

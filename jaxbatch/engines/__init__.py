@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from jaxbatch.compiled import Programs
+from jaxbatch.devices import Device
 from jaxbatch.outcome import Outcome
 from jaxbatch.plans import Plan
 
@@ -12,8 +13,8 @@ class Engine(Protocol):
     """Runs the outstanding parts of a plan."""
 
     @property
-    def device(self) -> str:
-        """The kind of device that computes, as part of a run's identity."""
+    def device(self) -> Device:
+        """What computes."""
         ...
 
     @property

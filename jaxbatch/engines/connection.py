@@ -16,6 +16,7 @@ import ray
 import ray.exceptions
 from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]
 
+from jaxbatch import environment
 from jaxbatch.engines.access import check_access
 from jaxbatch.errors import AccessError, ClusterError, UsageError
 
@@ -44,6 +45,8 @@ class Connection:
         if ray.is_initialized():
             raise UsageError("This process is connected to Ray already.", "Call ray.shutdown() first.")
         self._before = dict(os.environ)
+        self._changed: set[str] = set()
+        """The variables that Ray has set in this process: one of them has its own debugger answer ``breakpoint()``."""
         self._folder: str | None = None
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
@@ -56,6 +59,7 @@ class Connection:
             else:
                 options |= self._private()
             _init(address or "local", options)
+            self._changed = environment.changed(self._before)
         except BaseException as error:
             self.close()
             if isinstance(error, ClusterError | AccessError) or not isinstance(error, Exception):
@@ -85,9 +89,8 @@ class Connection:
         ray.shutdown()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
-        for name in [name for name in os.environ if name.startswith("RAY_")]:
-            del os.environ[name]
-        os.environ.update({name: value for name, value in self._before.items() if name.startswith("RAY_")})
+        rays = {name for name in environment.changed(self._before) if name.startswith("RAY_")}
+        environment.restore(self._changed | rays, self._before)
 
 
 def _end_monitors(folder: str) -> None:

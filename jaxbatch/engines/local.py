@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import jax
-
+from jaxbatch import devices
 from jaxbatch.compiled import Programs
+from jaxbatch.devices import Device
 from jaxbatch.engines.budget import Attempts
 from jaxbatch.errors import printable
 from jaxbatch.in_flight import InFlight
@@ -43,9 +43,17 @@ class _Task:
 
 
 class LocalEngine:
-    """Runs shards on threads; needs no cluster and no Ray."""
+    """Runs shards on threads; needs no cluster and no Ray. Computes on the ``platform``, or on what JAX prefers.
 
-    def __init__(self, workers: int | None = None):
+    Raises:
+        NoDevice: JAX finds no device of that platform.
+    """
+
+    def __init__(self, workers: int | None = None, platform: str | None = None):
+        self._devices = devices.local(platform)
+        self._device = devices.described(self._devices[0])
+        if platform is None:
+            devices.tell_taken(self._device)
         self._workers = workers or len(os.sched_getaffinity(0))
         self._stopping = threading.Event()
         self._worker: Worker | None = None
@@ -54,9 +62,9 @@ class LocalEngine:
         self._in_flight: InFlight | None = None
 
     @property
-    def device(self) -> str:
+    def device(self) -> Device:
         """See :class:`~jaxbatch.engines.Engine`."""
-        return jax.local_devices()[0].device_kind
+        return self._device
 
     @property
     def workers(self) -> int:
@@ -71,9 +79,9 @@ class LocalEngine:
     def adopt(self, programs: Programs, *, ahead: bool) -> None:
         """See :class:`~jaxbatch.engines.Engine`."""
         self._programs = programs
-        programs.share(-(-self._workers // len(jax.local_devices())))
+        programs.share(-(-self._workers // len(self._devices)))
         if ahead:
-            programs.prepare_ahead(jax.local_devices()[0])
+            programs.prepare_ahead(self._devices[0])
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
         """See :class:`~jaxbatch.engines.Engine`.

@@ -1,7 +1,5 @@
 """Ray actors over shards: descriptions go out, receipts come back, rows never pass through Ray."""
 
-import logging
-import os
 import sys
 import time
 from collections import deque
@@ -11,21 +9,20 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from jaxbatch import linear_algebra
 from jaxbatch.compiled import Programs
+from jaxbatch.devices import Device, NoDevice
 from jaxbatch.engines.budget import Attempts
 from jaxbatch.engines.connection import Connection, last_line
 from jaxbatch.engines.metrics import Metrics
-from jaxbatch.engines.slots import POLL_S, SILENCE_S, SLOTS, Actor, Call, Slot, Task, answers, device_kind
+from jaxbatch.engines.placement import Placement
+from jaxbatch.engines.probe import PATIENCE_S
+from jaxbatch.engines.slots import POLL_S, SILENCE_S, SLOTS, Actor, Call, Slot, Task, answers
 from jaxbatch.errors import ClusterError
 from jaxbatch.job import Job
 from jaxbatch.outcome import Failure, Outcome
 from jaxbatch.plans import Plan
 
-_PATIENCE_S = 30.0
 _GROW_S = 5.0
-
-_LOG = logging.getLogger(__name__)
 
 
 class RayEngine:
@@ -38,6 +35,7 @@ class RayEngine:
         workers: int | None = None,
         *,
         allow_unauthenticated: bool = False,
+        platforms: str | None = None,
     ):
         self._any_started = False
         self._shared: Any = None
@@ -47,63 +45,19 @@ class RayEngine:
         self._failed_starts = 0
         self._connection = Connection(address, allow_unauthenticated=allow_unauthenticated)
         try:
-            self._place(job, address, workers)
+            self._placement = Placement(job, private=not address, platforms=platforms)
         except BaseException:
             self.close()
             raise
-
-    def _place(self, job: Job, address: str | None, workers: int | None) -> None:
-        """Decide what a worker needs and how many there are."""
-        cluster = job.cluster
-        resources = ray.cluster_resources()
-        gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
-        self._gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(gpus > 0)
-        self._cpus = cluster.cpus_per_worker
-        if not address and self._fitting() < 1:
-            raise job.error(
-                ("cluster",),
-                f"a worker needs more than this machine has: {cpus:g} CPUs, {gpus:g} GPUs.",
-                "Lower cpus_per_worker or gpus_per_worker.",
-            )
-        wanted = workers or cluster.workers
+        wanted = workers or job.cluster.workers
         self._elastic = bool(address) and not wanted
         self._monitored = bool(address)
-        self._workers = wanted or max(1, self._fitting())
-        self._needs = f"{self._cpus:g} CPUs and {self._gpus:g} GPUs"
-        # Without GPUs a worker must not touch any it sees; with them JAX chooses, whatever this process may use.
-        wanted = {
-            "NPROC": os.environ["NPROC"],
-            "JAX_PLATFORMS": "" if self._gpus else "cpu",
-            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-            **{name: os.environ[name] for name in linear_algebra.PINNED if name in os.environ},
-        }
-        if 0 < self._gpus < 1:
-            wanted["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.75 * self._gpus:.3f}"
-        inherited = not address and all(os.environ.get(name) == value for name, value in wanted.items())
-        self._environment = {} if inherited else wanted
-        """What workers that Ray has ready do not have."""
-
-    def _fitting(self) -> int:
-        """How many workers the cluster has places for now."""
-        resources = ray.cluster_resources()
-        places = [resources.get("CPU", 0.0) / self._cpus]
-        if self._gpus:
-            places.append(resources.get("GPU", 0.0) / self._gpus)
-        return int(min(places))
+        self._workers = wanted or max(1, self._placement.fitting())
 
     @property
-    def device(self) -> str:
+    def device(self) -> Device:
         """See :class:`~jaxbatch.engines.Engine`."""
-        if not self._gpus:
-            return "cpu"
-        remote: Any = ray.remote(max_retries=1, **self._resources())
-        asked = remote(device_kind).remote()
-        try:
-            while not ray.wait([asked], timeout=_PATIENCE_S)[0]:
-                self._tell_waiting()
-            return str(ray.get(asked))
-        except ray.exceptions.RayError as error:
-            raise ClusterError(f"No worker can start: {last_line(error)}", "Try again later.") from error
+        return self._placement.device
 
     @property
     def workers(self) -> int:
@@ -151,23 +105,20 @@ class RayEngine:
             if now - looked < POLL_S:
                 continue
             looked = now
-            if not any(slot.started for slot in slots) and now - since > _PATIENCE_S:
+            if not any(slot.started for slot in slots) and now - since > PATIENCE_S:
                 since = now
-                self._tell_waiting()
+                self._placement.tell_waiting()
             yield from self._stop_overdue(plan, attempts, todo)
             yield from self._stop_silent(attempts, todo)
             if todo and self._elastic and now - grown > _GROW_S:
                 grown = now
-                self._workers = max(self._workers, self._fitting())
+                self._workers = max(self._workers, self._placement.fitting())
                 self._grow(len(todo))
 
     def _grow(self, tasks: int) -> None:
         """Start as many workers as there are to be, if there is work for them; who has no place yet waits for one."""
         missing = min(self._workers, len(self._slots) + tasks) - len(self._slots)
         self._slots += [self._start() for _ in range(missing)]
-
-    def _tell_waiting(self) -> None:
-        _LOG.warning("Still waiting for a worker: each needs %s, and the cluster gives none.", self._needs)
 
     def _collect(
         self, slot: Slot, reference: Any, answer: Any, attempts: Attempts, todo: deque[Task]
@@ -189,6 +140,9 @@ class RayEngine:
         del slot.calls[reference]
         if task is None:
             if answer is not None:
+                if isinstance(answer, NoDevice) and self._placement.leave_out(answer):
+                    self._replace(slot)
+                    return
                 if not self._any_started:
                     raise answer
                 self._count_failed_start(answer.what, by_chance=False)
@@ -216,10 +170,6 @@ class RayEngine:
         """See :class:`~jaxbatch.engines.Engine`."""
         self._connection.close()
 
-    def _resources(self) -> dict[str, Any]:
-        needed = {"num_cpus": self._cpus, "num_gpus": self._gpus}
-        return {**needed, "runtime_env": {"env_vars": self._environment}} if self._environment else needed
-
     def _start(self) -> Slot:
         options: dict[str, Any] = {
             "max_restarts": 0,
@@ -227,9 +177,9 @@ class RayEngine:
             "max_concurrency": SLOTS,
             "concurrency_groups": {"pulse": 1},
         }
-        remote: Any = ray.remote(**options, **self._resources())
+        remote: Any = ray.remote(**options, **self._placement.options())
         most = sys.maxsize if self._elastic else self._workers
-        handle = remote(Actor).remote(self._shared, self._cpus, most)
+        handle = remote(Actor).remote(self._shared, self._placement.needs.cpus, most)
         return Slot(handle, {handle.start.remote(): Call(None, time.monotonic())}, handle.pulse.remote())
 
     def _replace(self, slot: Slot) -> None:

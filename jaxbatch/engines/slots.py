@@ -8,6 +8,8 @@ import ray
 import ray.exceptions
 
 from jaxbatch import environment
+from jaxbatch.devices import NoDevice
+from jaxbatch.engines.probe import missing
 from jaxbatch.errors import JaxbatchError
 from jaxbatch.outcome import Outcome
 from jaxbatch.plans import Plan, Stage
@@ -52,10 +54,13 @@ class Actor:
     def start(self) -> JaxbatchError | None:
         """Make the worker; the reason if there will not be one."""
         environment.prepare()
+        plan = self._plan.here()
         try:
             neighbours = min(self._workers, _fitting_here(self._cpus))
             at_once = max(SLOTS, int(self._cpus))
-            self._worker = Worker(self._plan.here(), at_once, shards=SLOTS, neighbours=neighbours)
+            self._worker = Worker(plan, at_once, shards=SLOTS, neighbours=neighbours)
+        except NoDevice as error:
+            return missing(error, plan.platform)
         except JaxbatchError as error:
             return error
         return None
@@ -74,13 +79,6 @@ def _fitting_here(cpus: float) -> int:
     here = ray.get_runtime_context().get_node_id()
     node = next((node for node in ray.nodes() if node["NodeID"] == here), {})
     return max(1, int(node.get("Resources", {}).get("CPU", 1) / cpus))
-
-
-def device_kind() -> str:
-    """The kind of device that a worker has."""
-    import jax
-
-    return jax.local_devices()[0].device_kind
 
 
 @dataclass

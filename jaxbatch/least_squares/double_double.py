@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.extend.backend import get_default_device
 
 LARGEST_EXPONENT = 1000
 """Of the powers of two by which columns are divided."""
@@ -175,9 +176,14 @@ def _padded(x: Array, missing: int) -> Array:
     return jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) if missing else x
 
 
-@functools.cache
 def survive() -> bool:
     """Whether the error-free transformations stay what they are under this device's compiler, tried on some numbers."""
+    return _survive(get_default_device().platform)
+
+
+@functools.cache
+def _survive(platform: str) -> bool:
+    del platform  # by which it is remembered: a process may compute on one device after another
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 1024)) * 2.0 ** rng.integers(-40, 40, (2, 1024))
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.custom_batching import custom_vmap
+from jax.extend.backend import get_default_device
 
 LOOPED_BYTES = 1 << 17
 """Bytes of the coefficients of the widest value that a chunk may have on a CPU, for loops that pass over them …"""
@@ -44,7 +45,7 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
             filled = [next(remaining) if ok else x for x, ok in zip(leaves, flags, strict=True)]
             return function(*structure.unflatten(filled))
 
-        budget = cached if jax.default_backend() == "cpu" else ACCELERATOR_BYTES
+        budget = cached if get_default_device().platform == "cpu" else ACCELERATOR_BYTES
         count = math.ceil(axis_size * row_bytes / budget)
         results = jax.vmap(at)(*moving) if count <= 1 else _map(jax.vmap(at), moving, axis_size, count)
         return results, jax.tree.map(lambda _: True, results)

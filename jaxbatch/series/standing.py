@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import jax
 from jax import lax
 from jax.custom_batching import custom_vmap
 from jax.experimental.scheduling_groups import xla_metadata_call
+from jax.extend.backend import get_default_device
 
 
 @custom_vmap
@@ -22,7 +22,7 @@ def standing(x: Any) -> Any:
 @standing.def_vmap
 def _(axis_size: int, in_batched: Any, x: Any) -> tuple[Any, Any]:
     del axis_size
-    return (_call(x) if jax.default_backend() == "cpu" else lax.optimization_barrier(x)), in_batched[0]
+    return (_call(x) if get_default_device().platform == "cpu" else lax.optimization_barrier(x)), in_batched[0]
 
 
 _call = xla_metadata_call(lambda x: x, inlineable="false")

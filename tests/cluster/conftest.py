@@ -68,13 +68,15 @@ class RayCluster:
         ours |= self._more
         return {**known, **ours, "JAXBATCH_CACHE": os.environ["JAXBATCH_CACHE"], "RAY_TMPDIR": self.folder}
 
-    def start(self, *options: str, cpus: int = 1, resources: str = "{}") -> subprocess.Popen[bytes]:
-        """A node that stays in the foreground, and so ends with its process."""
-        command = [str(BIN / "ray"), "start", "--block", f"--num-cpus={cpus}", f"--resources={resources}", *options]
-        command += ["--object-store-memory=100000000", "--disable-usage-stats"]
+    def start(
+        self, *options: str, cpus: int = 1, gpus: int = 0, resources: str = "{}", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """A node that stays in the foreground, and so ends with its process. Its GPUs are only counted."""
+        command = [str(BIN / "ray"), "start", "--block", f"--num-cpus={cpus}", f"--num-gpus={gpus}", *options]
+        command += [f"--resources={resources}", "--object-store-memory=100000000", "--disable-usage-stats"]
         node = subprocess.Popen(
             command,
-            env=self.environment,
+            env={**self.environment, **environment},
             cwd=self.folder,
             start_new_session=True,
             stdout=subprocess.DEVNULL,

@@ -44,6 +44,8 @@ path = "tasks"
 [output]
 path = "results"
 rows_per_part = 10
+[compute]
+device = "cpu"
 """
 
 
@@ -189,7 +191,9 @@ def test_exit_codes_are_those_of_the_run(job, code, reason, submitter, tmp_path)
         "    def row(self, x):\n        return {'y': x}\n"
     )
     pq.write_table(pa.table({"x": [0.0, 1.0]}), tmp_path / "x.parquet")
-    where = '[input]\npath = "x.parquet"\n[output]\npath = "results"\n[cluster]\nattempts = 1\n'
+    where = (
+        '[input]\npath = "x.parquet"\n[output]\npath = "results"\n[compute]\ndevice = "cpu"\n[cluster]\nattempts = 1\n'
+    )
     (tmp_path / "bad.toml").write_text(job + where)
     ended = submitter("submit", "bad.toml", "--json", "--id", f"bad-{tmp_path.name}")
     assert ended.returncode == code, ended.stderr

@@ -1,4 +1,6 @@
-"""A Ray cluster of several nodes on loopback, in a process of its own: ``python cluster.py NODES``.
+"""A Ray cluster of several nodes on loopback, in a process of its own: ``python cluster.py NODES GPUS``.
+
+The head has so many GPUs, which are only counted.
 
 Prints its address, then kills the raylet of node N for every N on a line of its input, and ends with that.
 """
@@ -13,10 +15,10 @@ TOKEN = "0123456789abcdef" * 4
 
 
 @contextlib.contextmanager
-def cluster(nodes: int, **environment: str) -> Iterator[tuple[str, Callable[[int], None]]]:
+def cluster(nodes: int, gpus: int = 0, **environment: str) -> Iterator[tuple[str, Callable[[int], None]]]:
     """A cluster's address, and a way to kill the raylet of one of its nodes."""
     process = subprocess.Popen(
-        [sys.executable, __file__, str(nodes)],
+        [sys.executable, __file__, str(nodes), str(gpus)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -44,7 +46,10 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     with contextlib.redirect_stdout(sys.stderr):
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 1, "num_gpus": int(sys.argv[2]), "include_dashboard": False},
+        )
         workers = [made.add_node(num_cpus=1) for _ in range(int(sys.argv[1]) - 1)]
         made.wait_for_nodes()
     print(made.address, flush=True)

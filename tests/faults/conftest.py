@@ -25,6 +25,8 @@ path = "tasks"
 [output]
 path = "results"
 rows_per_part = 100
+[compute]
+device = "cpu"
 """
 
 GROUPS = """

@@ -27,6 +27,7 @@ def slow(site):
     job = site.folder / "job.toml"
     job.write_text(
         'kernel = "slow.py:Slow"\n[input]\npath = "tasks"\n[output]\npath = "results"\nrows_per_part = 100\n'
+        '[compute]\ndevice = "cpu"\n'
     )
     assert site.process("--engine", "local", "--workers", "6", "--set", "output.path='peace'").returncode == 0
     (site.folder / "peace").rename(site.output)

@@ -256,6 +256,19 @@ def test_relative_paths_start_where_they_are_told_to(bench, tmp_path_factory, ja
     assert (data / "r/_SUCCESS").exists()
 
 
+def test_a_job_that_does_not_say_what_computes_is_not_submitted(server, bench, jaxbatch):
+    bench.job('kernel = "apply"\nparams.function = "jax.numpy:sin"\n')
+    for options in ((), ("--no-wait",), ("--dry-run",)):
+        ended = jaxbatch("submit", "job.toml", "--address", server.url, *options)
+        assert ended.returncode == ExitCode.REFUSED, ended.stderr
+        assert "job.toml, key 'compute.device': is missing" in ended.stderr
+        assert 'Add device = "cpu" or device = "gpu" to [compute].' in ended.stderr
+    assert not server.seen
+    said = jaxbatch("submit", "job.toml", "--address", server.url, "--no-wait", "--set", "compute.device='cpu'")
+    assert said.returncode == 0, said.stderr
+    assert len(server.jobs) == 1
+
+
 def test_what_would_be_sent_is_shown_without_a_cluster(bench, jaxbatch):
     bench.job('kernel = "apply"\nparams.function = "jax.numpy:sin"\n')
     shown = jaxbatch("submit", "job.toml", "--dry-run")
