@@ -211,7 +211,7 @@ def _keys(name: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _is_integer(value: "str | int | None") -> bool:
-    return value is None or re.fullmatch(r"-?(0|[1-9]\d{0,17})", str(value)) is not None
+    return value is None or re.fullmatch(r"0|-?[1-9][0-9]{0,17}", str(value)) is not None
 
 
 def _with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:
