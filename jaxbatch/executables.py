@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import jaxlib
 from filelock import FileLock
 from jax.experimental import serialize_executable
@@ -42,8 +43,8 @@ WORTH_KEEPING_S = 0.1
 LOCKED_S = 600.0
 """So long a process waits for another that compiles the same program; then it compiles it for itself."""
 
-_LAPACK = "lapack_"
-"""In the name of every call to LAPACK."""
+_LAPACK = "lapack_", "hybrid_eig"
+"""In the names of calls to LAPACK, those of a GPU's programs that compute eigenvalues on the host included."""
 
 _CHOOSING = ("jax_platform", "jax_default_device")
 """So begin the settings that choose a device."""
@@ -93,7 +94,7 @@ class Source:
 
     def compile(self) -> Executable:
         """Compile it, here and now."""
-        return Executable(self._lowered.compile(), _LAPACK in self._text)
+        return Executable(self._lowered.compile(), any(name in self._text for name in _LAPACK))
 
 
 def executable(source: Source, device: Any) -> Executable:
@@ -206,6 +207,8 @@ def _read(path: Path, device: Any) -> Executable | None:
         return None
     try:
         payload, in_tree, out_tree, calls_lapack = pickle.loads(zlib.decompress(data[_CHECKSUM_BYTES:]))
+        if calls_lapack:
+            _find_lapack(device)
         compiled = serialize_executable.deserialize_and_load(
             payload, in_tree, out_tree, backend=device.client, execution_devices=[device]
         )
@@ -214,17 +217,17 @@ def _read(path: Path, device: Any) -> Executable | None:
         return None
     with suppress(OSError):
         os.utime(path)
-    if calls_lapack:
-        _load_lapack()
     return Executable(compiled, calls_lapack)
 
 
 @cache
-def _load_lapack() -> None:
-    """Have JAX load LAPACK, as it does where a call to it is lowered: a program that is only read would call nothing,
-    and end the process."""
-    one = jax.ShapeDtypeStruct((1, 1), "float32")
-    jax.jit(jax.lax.linalg.cholesky).trace(one).lower(lowering_platforms=("cpu",))
+def _find_lapack(device: Any) -> None:
+    """Have this process look up LAPACK's functions, as JAX does only where it lowers a call to them.
+
+    A program that is loaded where nothing was lowered calls address 0 instead (jax-ml/jax issue 28908).
+    """
+    number = jax.ShapeDtypeStruct((1, 1), "float32", sharding=jax.sharding.SingleDeviceSharding(device))
+    jax.jit(jnp.linalg.eigvals).lower(number)
 
 
 def _made(folder: Path, path: Path, source: Source) -> Executable:

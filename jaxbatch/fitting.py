@@ -36,7 +36,8 @@ class DatasetFit(Datasets):
         solution = least_squares.solve_orthogonally(
             problem, method=options.direct, ridge=options.ridge, eps=options.eps
         )
-        spread = least_squares.spread_of_data(Z, observed, weights, intercept=options.intercept)
+        y_exponent = solution.exponents[-1]
+        spread = least_squares.spread_of_data(Z, observed, weights, y_exponent, intercept=options.intercept)
         if options.descent:
             statistic = least_squares.statistic(Z, observed, weights, plain=True)
             results = _descended(options, statistic, solution, spread, terms, penalised)

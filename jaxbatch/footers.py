@@ -55,16 +55,19 @@ class Chunk:
         return _DELTA_BYTE_ARRAY in self.encodings
 
     def range(self, signed: bool = True) -> "tuple[Any, Any] | None":
-        """The least and the largest value, integers or bytes by the physical type, where that is known."""
+        """The least and the largest value, integers or bytes by the physical type, where that is known.
+
+        It is not where the least is above the largest, as writers have it that compare unsigned numbers as signed ones.
+        """
         if self.least is None or self.most is None:
             return None
         if self.physical_type == "BYTE_ARRAY":
-            return self.least, self.most
+            return (self.least, self.most) if self.least <= self.most else None
         width = _WIDTHS.get(self.physical_type)
         if width is None or {len(self.least), len(self.most)} != {width}:
             return None
         least, most = (int.from_bytes(value, "little", signed=signed) for value in (self.least, self.most))
-        return least, most
+        return (least, most) if least <= most else None
 
 
 def chunks(footer: bytes) -> list[list[Chunk]]:

@@ -213,7 +213,7 @@ def _keys(name: str) -> Iterator[tuple[str, str | None]]:
 def _is_integer(value: "str | int | None") -> bool:
     if value is None:
         return True
-    return re.fullmatch(r"-?(0|[1-9]\d{0,18})", str(value)) is not None and -(2**63) <= int(value) < 2**63
+    return re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(value)) is not None and -(2**63) <= int(value) < 2**63
 
 
 def _with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:

@@ -138,8 +138,9 @@ def _grouped(
     stored = [names[name] for name in kernel.grouping.by]
     schema = naming.partial_schema(kernel, [opened.schema.field(name).type for name in stored])
     parts = sum(len(shard.parts) for shard in shards)
-    if parts == 1 or any(are_apart(opened.files, shards, name) for name in stored):
-        return {"stage": "groups", "partial_schema": schema}
+    apart = next((name for name in stored if parts > 1 and are_apart(opened.files, shards, name)), None)
+    if parts == 1 or apart is not None:
+        return {"stage": "groups", "partial_schema": schema, "apart": apart}
     rows = sum(shard.rows for shard in shards)
     buckets = max(1, -(-rows // rows_per_part)) if stored else 1
     return {"stage": "partials", "partial_schema": schema, "buckets": buckets, "partials": parts}

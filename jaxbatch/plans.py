@@ -58,6 +58,8 @@ class Plan:
     """For each named dimension the first sizes to which lists are padded, and how much that lengthens them at most."""
     stage: Stage = "rows"
     partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    apart: str | None = None
+    """The column by whose ranges, as footers have them, each group is whole in its shard."""
     buckets: int = 1
     """The parts of the second stage, where there is one."""
     partials: int = 0

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from jaxbatch.arrays import to_arrow, to_texts
 from jaxbatch.errors import InputError, printable
 from jaxbatch.input_file import InputFile, OpenFile
+from jaxbatch.ranges import check_range, leaf_of
 from jaxbatch.shards import RowGroup, Shard
 
 READ_BYTES = 64 * 2**20
@@ -27,11 +28,21 @@ _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE
 
 
 class Rows:
-    """A forward reader over the rows of some row groups, across files."""
+    """A forward reader over the rows of some row groups, across files.
 
-    def __init__(self, files: Sequence[InputFile], row_groups: Sequence[RowGroup], schema: pa.Schema, batch_rows: int):
+    A ``ranged`` column is refused where its values are not in the range that the footer has for them.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[InputFile],
+        row_groups: Sequence[RowGroup],
+        schema: pa.Schema,
+        batch_rows: int,
+        ranged: str | None = None,
+    ):
         self._schema = schema
-        self._batches = _batches(files, row_groups, schema, batch_rows)
+        self._batches = _batches(files, row_groups, schema, batch_rows, ranged)
         self._left: list[pa.Table] = []
         self._step = batch_rows
         self._position = 0
@@ -42,6 +53,7 @@ class Rows:
         Raises:
             pyarrow.ArrowException, OSError: a page cannot be read, or the file holds fewer rows than its
                 footer says.
+            InputError: it holds other values than its footer says.
         """
         taken: list[pa.Table] = []
         missing = rows
@@ -66,7 +78,11 @@ class Rows:
 
 
 def _batches(
-    files: Sequence[InputFile], row_groups: Sequence[RowGroup], schema: pa.Schema, batch_rows: int
+    files: Sequence[InputFile],
+    row_groups: Sequence[RowGroup],
+    schema: pa.Schema,
+    batch_rows: int,
+    ranged: str | None,
 ) -> Iterator[pa.Table]:
     by_file: list[tuple[int, list[int]]] = []
     for group in row_groups:
@@ -88,6 +104,8 @@ def _batches(
                     step = min(batch_rows, _fitting(file, opened, index, leaves))
                     for batch in opened.parquet.iter_batches(batch_size=step, row_groups=[index], columns=stored):
                         columns = {name: batch.column(name) for name in stored}
+                        if ranged is not None and ranged in columns:
+                            check_range(columns[ranged], opened, file, index, ranged)
                         yield _table(columns, keys, schema, batch.num_rows)
 
 
@@ -194,7 +212,7 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
         return
     with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
         parquet = opened.parquet
-        leaf = _leaf(opened, name)
+        leaf = leaf_of(opened, name)
         if leaf is None:
             return  # the check of the files, which comes later, names every file without the column
         signed = not pa.types.is_unsigned_integer(parquet.schema_arrow.field(name).type)
@@ -206,11 +224,6 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
             value = pc.max(parquet.read_row_group(index, columns=[name]).column(name)).as_py()
             if value is not None:
                 yield int(value)
-
-
-def _leaf(opened: OpenFile, name: str) -> int | None:
-    """The number of the Parquet column of that name; None without such a column, or without a row group."""
-    return next((n for group in opened.chunks[:1] for n, chunk in enumerate(group) if chunk.names == (name,)), None)
 
 
 def are_apart(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
@@ -241,7 +254,7 @@ def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | Non
         value = keys[name]
         return "key", [None if value is None else (value, value)] * len(file.row_groups)
     with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
-        leaf = _leaf(opened, name)
+        leaf = leaf_of(opened, name)
         if leaf is None:
             return "", [None] * len(file.row_groups)
         found = [group[leaf] for group in opened.chunks]

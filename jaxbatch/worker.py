@@ -112,7 +112,7 @@ class Worker:
             for alone in (False, True):
                 try:
                     if stage != "merge":
-                        rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows)
+                        rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows, plan.apart)
                         with outcome.stage("read"):
                             rows.move_to(part.start)
                     with ExitStack() as entered:

@@ -5,6 +5,7 @@ import os
 
 import jax
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import executables
@@ -100,6 +101,34 @@ def test_that_it_calls_lapack_is_kept_too():
         assert executables.executable(Source(lambda: lowered), jax.devices()[0]).calls_lapack
         assert not executables.executable(Source(lambda: by(3.0)), jax.devices()[0]).calls_lapack
         forget()
+
+
+def test_a_program_that_calls_lapack_runs_in_a_process_that_has_lowered_none(bench, jaxbatch, folder):
+    """jax-ml/jax issue 28908: what was lowered elsewhere finds no LAPACK, and ends the process."""
+    x = np.array([0.0, 1.0, 2.0])
+    bench.tasks({"x": x})
+    bench.file(
+        "functions.py",
+        """
+import jax.numpy as jnp
+
+def f(x):
+    a = jnp.array([[2.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 4.0]]) + x * jnp.eye(3)
+    q, r = jnp.linalg.qr(a)
+    return {"trace": (q @ r).trace(), "det": jnp.linalg.svd(a, compute_uv=False).prod()}
+""",
+    )
+    job = 'kernel = "apply"\n[params]\nfunction = "functions.py:f"\n'
+    job += '[input]\npath = "tasks.parquet"\n[output]\npath = "results"\n'
+    bench.file("job.toml", job)
+    for _ in range(2):
+        finished = jaxbatch("run", "job.toml", "--restart", "--json", env=os.environ)
+        assert finished.returncode == 0, finished.stderr
+        (part,) = (bench.folder / "results" / "data").glob("*.parquet")
+        rows = pq.read_table(part)
+        np.testing.assert_allclose(rows["trace"], 9 + 3 * x, rtol=1e-14)
+        np.testing.assert_allclose(rows["det"], 18 + 24 * x + 9 * x**2 + x**3, rtol=1e-13)
+    assert programs(folder)
 
 
 def test_another_constant_is_another_program(folder):

@@ -134,7 +134,11 @@ def test_hive_keys_are_columns(job):
     assert opened.schema == pa.schema([("a", pa.float64()), ("day", pa.int64()), ("place", pa.string())])
 
 
-@pytest.mark.parametrize("values", [("1", "x"), ("01", "2"), ("1.5", "2"), ("99999999999999999999", "1")])
+@pytest.mark.parametrize(
+    "values",
+    [("1", "x"), ("01", "2"), ("1.5", "2"), ("99999999999999999999", "1"), ("-0", "0"), ("12", "1\uff12")],
+    ids=ascii,
+)
 def test_hive_keys_that_are_not_all_integers_are_strings(job, values):
     opened = open_input(job("tasks", *(f"tasks/k={value}/x.parquet" for value in values)))
     assert opened.schema.field("k").type == pa.string()

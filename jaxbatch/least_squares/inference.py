@@ -61,11 +61,16 @@ def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
 
 
 def spread_of_data(
-    Z: Float[Array, "k n"], observed: Bool[Array, " n"], weights: Float[Array, " n"] | None, *, intercept: bool
+    Z: Float[Array, "k n"],
+    observed: Bool[Array, " n"],
+    weights: Float[Array, " n"] | None,
+    exponent: Int[Array, ""],
+    *,
+    intercept: bool,
 ) -> Spread:
-    """The spread of y, from the columns of [1 X y] themselves."""
+    """The spread of y, from the columns of [1 X y] themselves; 2^``exponent`` is what the solution divides y by."""
     used = observed.astype(Z.dtype) if weights is None else jnp.where(observed, weights, 0.0)
-    y, n, weight = Z[-1], observed.sum(), used.sum()
+    y, n, weight = Z[-1] * power_of_two(-exponent), observed.sum(), used.sum()
     mean = used @ y / jnp.where(weight > 0, weight, 1.0) if intercept else 0.0
     first = y[jnp.argmax(observed)] if intercept else 0.0
     return Spread(n, weight, used @ (y - mean) ** 2, used @ y**2, jnp.any(observed & (y != first)))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxbatch.least_squares.design import Design
+from jaxbatch.least_squares.double_double import exponent_of, power_of_two
 from jaxbatch.least_squares.solve import Solution, rank_tolerance
 
 Method = Literal["qr", "svd"]
@@ -47,12 +48,14 @@ def solve_orthogonally(problem: Design, *, method: Method, ridge: float, eps: fl
     if ridge > 0:
         solution = _ridge(problem, R, z, ridge)
     coefficients = jnp.where(problem.terms, solution, 0.0)
-    residual = problem.target - problem.matrix @ coefficients
-    root = jnp.where(full, full_root, least_root)
+    sizes = jnp.append(problem.scale, jnp.max(jnp.abs(problem.target), initial=0.0))
+    exponents = exponent_of(sizes)
+    residual = (problem.target - problem.matrix @ coefficients) * power_of_two(-exponents[-1])
+    root = jnp.where(full, full_root, least_root) * power_of_two(exponents[:-1, None])
     return Solution(
         coefficients=coefficients,
-        exponents=jnp.zeros(len(coefficients) + 1, jnp.int32),
-        scaled=coefficients,
+        exponents=exponents,
+        scaled=coefficients * power_of_two(exponents[:-1] - exponents[-1:]),
         rank=rank,
         condition=condition,
         deviations=jnp.sqrt(jnp.sum(root**2, axis=1)),

@@ -138,6 +138,23 @@ def test_nist_by_orthogonal_methods(bench, method):
 # ------------------------------------------------------------------------------------------------ against numpy
 
 
+@pytest.mark.parametrize("method", ["auto", "qr", "svd"])
+@pytest.mark.parametrize("powers", [(-666, 498, 0), (400, -700, 0), (0, 0, -600), (560, 0, 0)], ids=str)
+def test_scales_change_no_inference(bench, method, powers):
+    """Units that are powers of two change no t or p value, and of all else the exponent only."""
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    first, second, of_y = (2.0**power for power in powers)
+    bench.tasks(datasets((X, y), (X * [first, second], y * of_y)))
+    plain, scaled = bench.rows(job(method=method))
+    assert scaled["status"] == "ok"
+    unit = np.array([of_y, of_y / first, of_y / second])
+    for name, units in {"t_values": 1, "p_values": 1, "r_squared": 1, "residual_sd": of_y}.items():
+        np.testing.assert_allclose(scaled[name], np.multiply(plain[name], units), rtol=1e-12, err_msg=name)
+    for name in ("coefficients", "standard_errors"):
+        np.testing.assert_allclose(scaled[name] / unit, plain[name], rtol=1e-12, err_msg=name)
+
+
 def check(row: dict, X: np.ndarray, y: np.ndarray, *, intercept: bool = True, rel: float = 1e-9) -> None:
     """Every output of an ordinary fit, with numpy's lstsq and the textbook's formulas."""
     A = with_ones(X) if intercept else X
