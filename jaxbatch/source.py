@@ -193,10 +193,12 @@ def shown(value: Any) -> str:
         text = repr(value)
     elif isinstance(value, list | tuple):
         text = f"[{', '.join(map(shown, value))}]"
-    elif hasattr(value, "dtype") and hasattr(value, "shape"):
-        text = f"{value.dtype}{list(value.shape)}"
+    elif isinstance(name := getattr(value, "__name__", None), str):  # of functions, and of types such as np.float32
+        text = name
+    elif isinstance(shape := getattr(value, "shape", None), tuple) and hasattr(value, "dtype"):
+        text = f"{value.dtype}{list(shape)}"
     else:
-        text = getattr(value, "__name__", type(value).__name__)
+        text = type(value).__name__
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.stats import norm
@@ -12,6 +14,7 @@ from scipy.stats import norm
 import jaxbatch
 from jaxbatch import driver
 from jaxbatch.errors import JobError, OutputError
+from jaxbatch.source import shown
 from tests.daily import DAILY, Daily
 
 OWN = """
@@ -335,6 +338,20 @@ def test_the_command_shows_what_each_argument_takes(own, jaxbatch):
     assert dict(line.split(maxsplit=1) for line in section.splitlines()) == expected
     printed = json.loads(jaxbatch("plan", "job.toml", "--json").stdout)
     assert printed["arguments"] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *[(None, "None"), (0.5, "0.5"), ("call", "'call'"), (True, "True"), ((1, 2.0, "a"), "[1, 2.0, 'a']")],
+        *[(jnp.ones((2, 3), "float32"), "float32[2, 3]"), (np.arange(3), "int64[3]"), (jnp.tanh, "tanh")],
+        *[(np.float32, "float32"), (jnp.float32, "float32"), (np.dtype("int8"), "Int8DType"), (object(), "object")],
+        *[(range(10**9), "range"), ("x" * 100, "'" + "x" * 58 + "…"), (lambda x: x, "<lambda>")],
+        ({"f": 1.0, "g": None}, "1.0 for f, None for g"),
+    ],
+)
+def test_a_default_in_few_words(value, text):
+    assert shown(value) == text
 
 
 def test_rows_of_datasets_and_of_observations_are_named_too(own):
