@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from typing import Any, Literal
 
-from jaxbatch import appending, attempt, environment, instructions
+from jaxbatch import appending, attempt, environment, instructions, invariants
 from jaxbatch.engines import Engine
 from jaxbatch.errors import UsageError, storage_told
 from jaxbatch.job import Job
@@ -56,6 +56,7 @@ def run(
     chosen = engine or ("ray" if address else "local")
     environment.prepare(platforms="cpu" if chosen == "ray" else None)
     with instructions.as_workers_have_it() if chosen == "ray" else nullcontext():
+        invariants.check()
         return _run(job, chosen, address, workers, limit, restart, allow_unauthenticated, progress)
 
 
