@@ -51,8 +51,8 @@ class Actor:
 
     def start(self) -> JaxbatchError | None:
         """Make the worker; the reason if there will not be one."""
-        environment.prepare()
         try:
+            environment.prepare()
             neighbours = min(self._workers, _fitting_here(self._cpus))
             at_once = max(SLOTS, int(self._cpus))
             self._worker = Worker(self._plan.here(), at_once, shards=SLOTS, neighbours=neighbours)
