@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Literal
 
-from jaxbatch import appending, attempt, devices, environment, instructions
+from jaxbatch import appending, attempt, devices, environment, instructions, invariants
 from jaxbatch.engines import Engine
 from jaxbatch.engines.local import LocalEngine
 from jaxbatch.errors import UsageError, storage_told
@@ -90,6 +90,7 @@ def _computing_for(job: Job, engine: EngineName) -> Iterator[None]:
             raise job.error(("compute", "device"), error.what, error.remedy) from error
         if on_ray:
             entered.enter_context(instructions.as_workers_have_it())
+        invariants.check()
         yield
 
 

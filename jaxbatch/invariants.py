@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jaxlib.xla_client import CompileOptions
 
-from jaxbatch import instructions, least_squares, xla_flags
+from jaxbatch import instructions, xla_flags
 from jaxbatch.errors import JobError
 
 _WRONG = re.compile(r"xla_(?!cpu_enable_fast_min_max)\w+_enable_fast_(math|min_max)")
@@ -79,6 +79,8 @@ def _refuse(variable: str, flags: dict[str, str], here: str = "") -> NoReturn:
 @functools.cache
 def _lost(device: Any) -> tuple[str, ...]:
     """What does not hold on a device, in words."""
+    from jaxbatch.least_squares import survive
+
     given = {
         kind: (np.ones(16, kind), np.array([np.nan, np.inf, -np.inf, 1.0] * 4, kind)) for kind in ("float32", "float64")
     }
@@ -87,7 +89,7 @@ def _lost(device: Any) -> tuple[str, ...]:
         program = jax.jit(lambda each: {kind: _held(*numbers) for kind, numbers in each.items()})
         found = jax.device_get(program.lower(arguments).compile()(arguments))
     lost = dict.fromkeys(what for held in found.values() for what, holds in held.items() if not holds)
-    if device.platform == "cpu" and not least_squares.survive():
+    if device.platform == "cpu" and not survive():
         lost["sums are not rounded one by one"] = None
     return tuple(lost)
 

@@ -53,9 +53,9 @@ class Actor:
 
     def start(self) -> JaxbatchError | None:
         """Make the worker; the reason if there will not be one."""
-        environment.prepare()
         plan = self._plan.here()
         try:
+            environment.prepare()
             neighbours = min(self._workers, _fitting_here(self._cpus))
             at_once = max(SLOTS, int(self._cpus))
             self._worker = Worker(plan, at_once, shards=SLOTS, neighbours=neighbours)
