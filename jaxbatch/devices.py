@@ -20,6 +20,9 @@ _LOG = logging.getLogger(__name__)
 _SOFTWARE = {"gpu": re.compile(r"jax-(cuda|rocm)\d*-(plugin|pjrt)"), "tpu": re.compile(r"libtpu(-nightly)?")}
 """The distributions that drive the devices of a platform; a CPU's is jaxlib, whose version counts for all."""
 
+INSTALLED_BY = {"gpu": "jaxbatch[cuda]", "tpu": "jax[tpu]"}
+"""What brings them."""
+
 KEYS = ("device", "accelerator")
 """What an identity has of the device that computes: the second of what is no CPU."""
 
@@ -67,8 +70,9 @@ def local(platform: str | None = None) -> Sequence[Any]:
 def _remedy(platform: str) -> str:
     if platform == "cpu":
         return "JAX_PLATFORMS leaves it out: add cpu there."
-    extra = {"gpu": "jaxbatch[cuda]", "tpu": "jax[tpu]"}[platform]
-    return f'Install {extra}, check its driver and JAX_PLATFORMS; or write device = "cpu" in [compute].'
+    return (
+        f'Install {INSTALLED_BY[platform]}, check its driver and JAX_PLATFORMS; or write device = "cpu" in [compute].'
+    )
 
 
 def confined_to() -> str | None:

@@ -262,7 +262,7 @@ def test_a_run_on_ray_leaves_the_process_as_it_was_though_ray_counts_a_gpu(job, 
 def test_gpus_that_only_ray_counts_never_have_the_cpu_compute_instead(job, bench, jaxbatch):
     bench.job(job)
     on_gpus = ("--set", "compute.device='gpu'", "--set", "cluster.gpus_per_worker=1")
-    with cluster(1, gpus=2, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as (address, _):
+    with cluster(1, 2, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as (address, _):
         known = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
         refused = jaxbatch("run", "job.toml", "--address", address, *on_gpus, env=known)
         computed = jaxbatch("run", "job.toml", "--address", address, "--set", "compute.device='cpu'", env=known)

@@ -31,7 +31,9 @@ class Placement:
     def __init__(self, job: Job, *, private: bool, platforms: str | None = None):
         self._job, self._private = job, private
         self._without: dict[str, NoDevice] = {}
-        """The nodes that have no device for a worker, though Ray counts one there."""
+        """The nodes that have no device for a worker, though Ray counts one there …"""
+        self.missing = 0
+        """… and how many devices are missing on the others."""
         device = job.compute.device or ("gpu" if job.cluster.gpus_per_worker else None)
         self.device = self._preferred(platforms) if device is None else self._asked(device)
         """What workers compute on."""
@@ -101,7 +103,7 @@ class Placement:
         for node in ray.nodes():
             if node["Alive"] and node["NodeID"] not in self._without:
                 there.update(node["Resources"])
-        return self.needs.places(there)
+        return self.needs.places(there) - self.missing
 
     def options(self) -> dict[str, Any]:
         """With which Ray starts a worker in one of the places."""

@@ -26,10 +26,9 @@ def missing(error: NoDevice, platform: str) -> NoDevice:
         told = error
     else:
         named = f"{platform.upper()}{'s' * (len(given) > 1)} {', '.join(given)}"
-        extra = {"gpu": "jaxbatch[cuda]", "tpu": "jax[tpu]"}[platform]
         told = NoDevice(
             f"Ray gave this worker {named} of {socket.gethostname()} and JAX finds none: "
-            f"install {extra} there, check its driver.",
+            f"install {devices.INSTALLED_BY[platform]} there, check its driver.",
             'Or have the CPU compute: device = "cpu" in [compute].',
         )
     told.node = context.get_node_id()

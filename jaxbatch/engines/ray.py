@@ -143,6 +143,9 @@ class RayEngine:
                 if isinstance(answer, NoDevice) and self._placement.leave_out(answer):
                     self._replace(slot)
                     return
+                if isinstance(answer, NoDevice) and len(self._slots) > 1:
+                    self._drop(slot)
+                    return
                 if not self._any_started:
                     raise answer
                 self._count_failed_start(answer.what, by_chance=False)
@@ -181,6 +184,13 @@ class RayEngine:
         most = sys.maxsize if self._elastic else self._workers
         handle = remote(Actor).remote(self._shared, self._placement.needs.cpus, most)
         return Slot(handle, {handle.start.remote(): Call(None, time.monotonic())}, handle.pulse.remote())
+
+    def _drop(self, slot: Slot) -> None:
+        """Go on with one worker less, where one of a node's devices is sick and others are not."""
+        ray.kill(slot.actor, no_restart=True)
+        self._slots.remove(slot)
+        self._placement.missing += 1
+        self._workers = max(1, self._workers - 1)
 
     def _replace(self, slot: Slot) -> None:
         ray.kill(slot.actor, no_restart=True)

@@ -20,14 +20,21 @@ PRETEND = """
 import sys
 
 if any(each.endswith("default_worker.py") for each in sys.orig_argv):
+    import os
+
     import jax
 
     from jaxbatch import devices, tracing
 
-    devices.local = lambda platform=None: jax.local_devices(backend="cpu")
+    def local(platform=None):
+        if os.environ.get("CUDA_VISIBLE_DEVICES") == "1":
+            raise devices.NoDevice("none")
+        return jax.local_devices(backend="cpu")
+
+    devices.local = local
     devices.described = tracing.described = lambda device: devices.Device("pretended", "gpu", {"platform": "none"})
 """
-"""Has the CPU pass for a GPU in the workers of a node that starts with it."""
+"""Has the CPU pass for GPU 0 in the workers of a node that starts with it, and its GPU 1 be broken."""
 
 JOB = """
 kernel = "derivatives"
@@ -69,7 +76,7 @@ def test_a_gpu_is_waited_for_asked_of_every_node_and_never_replaced(growing, tmp
     assert running.returncode == 4, said
     assert "Ray gave this worker GPU 0 of " in said
     assert "and JAX finds none: install jaxbatch[cuda] there, check its driver" in said
-    growing.add(gpus=1, PYTHONPATH=str(tmp_path))
+    growing.add(cpus=2, gpus=2, PYTHONPATH=str(tmp_path))
     until = time.monotonic() + 200
     while True:  # the node must be known before the other has been asked
         running = start(growing, tmp_path)
@@ -81,4 +88,4 @@ def test_a_gpu_is_waited_for_asked_of_every_node_and_never_replaced(growing, tmp
     recorded = json.loads((tmp_path / "results/_jaxbatch/plan.json").read_text())["identity"]
     assert (recorded["device"], recorded["accelerator"]) == ("pretended", {"platform": "none"})
     report = json.loads((tmp_path / "results/_jaxbatch/report.json").read_text())
-    assert len(report["by_worker"]) == 1, "the other node has computed nothing"
+    assert len(report["by_worker"]) == 1, "only the GPU that is one has computed"

@@ -15,7 +15,7 @@ TOKEN = "0123456789abcdef" * 4
 
 
 @contextlib.contextmanager
-def cluster(nodes: int, gpus: int = 0, **environment: str) -> Iterator[tuple[str, Callable[[int], None]]]:
+def cluster(nodes: int, gpus: int = 0, /, **environment: str) -> Iterator[tuple[str, Callable[[int], None]]]:
     """A cluster's address, and a way to kill the raylet of one of its nodes."""
     process = subprocess.Popen(
         [sys.executable, __file__, str(nodes), str(gpus)],
