@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, NoUsableFile, printable
 from jaxbatch.input_file import InputFile, digest, read_footer
+from jaxbatch.int96 import SECONDS, in_exact_units
 from jaxbatch.job import Job
 from jaxbatch.listing import Listed, list_files
 from jaxbatch.storage import StorageOptions, is_remote, open_file
@@ -53,9 +54,9 @@ def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[
         InputError: there are no files, or none of them can be used.
     """
     listed = list_files(job) if listed is None else listed
-    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-        found = list(pool.map(lambda file: _read_footer(file, job.storage), listed))
     known = known or {}
+    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+        found = list(pool.map(lambda file: _read_footer(file, job.storage, known), listed))
     found = [file if isinstance(file, BadFile) else _misfit(*file, known) or file for file in found]
     bad = [file for file in found if isinstance(file, BadFile)]
     good = [file for file in found if not isinstance(file, BadFile)]
@@ -130,7 +131,9 @@ def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError, remedy: 
     return kind(f"{many}: {named}.".replace("\n", " "), remedy)
 
 
-def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, pa.Schema] | BadFile":
+def _read_footer(
+    listed: Listed, storage: StorageOptions, known: Mapping[str, str]
+) -> "tuple[InputFile, pa.Schema] | BadFile":
     path, name = listed.path, listed.name
     try:
         with open_file(path, storage, listed.size) as file:
@@ -140,9 +143,10 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
         extended = _declared_extension(footer)
         if extended is not None:
             return _of_extension_type(path, extended)
-        with pq.ParquetFile(io.BytesIO(footer)) as parquet:
+        with pq.ParquetFile(io.BytesIO(footer), coerce_int96_timestamp_unit=SECONDS) as parquet:
             # Not by metadata.schema, which would keep the footer in memory until cycles are collected.
             metadata, schema = parquet.metadata, _schema(parquet.schema_arrow)
+        schema = in_exact_units(schema, footer, known)
     except (ConnectionError, PermissionError) as error:
         if is_remote(path) or isinstance(error, ConnectionError):
             raise  # of a store that does not answer nothing is known, least of all that the file is bad
