@@ -160,7 +160,10 @@ def _read_footer(
         if _is_extension(field):
             return _of_extension_type(path, field.name)
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    keys = tuple(_keys(name))
+    try:
+        keys = tuple(_keys(name))
+    except ValueError:
+        return BadFile(path, "its path has a key=value folder whose %XX are not UTF-8")
     names = [key for key, _ in keys]
     clash = [key for key in names if key in schema.names]
     if clash:
@@ -210,12 +213,22 @@ def _keys(name: str) -> Iterator[tuple[str, str | None]]:
     for segment in Path(name).parts[:-1]:
         key, equals, value = segment.partition("=")
         if equals and key:
-            value = urllib.parse.unquote(value)
-            yield urllib.parse.unquote(key), None if value == _NULL_KEY else value
+            value = _decoded(value)
+            yield _decoded(key), None if value == _NULL_KEY else value
+
+
+def _decoded(text: str) -> str:
+    """What a folder's name stands for, of which bytes are written as %XX.
+
+    Raises:
+        ValueError: they are not text; in their place another would stand, the same for all such names.
+    """
+    return urllib.parse.unquote(text, errors="strict")
 
 
 def _is_integer(value: "str | int | None") -> bool:
-    return value is None or re.fullmatch(r"-?(0|[1-9]\d{0,17})", str(value)) is not None
+    """Whether a key's value is a whole number of 64 bits, and written as numbers are: 007 and -0 are texts."""
+    return value is None or re.fullmatch(r"0|-?[1-9][0-9]{0,17}", str(value)) is not None
 
 
 def _with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:
