@@ -131,7 +131,7 @@ def decode(
 def _constant(value: Any, column: Column, dtype: str, rows: int) -> np.ndarray:
     if column.dtype == "string":
         return np.full(rows, column.choices.index(value) if value in column.choices else -1)
-    array = np.asarray(value, dtype)
+    array = np.asarray(value).astype(dtype)  # a whole number in one step: by way of a float it would be rounded twice
     return np.broadcast_to(array, (rows, *array.shape))
 
 
