@@ -19,7 +19,7 @@ from jaxbatch.int96 import SECONDS, in_exact_units
 from jaxbatch.job import Job
 from jaxbatch.listing import Listed, list_files
 from jaxbatch.storage import StorageOptions, is_remote, open_file
-from jaxbatch.types import normalised
+from jaxbatch.types import normalised, undictionaried
 
 _FOOTER_THREADS = 8
 _NULL_KEY = "__HIVE_DEFAULT_PARTITION__"
@@ -145,8 +145,9 @@ def _read_footer(
             return _of_extension_type(path, extended)
         with pq.ParquetFile(io.BytesIO(footer), coerce_int96_timestamp_unit=SECONDS) as parquet:
             # Not by metadata.schema, which would keep the footer in memory until cycles are collected.
-            metadata, schema = parquet.metadata, _schema(parquet.schema_arrow)
-        schema = in_exact_units(schema, footer, known)
+            metadata, schema = parquet.metadata, parquet.schema_arrow
+        declared = _declared(metadata)
+        schema = in_exact_units(_schema(schema, declared), footer, declared, known)
     except (ConnectionError, PermissionError) as error:
         if is_remote(path) or isinstance(error, ConnectionError):
             raise  # of a store that does not answer nothing is known, least of all that the file is bad
@@ -205,8 +206,17 @@ def _is_extension(field: pa.Field) -> bool:
     return bool(named) or isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, inner))
 
 
-def _schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(field.name, normalised(field.type), metadata=field.metadata) for field in schema])
+def _declared(metadata: pq.FileMetaData) -> dict[str, pa.DataType]:
+    """The types of columns by the Arrow schema that a file may hold, once it is known to have no extension types."""
+    stored = (metadata.metadata or {}).get(_ARROW_SCHEMA)
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored))) if stored else ()
+    return {field.name: field.type for field in schema}
+
+
+def _schema(schema: pa.Schema, declared: Mapping[str, pa.DataType]) -> pa.Schema:
+    return pa.schema(
+        [pa.field(f.name, undictionaried(f.type, declared.get(f.name)), metadata=f.metadata) for f in schema]
+    )
 
 
 def _keys(name: str) -> Iterator[tuple[str, str | None]]:

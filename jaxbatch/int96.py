@@ -6,7 +6,6 @@ twice. In whole seconds everything fits; and the nanoseconds, of which 64 bits a
 value lies. A unit of seconds is one that no other timestamp of Parquet's has, and so tells which columns these are.
 """
 
-import base64
 import io
 from collections.abc import Iterator, Mapping
 
@@ -34,19 +33,20 @@ def holds_int96(kind: pa.DataType) -> bool:
     return kind == _IN_SECONDS or any(holds_int96(kind.field(i).type) for i in range(kind.num_fields))
 
 
-def in_exact_units(schema: pa.Schema, footer: bytes, known: Mapping[str, str]) -> pa.Schema:
+def in_exact_units(
+    schema: pa.Schema, footer: bytes, declared: Mapping[str, pa.DataType], known: Mapping[str, str]
+) -> pa.Schema:
     """The schema of a file opened in seconds, with the types in which its columns of INT96 are given.
 
     Those are of microseconds, which is what Spark writes, with its "for ever" of 9999-12-31; or of nanoseconds where
-    the Arrow schema that a file may hold says so, or where other files of the output, whose types are ``known``, do.
+    the file's own Arrow schema has ``declared`` them, or earlier files of the output, whose types are ``known``, do.
     """
     if not any(holds_int96(field.type) for field in schema):
         return schema
     with pq.ParquetFile(io.BytesIO(footer), coerce_int96_timestamp_unit="us") as parquet:
-        coarse, stored = parquet.schema_arrow, (parquet.metadata.metadata or {}).get(b"ARROW:schema")
+        coarse = parquet.schema_arrow
     with pq.ParquetFile(io.BytesIO(footer), coerce_int96_timestamp_unit="ns") as parquet:
         fine = parquet.schema_arrow
-    declared = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored))) if stored else pa.schema([])
 
     def given(place: int, field: pa.Field) -> pa.Field:
         if not holds_int96(field.type):
@@ -54,7 +54,7 @@ def in_exact_units(schema: pa.Schema, footer: bytes, known: Mapping[str, str]) -
         if field.name in known:
             is_fine = known[field.name] == str(fine.field(place).type)
         else:
-            is_fine = field.name in declared.names and _is_fine(declared.field(field.name).type)
+            is_fine = field.name in declared and _is_fine(declared[field.name])
         return (fine if is_fine else coarse).field(place)
 
     return pa.schema([given(*each) for each in enumerate(schema)], schema.metadata)
