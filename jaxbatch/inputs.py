@@ -147,7 +147,7 @@ def _read_footer(
             # Not by metadata.schema, which would keep the footer in memory until cycles are collected.
             metadata, schema = parquet.metadata, parquet.schema_arrow
         declared = _declared(metadata)
-        schema = in_exact_units(_schema(schema, declared), footer, declared, known)
+        schema = in_exact_units(_schema(schema, declared, known), footer, declared, known)
     except (ConnectionError, PermissionError) as error:
         if is_remote(path) or isinstance(error, ConnectionError):
             raise  # of a store that does not answer nothing is known, least of all that the file is bad
@@ -213,10 +213,14 @@ def _declared(metadata: pq.FileMetaData) -> dict[str, pa.DataType]:
     return {field.name: field.type for field in schema}
 
 
-def _schema(schema: pa.Schema, declared: Mapping[str, pa.DataType]) -> pa.Schema:
-    return pa.schema(
-        [pa.field(f.name, undictionaried(f.type, declared.get(f.name)), metadata=f.metadata) for f in schema]
-    )
+def _schema(schema: pa.Schema, declared: Mapping[str, pa.DataType], known: Mapping[str, str]) -> pa.Schema:
+    """The types of the columns' values: as declared, unless earlier files, whose types are ``known``, were read so."""
+
+    def kind(field: pa.Field) -> pa.DataType:
+        plain = normalised(field.type)
+        return plain if str(plain) == known.get(field.name) else undictionaried(plain, declared.get(field.name))
+
+    return pa.schema([pa.field(field.name, kind(field), metadata=field.metadata) for field in schema])
 
 
 def _keys(name: str) -> Iterator[tuple[str, str | None]]:

@@ -18,11 +18,10 @@ def normalised(kind: pa.DataType) -> pa.DataType:
 
 
 def undictionaried(kind: pa.DataType, declared: pa.DataType | None) -> pa.DataType:
-    """The type of a column's values, which a file's own Arrow schema may have ``declared``.
+    """The type of a column's values, which a file's own Arrow schema may have ``declared`` those of a dictionary.
 
-    Of a dictionary's values pyarrow forgets what only that schema tells: a duration, and a time zone's name.
+    Of these pyarrow forgets what only that schema tells: that they are durations, and the name of a time zone.
     """
-    kind = normalised(kind)
     if declared is None or not pat.is_dictionary(declared):
         return kind
     values = declared.value_type
