@@ -59,6 +59,11 @@ class Column:
         """The named dimensions, in order."""
         return tuple(size for size in self.shape if isinstance(size, str))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the values are whole numbers, of whatever width."""
+        return self.dtype.removeprefix("u").startswith("int")
+
     def sized(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The shape with every named dimension replaced by its size."""
         return tuple(sizes[size] if isinstance(size, str) else size for size in self.shape)

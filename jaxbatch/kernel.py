@@ -119,7 +119,7 @@ class Source:
         if column.dtype == "string":
             self._require_string(column.name)
         else:
-            self.require(column.name, depth=len(column.shape), integer=column.dtype == "int")
+            self.require(column.name, depth=len(column.shape), integer=column.is_whole)
 
     def _require_string(self, column: str) -> None:
         if column not in self.types:

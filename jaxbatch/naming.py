@@ -48,8 +48,14 @@ def _check_constant(job: Job, column: Column, value: Any) -> None:
         array = np.asarray(value)
     except ValueError:
         array = np.asarray(None)
-    wanted = "iu" if column.dtype == "int" else "iuf"
-    if array.dtype.kind not in wanted or array.shape != column.shape:
+    whole = column.is_whole
+    fits = array.dtype.kind in ("iu" if whole else "iuf") and array.shape == column.shape
+    if fits and whole:
+        kind = np.dtype(column.dtype)
+        narrow = job.compute.precision == "float32" and kind.itemsize == 8  # where JAX has no 64 bits
+        limits = np.iinfo(f"{kind.kind}4" if narrow else kind)
+        fits = bool(((limits.min <= array) & (array <= limits.max)).all())
+    if not fits:
         raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
 
 

@@ -188,3 +188,34 @@ def test_what_is_no_order(bench, refusal, row):
     stored = pq.read_schema(path).field("order").type
     text = DERIVATIVES.replace("own.py:f", "jax.numpy:exp")
     assert f"Column 'order' is {stored}, where integers are needed" in refusal(text)
+
+
+WHOLE = """
+from jaxbatch import Column, Kernel
+
+class Whole(Kernel):
+    inputs = (Column("k", "DTYPE"),)
+    outputs = (Column("out", "DTYPE"),)
+
+    def row(self, k):
+        return {"out": k}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["int", "int8", "uint16", "int64"])
+def test_columns_of_whole_numbers_take_no_others(bench, refusal, dtype):
+    """What is after a point would be cut off, and a constant that is too large would wrap."""
+    bench.file("own.py", WHOLE.replace("DTYPE", dtype))
+    text = APPLY.replace('"apply"', '"own.py:Whole"').replace('[params]\nfunction = "own.py:f"\n', "")
+    for row in (row for row in NUMERIC if "int" not in row.name):
+        path = bench.tasks(pa.table({"k": row.values}), "tasks/a.parquet")
+        assert f"Column 'k' is {pq.read_schema(path).field('k').type}, where integers are needed" in refusal(text)
+    bench.tasks({"other": [1.0]}, "tasks/a.parquet")
+    for value in (2**64, -1 if dtype.startswith("u") else -(2**63) - 1):
+        assert f"{value} does not fit the column 'k'" in refusal(text, f"input.constants={{k={value}}}")
+    for precision, value in (("float32", 2**31 - 1), ("float64", 2**63 - 1)):
+        if dtype == "int":
+            given = [f"input.constants={{k={value}}}", f'compute.precision="{precision}"']
+            assert bench.output(bench.run(text, *given, restart=True))["out"].to_pylist() == [value]
+            beyond = given[0].replace(str(value), str(value + 1))
+            assert f"{value + 1} does not fit the column 'k'" in refusal(text, beyond, given[1])
