@@ -10,7 +10,7 @@ from jaxbatch import batches, compiled, encoding
 from jaxbatch.arrays import one_chunk, to_arrow, to_numpy
 from jaxbatch.columns import Status
 from jaxbatch.evaluation import count_padding, encoded_batch, in_batches, run_batch, sizes_of
-from jaxbatch.grouping import Groups, buckets_of, groups_of, stable_order
+from jaxbatch.grouping import Groups, buckets_of, groups_of, sorted_order, stable_order
 from jaxbatch.kernel import Grouping, Kernel
 from jaxbatch.outcome import Outcome
 from jaxbatch.plans import Plan
@@ -83,10 +83,8 @@ class Aggregation:
         found = merge_runs(self._kernel, _statistics(table, len(names), order), groups.of_row[order])
         if not names:
             return groups.keys, found
-        numbered = groups.keys.append_column("place", to_arrow(np.arange(len(groups))))
-        ordered = numbered.sort_by([(name, "ascending") for name in names])
-        place = to_numpy(one_chunk(ordered.column("place")))
-        return ordered.select(names), {name: values[place] for name, values in found.items()}
+        place = sorted_order(groups.keys)
+        return groups.keys.take(to_arrow(place)), {name: values[place] for name, values in found.items()}
 
     def fits(self, statistics: Arrays, device: Any, outcome: Outcome) -> tuple[list[pa.Array], np.ndarray]:
         """The results of groups as Arrow arrays, and their statuses."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from jaxbatch.arrays import is_null, one_chunk, to_numpy, to_texts
 from jaxbatch.columns import Column, Status
-from jaxbatch.conversion import converted
+from jaxbatch.conversion import converted, fitted
 from jaxbatch.types import is_list
 
 
@@ -140,7 +140,7 @@ def decode(
 def _constant(value: Any, column: Column, kind: np.dtype, rows: int) -> np.ndarray:
     if column.dtype == "string":
         return np.full(rows, column.choices.index(value) if value in column.choices else -1)
-    array = np.asarray(value, kind)
+    array = fitted(np.asarray(value), column, kind)[0]
     return np.broadcast_to(array, (rows, *array.shape))
 
 

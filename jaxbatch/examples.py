@@ -93,9 +93,18 @@ def _row(parquet: pq.ParquetFile, row: int) -> Mapping[str, Any]:
     start = 0
     for batch in parquet.iter_batches(batch_size=4096):
         if row < start + batch.num_rows:
-            return pa.Table.from_batches([batch.slice(row - start, 1)]).to_pylist()[0]
+            one = batch.slice(row - start, 1)
+            return {name: _value(column) for name, column in zip(one.schema.names, one.columns, strict=True)}
         start += batch.num_rows
     raise IndexError(row)
+
+
+def _value(column: pa.Array) -> Any:
+    """The one value of a column: Python's, or what Arrow prints where Python has none, as for nanoseconds."""
+    try:
+        return column[0].as_py()
+    except (ValueError, OverflowError):
+        return column.to_string(skip_new_lines=True).removeprefix("[").removesuffix("]")
 
 
 def _example(plan: Mapping[str, Any], part: str, row: int, values: Mapping[str, Any], status: Status) -> Example:

@@ -45,6 +45,11 @@ class Chunk:
         return ".".join(self.names)
 
     @property
+    def is_int96(self) -> bool:
+        """Whether values are timestamps of 96 bits."""
+        return self.physical_type == "INT96"
+
+    @property
     def has_dictionary(self) -> bool:
         """Whether values are stored as places in a dictionary."""
         return bool(self.encodings & {_PLAIN_DICTIONARY, _RLE_DICTIONARY})

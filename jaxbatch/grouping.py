@@ -54,8 +54,21 @@ def _one_row() -> pa.Table:
 
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     """A number from 0 on per row, equal for equal values, in the order of first appearance; and how many there are."""
-    encoded = one_chunk(column).dictionary_encode(null_encoding="encode")
+    encoded = _comparable(one_chunk(column)).dictionary_encode(null_encoding="encode")
     return to_numpy(encoded.indices).astype(np.int64), len(encoded.dictionary)
+
+
+def sorted_order(keys: pa.Table) -> np.ndarray:
+    """The rows of ``keys`` as its columns sort them, the first before the others; nulls come last."""
+    columns = {str(number): _comparable(one_chunk(column)) for number, column in enumerate(keys.columns)}
+    return to_numpy(pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in columns]))
+
+
+def _comparable(array: pa.Array) -> pa.Array:
+    """The same values in a type that Arrow compares: narrow decimals it only stores."""
+    kind = array.type
+    narrow = pat.is_decimal32(kind) or pat.is_decimal64(kind)
+    return array.cast(pa.decimal128(kind.precision, kind.scale)) if narrow else array
 
 
 def stable_order(codes: np.ndarray, count: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError
 from jaxbatch.footers import Chunk, chunks
+from jaxbatch.int96 import SECONDS
 from jaxbatch.storage import StorageOptions, is_remote, open_file
 
 _ENDING = 8
@@ -53,6 +54,8 @@ class InputFile:
     def open(self, **options: Any) -> "Iterator[OpenFile]":
         """The file to read from; one that comes over a network is read in few large requests.
 
+        Timestamps of 96 bits are given in seconds, unless ``options`` say otherwise.
+
         Raises:
             InputError: it is not the file any more that it was when the run was planned.
             pyarrow.ArrowException, OSError: it is not there, or cannot be read.
@@ -69,7 +72,7 @@ class InputFile:
                 pre_buffer=is_remote(self.path) and not large,
                 buffer_size=_BUFFER_BYTES if large else 0,
                 page_checksum_verification=True,
-                **options,
+                **{"coerce_int96_timestamp_unit": SECONDS, **options},
             ) as parquet:
                 yield OpenFile(parquet, footer)
 

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, NoUsableFile, printable
 from jaxbatch.input_file import InputFile, digest, read_footer
+from jaxbatch.int96 import SECONDS, in_exact_units
 from jaxbatch.job import Job
 from jaxbatch.listing import Listed, list_files
 from jaxbatch.storage import StorageOptions, is_remote, open_file
-from jaxbatch.types import normalised
+from jaxbatch.types import normalised, undictionaried
 
 _FOOTER_THREADS = 8
 _NULL_KEY = "__HIVE_DEFAULT_PARTITION__"
@@ -53,9 +54,9 @@ def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[
         InputError: there are no files, or none of them can be used.
     """
     listed = list_files(job) if listed is None else listed
-    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-        found = list(pool.map(lambda file: _read_footer(file, job.storage), listed))
     known = known or {}
+    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+        found = list(pool.map(lambda file: _read_footer(file, job.storage, known), listed))
     found = [file if isinstance(file, BadFile) else _misfit(*file, known) or file for file in found]
     bad = [file for file in found if isinstance(file, BadFile)]
     good = [file for file in found if not isinstance(file, BadFile)]
@@ -130,7 +131,9 @@ def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError, remedy: 
     return kind(f"{many}: {named}.".replace("\n", " "), remedy)
 
 
-def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, pa.Schema] | BadFile":
+def _read_footer(
+    listed: Listed, storage: StorageOptions, known: Mapping[str, str]
+) -> "tuple[InputFile, pa.Schema] | BadFile":
     path, name = listed.path, listed.name
     try:
         with open_file(path, storage, listed.size) as file:
@@ -140,9 +143,11 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
         extended = _declared_extension(footer)
         if extended is not None:
             return _of_extension_type(path, extended)
-        with pq.ParquetFile(io.BytesIO(footer)) as parquet:
+        with pq.ParquetFile(io.BytesIO(footer), coerce_int96_timestamp_unit=SECONDS) as parquet:
             # Not by metadata.schema, which would keep the footer in memory until cycles are collected.
-            metadata, schema = parquet.metadata, _schema(parquet.schema_arrow)
+            metadata, schema = parquet.metadata, parquet.schema_arrow
+        declared = _declared(metadata)
+        schema = in_exact_units(_schema(schema, declared, known), footer, declared, known)
     except (ConnectionError, PermissionError) as error:
         if is_remote(path) or isinstance(error, ConnectionError):
             raise  # of a store that does not answer nothing is known, least of all that the file is bad
@@ -156,7 +161,10 @@ def _read_footer(listed: Listed, storage: StorageOptions) -> "tuple[InputFile, p
         if _is_extension(field):
             return _of_extension_type(path, field.name)
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    keys = tuple(_keys(name))
+    try:
+        keys = tuple(_keys(name))
+    except ValueError:
+        return BadFile(path, "its path has a key=value folder whose %XX are not UTF-8")
     names = [key for key, _ in keys]
     clash = [key for key in names if key in schema.names]
     if clash:
@@ -198,19 +206,42 @@ def _is_extension(field: pa.Field) -> bool:
     return bool(named) or isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, inner))
 
 
-def _schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(field.name, normalised(field.type), metadata=field.metadata) for field in schema])
+def _declared(metadata: pq.FileMetaData) -> dict[str, pa.DataType]:
+    """The types of columns by the Arrow schema that a file may hold, once it is known to have no extension types."""
+    stored = (metadata.metadata or {}).get(_ARROW_SCHEMA)
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored))) if stored else ()
+    return {field.name: field.type for field in schema}
+
+
+def _schema(schema: pa.Schema, declared: Mapping[str, pa.DataType], known: Mapping[str, str]) -> pa.Schema:
+    """The types of the columns' values: as declared, unless earlier files, whose types are ``known``, were read so."""
+
+    def kind(field: pa.Field) -> pa.DataType:
+        plain = normalised(field.type)
+        return plain if str(plain) == known.get(field.name) else undictionaried(plain, declared.get(field.name))
+
+    return pa.schema([pa.field(field.name, kind(field), metadata=field.metadata) for field in schema])
 
 
 def _keys(name: str) -> Iterator[tuple[str, str | None]]:
     for segment in Path(name).parts[:-1]:
         key, equals, value = segment.partition("=")
         if equals and key:
-            value = urllib.parse.unquote(value)
-            yield urllib.parse.unquote(key), None if value == _NULL_KEY else value
+            value = _decoded(value)
+            yield _decoded(key), None if value == _NULL_KEY else value
+
+
+def _decoded(text: str) -> str:
+    """What a folder's name stands for, of which bytes are written as %XX.
+
+    Raises:
+        ValueError: they are not text; in their place another would stand, the same for all such names.
+    """
+    return urllib.parse.unquote(text, errors="strict")
 
 
 def _is_integer(value: "str | int | None") -> bool:
+    """Whether a key's value is a whole number of 64 bits, and written as numbers are: 007 and -0 are texts."""
     if value is None:
         return True
     return re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(value)) is not None and -(2**63) <= int(value) < 2**63

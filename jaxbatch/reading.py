@@ -4,8 +4,8 @@
 # pyright: reportAttributeAccessIssue=false
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from jaxbatch.arrays import to_arrow, to_texts
 from jaxbatch.errors import InputError, printable
 from jaxbatch.input_file import InputFile, OpenFile
+from jaxbatch.int96 import NANOSECONDS, exact, side_by_side
 from jaxbatch.ranges import check_range, leaf_of
 from jaxbatch.shards import RowGroup, Shard
 
@@ -99,14 +100,44 @@ def _batches(
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
             leaves = _leaves(opened, stored)
-            for index in indices:  # one at a time: asked for several, pyarrow holds them all
-                with _damage_told(f"{file.path}, row group {index}"):
-                    step = min(batch_rows, _fitting(file, opened, index, leaves))
-                    for batch in opened.parquet.iter_batches(batch_size=step, row_groups=[index], columns=stored):
-                        columns = {name: batch.column(name) for name in stored}
-                        if ranged is not None and ranged in columns:
-                            check_range(columns[ranged], opened, file, index, ranged)
-                        yield _table(columns, keys, schema, batch.num_rows)
+            wide = sorted({c.names[0] for group in opened.chunks[:1] for c in group if c.is_int96} & set(stored))
+            with file.open(coerce_int96_timestamp_unit=NANOSECONDS) if wide else nullcontext() as finer:
+                for index in indices:  # one at a time: asked for several, pyarrow holds them all
+                    where = f"{file.path}, row group {index}"
+                    with _damage_told(where):
+                        step = min(batch_rows, _fitting(file, opened, index, leaves))
+                        options = {"batch_size": step, "row_groups": [index]}
+                        for columns, rows in _decoded(opened, finer, stored, wide, schema, where, options):
+                            if ranged is not None and ranged in columns:
+                                check_range(columns[ranged], opened, file, index, ranged)
+                            yield _table(columns, keys, schema, rows)
+
+
+def _decoded(
+    opened: OpenFile,
+    finer: OpenFile | None,
+    stored: Sequence[str],
+    wide: Sequence[str],
+    schema: pa.Schema,
+    where: str,
+    options: Mapping[str, Any],
+) -> Iterator[tuple[dict[str, pa.Array], int]]:
+    """The columns of some rows at a time, and how many rows they are; those of ``wide``, which are INT96, are seen to
+    be exact by what the same file says where it is opened for a ``finer`` unit."""
+    batches = opened.parquet.iter_batches(columns=stored, **options)
+    if finer is None:
+        yield from ((_columns(batch), batch.num_rows) for batch in batches)
+        return
+    for batch, again in side_by_side(batches, finer.parquet.iter_batches(columns=wide, **options)):
+        columns = _columns(batch)
+        for name in wide:
+            named = f"{where}, column '{name}'"
+            columns[name] = exact(columns[name], again.column(name), schema.field(name).type, named)
+        yield columns, batch.num_rows
+
+
+def _columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    return dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
 def _is_number(kind: pa.DataType) -> bool:

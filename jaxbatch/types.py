@@ -17,6 +17,21 @@ def normalised(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pat.is_dictionary(kind) else kind
 
 
+def undictionaried(kind: pa.DataType, declared: pa.DataType | None) -> pa.DataType:
+    """The type of a column's values, which a file's own Arrow schema may have ``declared`` those of a dictionary.
+
+    Of these pyarrow forgets what only that schema tells: that they are durations, and the name of a time zone.
+    """
+    if declared is None or not pat.is_dictionary(declared):
+        return kind
+    values = declared.value_type
+    if pat.is_duration(values) and pat.is_int64(kind):
+        return values
+    if pat.is_timestamp(values) and pat.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, values.tz)
+    return kind
+
+
 def column_type(kind: pa.DataType) -> ColumnType:
     """What a kernel may know of a stored type."""
     name, depth, length = str(kind), 0, None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxbatch.arguments import argument, choose
 from jaxbatch.columns import STATUS, Column
@@ -124,10 +125,15 @@ def _named(results: Any) -> dict[str, Any]:
 def _column(reference: str, name: Any, result: Any) -> Column:
     if not isinstance(name, str) or name == STATUS or not name:
         raise JobError(f"'{reference}' names a result {name!r}.", f"Use strings, and not '{STATUS}', which is taken.")
-    if not isinstance(result, jax.ShapeDtypeStruct) or getattr(result.dtype, "kind", "") not in tuple("biuf"):
+    if not isinstance(result, jax.ShapeDtypeStruct) or not _is_number(result.dtype):
         found = result.dtype if isinstance(result, jax.ShapeDtypeStruct) else type(result).__name__
         raise JobError(
             f"'{reference}' returns {found} as '{name}', which is no column.",
             "Return a dict or NamedTuple of real arrays; split complex ones into parts, cast bfloat16.",
         )
     return Column(name, str(result.dtype), shape=result.shape)
+
+
+def _is_number(dtype: Any) -> bool:
+    """Whether NumPy itself has the type, which those of a few bits do not come from, and it is of real numbers."""
+    return isinstance(dtype, np.dtype) and dtype.isbuiltin == 1 and dtype.kind in "biuf"

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core.primitives import custom_vjp_call_p
 
 from jaxbatch import series
@@ -142,9 +143,12 @@ class Derivatives(Kernel):
 
 def _as_number(value: Any, name: str, dtype: Any) -> jax.Array:
     try:
-        return jnp.asarray(value, dtype)
-    except (TypeError, ValueError):
-        raise JobError(f"[params] wrt: the argument '{name}' is {value!r}, not a number.", "Leave it out.") from None
+        number = np.asarray(value)
+    except ValueError:
+        number = np.asarray(None)
+    if number.dtype.kind not in "biuf":
+        raise JobError(f"[params] wrt: the argument '{name}' is {value!r}, not a number.", "Leave it out.")
+    return jnp.asarray(number.astype(dtype))
 
 
 @dataclass(frozen=True, kw_only=True)

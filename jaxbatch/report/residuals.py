@@ -47,17 +47,27 @@ def _dataset(source: Source, job: Job, files: dict[str, str], part: int, row: in
     for name, group, rows in shard["row_groups"]:
         if place < rows:
             with open_file(files[name], job.storage) as file, pq.ParquetFile(file) as parquet:
-                return parquet.read_row_group(group).slice(place, 1).to_pylist()[0]
+                return parquet.read_row_group(group, columns=_stored(job)).slice(place, 1).to_pylist()[0]
         place -= rows
     raise KeyError(part)
 
 
+def _features(job: Job) -> list[str]:
+    """The file's columns that are the features; none where one column has all of them."""
+    features = job.params.get("features")
+    return [job.input.columns.get(str(name), str(name)) for name in features] if isinstance(features, list) else []
+
+
+def _stored(job: Job) -> list[str]:
+    """The file's columns that a fit is made of: of others some may hold what Python cannot."""
+    named = job.input.columns
+    return [*(_features(job) or [named.get("X", "X")]), named.get("y", "y")]
+
+
 def _fit(job: Job, dataset: dict[str, Any], coefficients: list[float], part: int, row: int) -> Fit:
     named = job.input.columns
-    features = job.params.get("features")
-    if isinstance(features, list):
-        columns = [dataset[named.get(str(name), str(name))] for name in features]
-        design = np.array(columns, float).T
+    if features := _features(job):
+        design = np.array([dataset[name] for name in features], float).T
     else:
         design = np.array(dataset[named.get("X", "X")], float)
     if job.params.get("intercept", True):

@@ -43,7 +43,8 @@ def tasks(kernel: str) -> pa.Table:
         if kernel == "descent":
             return pa.table({"id": range(60), "X": [x.tolist() for x in X], "y": [each.tolist() for each in y]})
         columns = {"slope": [x[:, 0].tolist() for x in X], "<b>bend</b>": [x[:, 1].tolist() for x in X]}
-        return pa.table({"id": range(60), **columns, "y": [each.tolist() for each in y]})
+        when = pa.array(range(1, 61)).cast(pa.timestamp("ns"))  # for which Python has no values
+        return pa.table({"id": range(60), "when": when, **columns, "y": [each.tolist() for each in y]})
     return pa.table({"id": range(400), "x": rng.uniform(-1.0, 9.0, 400), "y": rng.normal(size=400)})
 
 
