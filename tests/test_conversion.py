@@ -32,7 +32,7 @@ STORED: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.int8(): st.integers(-128, 127),
     pa.uint32(): st.integers(0, 2**32 - 1),
     pa.int64(): WHOLE.filter(lambda value: -(2**63) <= value < 2**63),
-    pa.uint64(): WHOLE.filter(lambda value: value >= 0),
+    pa.uint64(): WHOLE.filter(lambda value: 0 <= value < 2**64),
     pa.float32(): REAL.map(lambda value: float(np.float64(value).astype("float32"))),
     pa.float64(): REAL,
     pa.decimal128(38, 0): WHOLE.map(Decimal),

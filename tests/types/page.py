@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from tests.types.by_hand import Leaf
 from tests.types.table import (
-    AHEAD,
     EXACT,
     EXTENSION,
     FLAT,
@@ -115,7 +114,7 @@ def _said(cell: str) -> str:
 
 def _argument(row: Row) -> str:
     said = "rounded to nearest" if row.argument == ROUNDED else _said(row.argument)
-    return f"{said}; of `apply`: {row.apply}" if AHEAD and row.apply else said
+    return f"{said}; of `apply`: {row.apply}" if row.apply else said
 
 
 def _other(each: "tuple[Leaf, pa.Array | str, str]") -> list[str]:

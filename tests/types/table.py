@@ -23,11 +23,6 @@ NO_NUMBER = "is {type}, where numbers are needed"
 NO_KEY = "is {type}, which cannot name groups"
 EXTENSION = "has an extension type, which is refused"
 
-AHEAD = False
-"""Whether `apply` does with numbers what the contract says: it takes booleans as bool, and a whole number beyond ±2⁵³
-is invalid_input unless [params] integers names its argument. Until then the table says what is: booleans are refused,
-and such numbers rounded."""
-
 AS_BOOL = "exact"
 INVALID_BEYOND = "beyond ±2⁵³ invalid_input, unless [params] integers names the argument"
 
@@ -231,7 +226,8 @@ HIVE: list[tuple[str, str | int | None]] = [
     ("0", 0),
     ("999999999999999999", 10**18 - 1),
     ("-999999999999999999", 1 - 10**18),
-    ("1000000000000000000", "1000000000000000000"),
+    ("1000000000000000000", 10**18),
+    ("-9223372036854775808", -(2**63)),
     ("9223372036854775808", "9223372036854775808"),
     ("007", "007"),
     ("-0", "-0"),
