@@ -33,7 +33,8 @@ STORED: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.uint32(): st.integers(0, 2**32 - 1),
     pa.int64(): WHOLE.filter(lambda value: -(2**63) <= value < 2**63),
     pa.uint64(): WHOLE.filter(lambda value: 0 <= value < 2**64),
-    pa.float32(): REAL.map(lambda value: float(np.float64(value).astype("float32"))),
+    pa.float32(): st.sampled_from([*EDGES, *NEAR_TIES]).map(lambda value: float(np.float32(value)))
+    | st.floats(width=32),
     pa.float64(): REAL,
     pa.decimal128(38, 0): WHOLE.map(Decimal),
     pa.decimal128(30, 2): WHOLE.map(lambda value: Decimal(value) / 4).filter(lambda value: abs(value) < 10**27),
