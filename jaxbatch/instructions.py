@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from typing import NamedTuple
 
 from jaxbatch import xla_flags
@@ -32,29 +31,30 @@ class Settings(NamedTuple):
     tpu_flags: str
 
 
+_noted: dict[str, str] = {}
+"""What XLA has started with."""
+
+
 def in_effect() -> Settings:
-    """What XLA started with in this process, if this is asked first when it does, or has."""
-    return Settings(_cpus(), *_flags())
-
-
-@cache
-def _cpus() -> str:
-    return _counted()
-
-
-@cache
-def _flags() -> tuple[str, str]:
-    return xla_flags.text(), xla_flags.tpu_text()
+    """What XLA started with in this process, if this was asked before that changed; or what it would start with."""
+    settings = Settings(**{**_now()._asdict(), **_noted})
+    if started():
+        _noted.update(settings._asdict())
+    return settings
 
 
 def forget_cpus() -> None:
     """JAX's clients have ended: the next ones count the CPUs anew, but XLA reads its flags once in a process."""
-    _cpus.cache_clear()
+    _noted.pop("cpus", None)
 
 
 def of_the_run() -> Settings:
     """What it has where the run computes: in this process, or in those that are yet to start."""
-    return Settings(_counted(), xla_flags.text(), xla_flags.tpu_text()) if elsewhere() else in_effect()
+    return _now() if elsewhere() else in_effect()
+
+
+def _now() -> Settings:
+    return Settings(_counted(), xla_flags.text(), xla_flags.tpu_text())
 
 
 def elsewhere() -> bool:

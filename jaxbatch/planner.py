@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch import compiled, inputs, invariants, kernels, naming
+from jaxbatch import compiled, environment, inputs, invariants, kernels, naming
 from jaxbatch.devices import Device
 from jaxbatch.errors import InputError, nearest, storage_told
 from jaxbatch.fingerprint import check_pure, code_identity, fingerprint
@@ -43,6 +43,7 @@ class Addition:
 
 
 @storage_told()
+@environment.prepared()
 def plan(
     job: Job | str | os.PathLike[str],
     *,

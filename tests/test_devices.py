@@ -213,10 +213,10 @@ from jaxbatch import driver  # imports JAX, which sets variables of its own
 before, begun = all_there_is(), len(started)
 first = jaxbatch.run("job.toml", **json.loads(sys.argv[1]), progress=look)
 found = {"left as it was": all_there_is() == before, "started": len(started) - begun}
-found["preferred"] = jax.devices()[0] not in jax.devices("cpu")
 again = jaxbatch.run(jaxbatch.Job.load("job.toml", overrides=["output.path='again'"]), engine="local")
 found["fingerprints"] = [first.fingerprint, jaxbatch.plan("job.toml").fingerprint, again.fingerprint]
 found["left as it was again"] = all_there_is() == before
+found["preferred"] = jax.devices()[0] not in jax.devices("cpu")
 print(json.dumps(found))
 """
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core.primitives import custom_vjp_call_p
 
-from jaxbatch import series
+from jaxbatch import exact, series
 from jaxbatch.arguments import FUNCTION, Choice, ScalarFunction, argument, choose, references
 from jaxbatch.columns import Column, Maybe, Status
 from jaxbatch.errors import JobError, nearest
@@ -215,11 +215,15 @@ def _mixed(
     """Every derivative of ``paths``; ``d_a_b`` has the shape of ``a`` followed by that of ``b``.
 
     Where one number is differentiated in more than once, at a total order of ``SERIES_FROM`` or more, its part is the
-    coefficient of a series, and only the others are nested around it. Forward mode cannot pass a ``custom_vjp``: where
-    there is one, the first derivative is taken in reverse mode, in all that the others are taken in around it.
+    coefficient of a series, and only the others are nested around it. Before each derivative is taken, functions whose
+    rules in JAX lose digits are replaced by exact ones: a rule of the user's may have brought new ones in. Forward mode
+    cannot pass a ``custom_vjp``: where there is one, the first derivative is taken in reverse mode, in all that the
+    others are taken in around it.
     """
     results = {"value": (0, function(values))}
-    forward = not uses(jax.make_jaxpr(function)(values), custom_vjp_call_p)
+    program = jax.make_jaxpr(function)(values)
+    forward = not uses(program, custom_vjp_call_p)
+    exactly = exact.exactly if exact.concerns(program) else _as_it_is
     numbers = sum(jnp.size(values[name]) for name in {name for path in paths for name in path})
 
     def derivative(path: tuple[str, ...], among: frozenset[str]) -> Callable[[Mapping[str, Any]], Any]:
@@ -230,19 +234,17 @@ def _mixed(
         repeated = len(path) >= SERIES_FROM and path.count(often) > 1
         if repeated and numbers_only and (forward or len(set(path)) == 1):
             rest = [name for name in path if name != often]
-            return _nested_around(lambda at: _along(function, at, often, path.count(often))[-1], rest)
+            return _nested_around(lambda at: _along(function, at, often, path.count(often))[-1], rest, exactly)
         *inner, last = path
         before = derivative(tuple(inner), among)
         reverse = not inner and (numbers >= REVERSE_FROM or not forward)
 
         def after(at: Mapping[str, Any]) -> Any:
-            def alone(x: Any) -> Any:
-                return before({**at, last: x})
-
+            alone = exactly(lambda x: before({**at, last: x}))
             if reverse:
                 chosen = {name: at[name] for name in ({last} if forward else among)}
                 with suppress(ValueError):  # a while loop has no reverse mode
-                    return jax.jacrev(lambda chosen: before({**at, **chosen}))(chosen)[last]
+                    return jax.jacrev(exactly(lambda chosen: before({**at, **chosen})))(chosen)[last]
             return _slope(alone, at[last]) if jnp.shape(at[last]) == () else jax.jacfwd(alone)(at[last])
 
         return after
@@ -252,14 +254,20 @@ def _mixed(
     return results
 
 
-def _nested_around(function: Callable[[Mapping[str, Any]], Any], names: list[str]) -> Callable[..., Any]:
+def _nested_around(
+    function: Callable[[Mapping[str, Any]], Any], names: list[str], exactly: Callable[..., Any]
+) -> Callable[..., Any]:
     """The derivative of ``function`` in each of ``names`` in turn, numbers all, by forward mode."""
     for name in names:
 
         def once_more(at: Mapping[str, Any], inner: Any = function, name: str = name) -> Any:
-            return _slope(lambda x: inner({**at, name: x}), at[name])
+            return _slope(exactly(lambda x: inner({**at, name: x})), at[name])
 
         function = once_more
+    return function
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 

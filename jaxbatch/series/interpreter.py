@@ -5,6 +5,7 @@ from typing import Any
 
 from jax.extend import core, source_info_util
 
+from jaxbatch import exact
 from jaxbatch.series.arithmetic import Arithmetic, Value, is_series
 
 Rule = Callable[..., Any]
@@ -54,7 +55,7 @@ def register_rule(primitive: core.Primitive | str) -> Callable[[Rule], Rule]:
 def interpret(arithmetic: Arithmetic, jaxpr: Any, consts: Sequence[Any], operands: Sequence[Value]) -> list[Value]:
     """Run a jaxpr whose operands may be series.
 
-    Equations that no series enters are run as they are.
+    Equations that no series enters are run as they are, to be differentiated by exact rules in other arguments.
 
     Raises:
         MissingRule: a primitive that a series enters has no rule.
@@ -75,8 +76,7 @@ def interpret(arithmetic: Arithmetic, jaxpr: Any, consts: Sequence[Any], operand
 def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequence[Value]:
     primitive = equation.primitive
     if not any(map(is_series, inputs)):
-        results = primitive.bind(*inputs, **primitive.get_bind_params(equation.params))
-        return results if primitive.multiple_results else [results]
+        return exact.applied(equation, inputs)
     rule = _RULES.get(primitive) or _RULES.get(primitive.name)
     try:
         if rule is None:

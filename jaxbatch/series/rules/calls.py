@@ -1,19 +1,23 @@
 """Programs within programs are opened; a function with a derivative of its own is expanded by that derivative."""
 
-from collections.abc import Callable
-from functools import lru_cache
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import primitives
 
+from jaxbatch import exact
+from jaxbatch.exact import elementary, known
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value
 from jaxbatch.series.derivative_rule import by_derivative, jvp_of, vjp_of
 from jaxbatch.series.interpreter import OTHERS, interpret, register_rule
 from jaxbatch.series.loops import LOOPS
 from jaxbatch.series.rules.elementary import logistic
-from jaxbatch.series.rules.special import sinc
+from jaxbatch.series.rules.linear import of_one_shape
+from jaxbatch.series.rules.powers import sqrt
+from jaxbatch.series.rules.special import bessel_i0, sinc
 
 
 def open_program(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, **_: Any) -> list[Value]:
@@ -53,85 +57,84 @@ for _name, _function in LOOPS.items():
 
 @register_rule("jit")
 @register_rule("pjit")
-def jit(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, name: str, **_: Any) -> Any:
-    """Opened, but for the one function of JAX that is no use opened."""
-    if name == "sinc" and _identity({"jaxpr": jaxpr}) in _calls_within(jnp.sinc, _kinds(jaxpr)):
-        return sinc(arithmetic, *operands)  # pyright: ignore[reportArgumentType]
-    return open_program(arithmetic, *operands, jaxpr=jaxpr)
+def jit(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, **parameters: Any) -> Any:
+    """Opened, but for functions of JAX that are no use opened."""
+    rule = _known_rule({"jaxpr": jaxpr, **parameters})
+    return rule(arithmetic, *operands) if rule else open_program(arithmetic, *operands, jaxpr=jaxpr)
 
 
 @register_rule("custom_jvp_call")
 def custom_jvp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, **parameters: Any) -> Any:
     """By the function's own derivative, but for those of JAX whose series is known."""
-    key = _identity({"call_jaxpr": call_jaxpr, **parameters})
-    if len(operands) == 2 and key in _calls_within(jnp.logaddexp, _kinds(call_jaxpr)):
-        return _logaddexp(arithmetic, *operands)
-    primitive = primitives.custom_jvp_call_p
-    bind_parameters = primitive.get_bind_params({"call_jaxpr": call_jaxpr, **parameters})
-
-    def function(*values: Any) -> Any:
-        return primitive.bind(*values, **bind_parameters)
-
-    return by_derivative(arithmetic, function, jvp_of, key, operands)
+    described = {"call_jaxpr": call_jaxpr, **parameters}
+    rule = _known_rule(described)
+    if rule:
+        return rule(arithmetic, *operands)
+    return by_derivative(
+        arithmetic, exact.bind(primitives.custom_jvp_call_p, described), jvp_of, known.identity(described), operands
+    )
 
 
 @register_rule("custom_vjp_call")
 def custom_vjp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, **parameters: Any) -> Any:
     """By the function's own pull-back, transposed."""
-    primitive = primitives.custom_vjp_call_p
-    bind_parameters = primitive.get_bind_params({"call_jaxpr": call_jaxpr, **parameters})
-
-    def function(*values: Any) -> Any:
-        return primitive.bind(*values, **bind_parameters)
-
-    return by_derivative(arithmetic, function, vjp_of, _identity({"call_jaxpr": call_jaxpr, **parameters}), operands)
+    described = {"call_jaxpr": call_jaxpr, **parameters}
+    return by_derivative(
+        arithmetic, exact.bind(primitives.custom_vjp_call_p, described), vjp_of, known.identity(described), operands
+    )
 
 
 @register_rule(OTHERS)
 def differentiated(arithmetic: Arithmetic, *operands: Value, primitive: Any, parameters: Any) -> list[Value]:
-    """Any other primitive, by the derivative that JAX has of it: erf, atan2, the inverse functions, factorizations."""
-    bind_parameters = primitive.get_bind_params(parameters)
-
-    def function(*values: Any) -> Any:
-        return primitive.bind(*values, **bind_parameters)
-
-    return by_derivative(arithmetic, function, jvp_of, (primitive.name, str(parameters)), operands)
+    """Any other primitive, by its first derivative: erf, atan2, the inverse functions, factorizations."""
+    key = (primitive.name, str(parameters))
+    return by_derivative(arithmetic, exact.bind(primitive, parameters), jvp_of, key, operands)
 
 
 def _logaddexp(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
     """ln(e^a + e^b): θy = θb + σ(a − b)·θ(a − b), which at a tie is the derivative that JAX gives."""
+    return _log_of_sum(arithmetic, a, b, 1.0, elementary.logaddexp)
+
+
+def _logaddexp2(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
+    """log2(2^a + 2^b), with σ((a − b)·ln 2)."""
+    return _log_of_sum(arithmetic, a, b, math.log(2), elementary.logaddexp2)
+
+
+def _log_of_sum(arithmetic: Arithmetic, a: Value, b: Value, unit: float, function: Callable[..., Any]) -> Series:
     left, right = arithmetic.series(a), arithmetic.series(b)
     difference = arithmetic.sub(left, right)
     gap = arithmetic.value(difference)
     finite = jnp.isfinite(gap)
     difference = arithmetic.with_value(difference, jnp.where(finite, gap, jnp.sign(gap) * jnp.finfo(gap.dtype).max))
-    slope = logistic(arithmetic, difference) if arithmetic.degree(difference) else arithmetic.constant(jnp.zeros(()))
+    scaled = arithmetic.times(difference, unit)
+    slope = logistic(arithmetic, scaled) if arithmetic.degree(scaled) else arithmetic.constant(jnp.zeros(()))
     theta = arithmetic.add(arithmetic.theta(right), arithmetic.product(slope, arithmetic.theta(difference)))
-    return arithmetic.integral(theta, jnp.logaddexp(arithmetic.value(left), arithmetic.value(right)))
+    return arithmetic.integral(theta, function(arithmetic.value(left), arithmetic.value(right)))
 
 
-def _identity(parameters: Any) -> tuple[str, ...]:
-    """A called program's text, and where the derivative that it brings along was written."""
-    program = parameters.get("call_jaxpr", parameters.get("jaxpr"))
-    rules = [parameters[name] for name in ("jvp_jaxpr_fun", "bwd") if name in parameters]
-    return (str(program), *(rule.debug_info.func_src_info for rule in rules))
+def _hypot(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
+    """√(a² + b²), scaled so that no square over- or underflows."""
+    kind = jnp.result_type(arithmetic.value(a), arithmetic.value(b))
+    a, b = (x if isinstance(x, Series) else jnp.asarray(x, kind) for x in of_one_shape(arithmetic, a, b))
+    size = elementary.scale_of(arithmetic.value(a), arithmetic.value(b))
+    size = jnp.where((size == 0) | ~jnp.isfinite(size), 1.0, size)
+    left, right = (arithmetic.times(arithmetic.series(x), 1 / size) for x in (a, b))
+    squared = arithmetic.add(arithmetic.product(left, left), arithmetic.product(right, right))
+    root = arithmetic.times(sqrt(arithmetic, squared), size)
+    return arithmetic.with_value(root, elementary.hypot(arithmetic.value(a), arithmetic.value(b)))
 
 
-def _kinds(program: Any) -> tuple[Any, ...]:
-    return tuple((x.shape, x.dtype) for x in program.in_avals)
+_KNOWN = {
+    "sinc": (jnp.sinc, sinc),
+    "hypot": (jnp.hypot, _hypot),
+    "logaddexp": (jnp.logaddexp, _logaddexp),
+    "logaddexp2": (jnp.logaddexp2, _logaddexp2),
+    "_i0": (jnp.i0, bessel_i0),
+}
+"""By the names that programs within a program have: functions of JAX, and their rules."""
 
 
-@lru_cache(maxsize=256)
-def _calls_within(function: Callable[..., Any], kinds: tuple[Any, ...]) -> frozenset[tuple[str, ...]]:
-    """The identities of all programs that a function of JAX calls."""
-    found: set[tuple[str, ...]] = set()
-
-    def collect(jaxpr: Any) -> None:
-        for equation in jaxpr.eqns:
-            inner = equation.params.get("call_jaxpr", equation.params.get("jaxpr"))
-            if hasattr(inner, "jaxpr"):
-                found.add(_identity(equation.params))
-                collect(inner.jaxpr)
-
-    collect(jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(*kind) for kind in kinds)).jaxpr)
-    return frozenset(found)
+def _known_rule(parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
+    function, rule = _KNOWN.get(known.name(parameters) or "", (None, None))
+    return rule if function is not None and known.calls(parameters, function) else None

@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxbatch.exact import elementary as exact
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value, is_series
 from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.rules.linear import of_one_shape
@@ -87,7 +88,9 @@ def exp2(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 @register_rule("expm1")
 def expm1(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """exp(x) but for the coefficient of order 0."""
-    return arithmetic.with_value(exp(arithmetic, x), jnp.expm1(arithmetic.value(x)))
+    value = arithmetic.value(x)
+    known = jnp.expm1 if jnp.iscomplexobj(value) else exact.expm1
+    return arithmetic.with_value(exp(arithmetic, x), known(value))
 
 
 @register_rule("log")
@@ -132,17 +135,25 @@ register_rule("sinh")(_pair(1, jnp.sinh, jnp.cosh, 0))
 register_rule("cosh")(_pair(1, jnp.sinh, jnp.cosh, 1))
 
 
-def _riccati(sign: int, linear: int) -> Recurrence:
+def _tangent(sign: int) -> Recurrence:
     def step(n: Any, sums: Any, first: Any, known: Any) -> Any:
         y = (first[1] * known[0] + sums[0]) / n
-        squared = 2 * first[0] * y + sums[1]
-        return y, (y + sign * squared if linear else sign * squared)
+        return y, sign * (2 * first[0] * y + sums[1])
 
     return Recurrence(((1, 2), (0, 0)), step)
 
 
-TANGENT, HYPERBOLIC_TANGENT, LOGISTIC = _riccati(1, 0), _riccati(-1, 0), _riccati(-1, 1)
-"""θy = w·θx with w = 1 + y², 1 − y² or y − y²: w_n = ±(2 y_0 y_n + Σ y_j y_{n−j}), and y_n besides for the logistic."""
+TANGENT, HYPERBOLIC_TANGENT = _tangent(1), _tangent(-1)
+"""θy = w·θx with w = 1 + y² or 1 − y²: w_n = ±(2 y_0 y_n + Σ y_j y_{n−j})."""
+
+
+def _logistic(n: Any, sums: Any, first: Any, known: Any) -> Any:
+    y = (first[1] * known[0] + sums[0]) / n
+    return y, known[1] * y - sums[1]
+
+
+LOGISTIC = Recurrence(((1, 2), (0, 0)), _logistic)
+"""θy = w·θx with w = y − y²: w_n = (1 − 2 y_0) y_n − Σ y_j y_{n−j}, where 1 − 2 y_0 = −tanh(x_0/2) is given."""
 
 
 @register_rule("tan")
@@ -154,14 +165,13 @@ def tan(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 
 @register_rule("tanh")
 def tanh(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
-    """See :data:`HYPERBOLIC_TANGENT`; 1 − tanh² is 4u/(1 + u)² with u = exp(−2|x|), which keeps its digits."""
+    """See :data:`HYPERBOLIC_TANGENT`."""
     value = arithmetic.value(x)
     if jnp.iscomplexobj(value):
         y = standing(jnp.tanh(value))
         slope = 1 - y * y
     else:
-        y, u = standing(jnp.tanh(value)), standing(jnp.exp(-2 * jnp.abs(value)))
-        slope = 4 * u / ((1 + u) * (1 + u))
+        y, slope = standing(exact.tanh(value)), standing(exact.sech_squared(value))
     return arithmetic.recur(HYPERBOLIC_TANGENT, [y, slope], [arithmetic.theta(x)])[0]
 
 
@@ -169,5 +179,10 @@ def tanh(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 def logistic(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`LOGISTIC`; the slope is σ(x)σ(−x)."""
     value = arithmetic.value(x)
-    y = standing(lax.logistic(value))
-    return arithmetic.recur(LOGISTIC, [y, y * standing(lax.logistic(-value))], [arithmetic.theta(x)])[0]
+    if jnp.iscomplexobj(value):
+        y = standing(lax.logistic(value))
+        first, bend = [y, y * standing(lax.logistic(-value))], 1 - 2 * y
+    else:
+        first = [standing(exact.logistic(value)), standing(exact.logistic_slope(value))]
+        bend = -exact.tanh(value / 2)
+    return arithmetic.recur(LOGISTIC, first, [arithmetic.theta(x)], [bend])[0]

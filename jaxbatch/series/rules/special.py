@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from jaxbatch.exact import special as exact
+from jaxbatch.exact.bessel import ratios
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import NoRule, register_rule
 from jaxbatch.series.rules.elementary import OSCILLATION, exponential, mul, quotient
@@ -40,7 +42,7 @@ def _column(numbers: Array, like: Array) -> Array:
 def _zetas(arithmetic: Arithmetic, shift: Array, x: Array) -> Array:
     """ζ(shift + n, x) for every order n (Hurwitz)."""
     exponents = shift + _column(jnp.arange(arithmetic.order + 1), x)
-    return lax.zeta(exponents, jnp.broadcast_to(x, exponents.shape))
+    return exact.zeta(exponents, jnp.broadcast_to(x, exponents.shape))
 
 
 def _signs(arithmetic: Arithmetic, like: Array) -> Array:
@@ -53,8 +55,8 @@ def lgamma(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     start = arithmetic.value(x)
     order = jnp.maximum(_column(jnp.arange(arithmetic.order + 1), start), 1)
     local = _signs(arithmetic, start) * _zetas(arithmetic, jnp.zeros_like(start), start) / order
-    local = local.at[0].set(lax.lgamma(start))
-    return compose(arithmetic, local.at[1].set(lax.digamma(start)) if arithmetic.order else local, x)
+    local = local.at[0].set(exact.lgamma(start))
+    return compose(arithmetic, local.at[1].set(exact.digamma(start)) if arithmetic.order else local, x)
 
 
 @register_rule("digamma")
@@ -62,7 +64,12 @@ def digamma(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """ψ(x_0 + h) = ψ(x_0) − Σ_{n≥1} (−1)^n ζ(n + 1, x_0) h^n (DLMF 5.15.1, 25.11.12)."""
     start = arithmetic.value(x)
     local = -_signs(arithmetic, start) * _zetas(arithmetic, jnp.ones_like(start), start)
-    return compose(arithmetic, local.at[0].set(lax.digamma(start)), x)
+    return compose(arithmetic, local.at[0].set(exact.digamma(start)), x)
+
+
+def _held(parameter: Any, x: Array) -> tuple[Any, Array]:
+    """A parameter in which there is no derivative, and ``x``, which makes one in it NaN."""
+    return lax.stop_gradient(parameter), x + exact.undifferentiated(jnp.asarray(parameter, x.dtype))
 
 
 @register_rule("polygamma")
@@ -70,9 +77,9 @@ def polygamma(arithmetic: Arithmetic, m: Value, x: Value) -> Series:
     """ψ^(m)(x_0 + h): coefficients (−1)^{m+n+1} (m + n)!/n! ζ(m + n + 1, x_0) (DLMF 5.15.1)."""
     if isinstance(m, Series) or not isinstance(x, Series):
         raise NoRule("the order of a polygamma function depends on t")
-    start = arithmetic.value(x)
-    value = lax.polygamma(jnp.broadcast_to(m, start.shape), start)
-    leading = jnp.where(m == 0, -1.0, value / lax.zeta(jnp.where(m == 0, 2.0, m + 1) + jnp.zeros_like(start), start))
+    m, start = _held(m, arithmetic.value(x))
+    value = exact.polygamma(jnp.broadcast_to(m, start.shape), start)
+    leading = jnp.where(m == 0, -1.0, value / exact.zeta(jnp.where(m == 0, 2.0, m + 1) + jnp.zeros_like(start), start))
     local = leading * _signs(arithmetic, start) * _rising(arithmetic, m + 1, start)
     local = local * _zetas(arithmetic, m + jnp.ones_like(start), start)
     return compose(arithmetic, local.at[0].set(value), x)
@@ -83,7 +90,7 @@ def zeta(arithmetic: Arithmetic, s: Value, q: Value) -> Series:
     """ζ(s, q_0 + h): coefficients (−1)^n s(s + 1)…(s + n − 1)/n! ζ(s + n, q_0) (DLMF 25.11.17)."""
     if isinstance(s, Series) or not isinstance(q, Series):
         raise NoRule("the exponent of a zeta function depends on t")
-    start = arithmetic.value(q)
+    s, start = _held(s, arithmetic.value(q))
     s = jnp.broadcast_to(s, start.shape)
     local = _signs(arithmetic, start) * _rising(arithmetic, s, start) * _zetas(arithmetic, s, start)
     return compose(arithmetic, local, q)
@@ -119,48 +126,39 @@ def erf_inv(arithmetic: Arithmetic, x: Series) -> Series:
 @register_rule("bessel_i0e")
 def bessel_i0e(arithmetic: Arithmetic, x: Series) -> Series:
     """exp(−|x|) I_0(x)."""
-    return _scaled_bessel(arithmetic, x, 0, lax.bessel_i0e(arithmetic.value(x)))
+    return _scaled_bessel(arithmetic, x, 0)
 
 
 @register_rule("bessel_i1e")
 def bessel_i1e(arithmetic: Arithmetic, x: Series) -> Series:
     """exp(−|x|) I_1(x)."""
-    return _scaled_bessel(arithmetic, x, 1, lax.bessel_i1e(arithmetic.value(x)))
+    return _scaled_bessel(arithmetic, x, 1)
 
 
-def _scaled_bessel(arithmetic: Arithmetic, x: Series, kind: int, value: Array) -> Series:
-    """exp(−|x|) I_ν(x): the expansion of exp(−|x_0|) I_ν at x_0, times exp(−sign(x_0)(x − x_0))."""
+def _scaled_bessel(arithmetic: Arithmetic, x: Series, kind: int) -> Series:
+    """exp(−|x|) I_ν(x): the expansion of exp(−|x_0|) I_ν at x_0, times exp(∓(x − x_0)).
+
+    At 0 the side is that which |x| takes, so that exp(|x|)·exp(−|x|) I_ν is smooth there as I_ν is.
+    """
     start = arithmetic.value(x)
     plain = compose(arithmetic, _bessel_expansion(arithmetic, start, kind), x)
-    decay = arithmetic.times(arithmetic.tail(x), -jnp.sign(start))
-    scaled = arithmetic.with_value(mul(arithmetic, plain, exponential(arithmetic, decay, jnp.ones_like(start))), value)
-    # At 0 there is no such series, and the derivatives that JAX has there become 0 one after the other.
-    known = _column(arithmetic.ramp(start.dtype) <= 3 - kind, start)
-    return arithmetic.unstack(jnp.where(known.astype(bool) | (start != 0), arithmetic.stack(scaled), jnp.nan))
+    decay = arithmetic.times(arithmetic.tail(x), jnp.where(start < 0, 1.0, -1.0).astype(start.dtype))
+    scaled = mul(arithmetic, plain, exponential(arithmetic, decay, jnp.ones_like(start)))
+    return arithmetic.with_value(scaled, exact.bessel(kind, start))
+
+
+def bessel_i0(arithmetic: Arithmetic, x: Series) -> Series:
+    """I_0(x)."""
+    start = arithmetic.value(x)
+    local = jnp.exp(jnp.abs(start)) * _bessel_expansion(arithmetic, start, 0)
+    return arithmetic.with_value(compose(arithmetic, local, x), exact.unscaled_bessel(0, start))
 
 
 def _bessel_expansion(arithmetic: Arithmetic, x: Array, kind: int) -> Array:
-    """exp(−|x|) I_ν^(n)(x)/n!.
-
-    The ratios I_{ν+1}/I_ν come from the continued fraction run backwards (Miller; DLMF 3.6(vi), 10.33.1); the
-    derivatives from 2 I_ν' = I_{ν−1} + I_{ν+1} (DLMF 10.29.1), where no term is subtracted from another.
-    """
+    """exp(−|x|) I_ν^(n)(x)/n!: from 2 I_ν' = I_{ν−1} + I_{ν+1} (DLMF 10.29.1), where nothing is subtracted."""
     order = arithmetic.order
     top = order + kind + 1
-    beyond = top + 40
-    size = jnp.abs(x)
-    index = float(beyond)
-    ratio = size / (index + jnp.sqrt(index * index + size * size))
-
-    def back(i: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        ratio, ratios = state
-        nu = beyond - i
-        ratio = size / (2 * nu.astype(x.dtype) + size * ratio)
-        kept = jnp.where(nu <= top, ratio, lax.dynamic_index_in_dim(ratios, jnp.minimum(nu, top) - 1, 0, False))
-        return ratio, lax.dynamic_update_index_in_dim(ratios, kept, jnp.minimum(nu, top) - 1, 0)
-
-    _, ratios = lax.fori_loop(0, beyond, back, (ratio, jnp.zeros((top, *x.shape), x.dtype)))
-    positive = jnp.cumprod(jnp.concatenate([lax.bessel_i0e(x)[None], ratios]), axis=0)
+    positive = jnp.cumprod(jnp.concatenate([exact.bessel(0, x)[None], ratios(x, top)]), axis=0)
     # I_{−ν} = I_ν, and I_ν(−x) = (−1)^ν I_ν(x): orders −top … top in one table.
     odd = jnp.where(x < 0, -1.0, 1.0).astype(x.dtype)
     parity = jnp.stack([odd if nu % 2 else jnp.ones_like(odd) for nu in range(top + 1)])
@@ -186,11 +184,11 @@ def sinc(arithmetic: Arithmetic, x: Series) -> Series:
     small = jnp.abs(start) < 2
     near = compose(arithmetic, _sinc_expansion(arithmetic, jnp.where(small, start, 0.0)), u)
     safe = arithmetic.with_value(u, jnp.where(small, 2.0, start))
-    first = [jnp.sin(arithmetic.value(safe)), jnp.cos(arithmetic.value(safe))]
+    first = list(exact.half_turns(jnp.where(small, 2 / jnp.pi, arithmetic.value(x))))
     sine = arithmetic.recur(OSCILLATION[-1], first, [arithmetic.theta(safe)])[0]
     far = quotient(arithmetic, sine, safe)
     terms = jnp.where(small, arithmetic.stack(near), arithmetic.stack(far))
-    return arithmetic.with_value(arithmetic.unstack(terms), jnp.sinc(arithmetic.value(x)))
+    return arithmetic.with_value(arithmetic.unstack(terms), exact.sinc(0, arithmetic.value(x)))
 
 
 def _sinc_expansion(arithmetic: Arithmetic, u: Array) -> Array:
