@@ -3,7 +3,9 @@
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
 
+import math
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -25,14 +27,18 @@ def converted(array: pa.Array, column: Column, kind: np.dtype) -> Fitted:
         return fitted(to_numpy(array), column, kind)
     if kind.kind != "f":
         return _from_decimals(array, column, kind)
-    # Arrow parses to the nearest float, but does not cast to it.
-    values = to_numpy(pc.cast(pc.cast(array, pa.string()), pa.from_numpy_dtype(kind)))
+    # Arrow parses to the nearest float, but does not cast to it; and not to the nearest of 16 bits.
+    values = (
+        _halves(array) if kind == np.float16 else to_numpy(pc.cast(array.cast(pa.string()), pa.from_numpy_dtype(kind)))
+    )
     return values, None if column.dtype == "float" else _which(np.isfinite(values))
 
 
 def fitted(values: np.ndarray, column: Column, kind: np.dtype) -> Fitted:
     """The same of NumPy's numbers or truth values."""
     integers, bounds = values.dtype.kind in "iu", limits(column, kind)
+    if values.dtype.kind == "f" and kind.kind != "f":
+        values = values.astype(np.float64)  # in which bounds are what they are
     exact = column.exact and integers and values.itemsize == 8
     if bounds and (exact or (kind.kind != "f" and not np.can_cast(values.dtype, kind))):
         low, high = bounds
@@ -72,6 +78,28 @@ def _from_decimals(array: pa.Array, column: Column, kind: np.dtype) -> Fitted:
     fitting = pc.if_else(inside, integers, pa.scalar(None, _WHOLE))
     values = to_numpy(fitting.cast(pa.uint64() if kind.kind == "u" else pa.int64())).astype(kind)
     return values, _which(to_numpy(pc.fill_null(inside, True)))
+
+
+def _parsed(array: pa.Array, kind: np.dtype) -> np.ndarray:
+    return to_numpy(pc.cast(pc.cast(array, pa.string()), pa.from_numpy_dtype(kind)))
+
+
+def _halves(array: pa.Array) -> np.ndarray:
+    """Decimals as the nearest of 16 bits: by way of 64 bits rounded to odd, which keeps their side of a tie (Boldo and
+    Melquiond, Emulation of FMA and correctly rounded sums, IEEE Transactions on Computers, 2008)."""
+    doubles = _parsed(array, np.dtype(np.float64))
+    exact = [None if value is None else Fraction(value) for value in array.to_pylist()]
+    odd = [value if it is None else _to_odd(float(value), it) for value, it in zip(doubles, exact, strict=True)]
+    with np.errstate(over="ignore"):
+        return np.array(odd, np.float64).astype(np.float16)
+
+
+def _to_odd(nearest: float, exact: Fraction) -> float:
+    """The double beside an exact value whose last bit is odd, or the one that it is."""
+    difference = exact - Fraction(nearest)
+    if not difference or np.float64(nearest).view(np.int64) & 1:
+        return nearest
+    return math.nextafter(nearest, math.inf if difference > 0 else -math.inf)
 
 
 def _which(fits: np.ndarray) -> np.ndarray | None:

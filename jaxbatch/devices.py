@@ -3,6 +3,7 @@
 import importlib.metadata
 import logging
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ def local(platform: str | None = None) -> Sequence[Any]:
     named = (platform or "").upper()
     try:
         found = jax.local_devices(backend=platform)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the second where JAX_PLATFORMS names what is not there
         if platform is None:
             raise NoDevice(
                 f"JAX cannot start: {printable(error)}.", 'Mend that, or write device = "cpu" in [compute].'
@@ -116,7 +117,7 @@ def computing_on(platform: str | None) -> Iterator[None]:
     Raises:
         NoDevice: JAX finds none.
     """
-    if platform == "cpu" and not instructions.started():
+    if platform == "cpu" and (_confined.runs or not instructions.started()):
         with _starting_with_cpus():
             yield
     elif platform is None or get_default_device() in (wanted := local(platform)):
@@ -130,20 +131,40 @@ def computing_on(platform: str | None) -> Iterator[None]:
             jax.config.update("jax_default_device", before)
 
 
+class _Confined:
+    """How many runs have confined JAX to the CPU at once, and to what it was confined before the first."""
+
+    def __init__(self) -> None:
+        self.lock, self.runs, self.before = threading.Lock(), 0, None
+
+
+_confined = _Confined()
+
+
 @contextmanager
 def _starting_with_cpus() -> Iterator[None]:
-    """Have JAX start with the CPU alone, if it does."""
-    before = jax.config.values["jax_platforms"]
-    jax.config.update("jax_platforms", "cpu")  # the variable is read when JAX is imported, and no more
+    """Have JAX start with the CPU alone, if it does, until the last of several runs has ended."""
+    with _confined.lock:
+        if not _confined.runs:
+            _confined.before = jax.config.values["jax_platforms"]
+            jax.config.update("jax_platforms", "cpu")  # the variable is read when JAX is imported, and no more
+        _confined.runs += 1
     try:
         yield
     finally:
-        jax.config.update("jax_platforms", before)
-        if instructions.started() and _others(before):
-            instructions.in_effect()  # noted, as XLA keeps its flags
-            clear_backends()
-            user_code.forget()
-            instructions.forget_cpus()
+        with _confined.lock:
+            _confined.runs -= 1
+            if not _confined.runs:
+                _let_go(_confined.before)
+
+
+def _let_go(platforms: str | None) -> None:
+    jax.config.update("jax_platforms", platforms)
+    if instructions.started() and _others(platforms):
+        instructions.in_effect()  # noted, as XLA keeps its flags
+        clear_backends()
+        user_code.forget()
+        instructions.forget_cpus()
 
 
 def _others(platforms: str | None) -> bool:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -46,16 +47,34 @@ def prepared(*, platforms: str | None = None) -> Iterator[None]:
 
     What the user's functions have set meanwhile stays.
     """
-    before = dict(os.environ)
-    prepare(platforms=platforms)
-    ours = changed(before)
+    with _held.lock:
+        if not _held.runs:
+            _held.before, _held.ours = dict(os.environ), set()
+        _held.runs += 1
+        prepare(platforms=platforms)
+        _held.ours |= changed(_held.before)
     try:
         yield
     finally:
-        if instructions.started():
-            instructions.in_effect()  # noted, before what JAX has started with is gone
-        rays = {name for name in changed(before) if name.startswith("RAY_")}  # set when it is imported
-        restore(ours | rays, before)
+        with _held.lock:
+            _held.runs -= 1
+            if instructions.started():
+                instructions.in_effect()  # noted, before what JAX has started with is gone
+            if not _held.runs:
+                rays = {name for name in changed(_held.before) if name.startswith("RAY_")}  # set when it is imported
+                restore(_held.ours | rays, _held.before)
+
+
+class _Held:
+    """How many runs hold the environment as they need it at once, what it was before the first, and what they set."""
+
+    def __init__(self) -> None:
+        self.lock, self.runs = threading.Lock(), 0
+        self.before: dict[str, str] = {}
+        self.ours: set[str] = set()
+
+
+_held = _Held()
 
 
 def changed(before: Mapping[str, str]) -> set[str]:

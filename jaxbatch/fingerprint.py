@@ -58,7 +58,8 @@ def _untraced(kernel: Kernel, programs: Programs, folder: Path) -> Iterator[str]
     classes = {each for stage in stages for each in type(stage).__mro__ if issubclass(each, Kernel)}
     yield from (each.__module__ for each in classes if not is_ours(each))
     if any(traced.digest.foreign for traced in programs.representative()):
-        yield from (functions.module_of(reference, folder) for reference in kernel.references)
+        with precision(programs.dtype, kernel):  # in which they were imported
+            yield from [functions.module_of(reference, folder) for reference in kernel.references]
 
 
 def is_ours(kernel: type[Kernel]) -> bool:
@@ -83,7 +84,7 @@ def _may_call_lapack(programs: Programs) -> bool:
     """Whether a program calls it, or one may that was not traced: of other sizes, or by a rule nobody looks into."""
     if dimensions(programs.kernel.inputs):
         return True
-    return any(not each.digest.complete or calls_lapack(each.jaxpr) for each in programs.representative())
+    return any(each.digest.foreign or calls_lapack(each.jaxpr) for each in programs.representative())
 
 
 def check_pure(programs: Programs) -> None:

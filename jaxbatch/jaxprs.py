@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src.interpreters import mlir  # how primitives are lowered has no public name
 from jax.extend import core
 from jax.extend.core import primitives
 
@@ -158,8 +159,9 @@ class _Writer:
                 )
             self._text(equation.primitive.name)
             self.complete &= equation.primitive in _KNOWN
-            if equation.primitive not in _KNOWN or equation.primitive.name == _FOREIGN:
-                self.foreign |= "jaxbatch" not in _packages(equation.primitive.abstract_eval)
+            if equation.primitive not in _KNOWN:
+                self.foreign |= not _is_ours(equation.primitive)
+            self.foreign |= equation.primitive.name == _FOREIGN
             if equation.ctx not in contexts:
                 self._text(repr(equation.ctx))
             self._text(f"in {contexts.setdefault(equation.ctx, len(contexts))}")
@@ -205,7 +207,8 @@ class _Writer:
         else:
             self.complete = False
             self.foreign |= not _packages(value) <= _KNOWN_CODE
-            self._text(_name(value) if callable(value) else f"{type(value).__name__} {_ADDRESS.sub('', str(value))}")
+            text = f"{type(value).__name__} {_ADDRESS.sub('', with_plain_names(str(value)))}"
+            self._text(_name(value) if callable(value) else text)
 
     def _text(self, text: str) -> None:
         self._hash.update(text.encode() + b"\0")
@@ -213,6 +216,20 @@ class _Writer:
 
 def _name(function: Any) -> str:
     return getattr(function, "__qualname__", type(function).__name__)
+
+
+@functools.cache
+def _is_ours(primitive: core.Primitive) -> bool:
+    """Whether a primitive is one of JAX's own or of this package: by who says what it gives, and how it is lowered.
+
+    What JAX lists publicly leaves out a hundred of its own, and a primitive of somebody's may borrow JAX's shapes.
+    """
+    told = [primitive.abstract_eval, *(rules.get(primitive) for rules in (mlir._lowerings, *_by_platform()))]
+    return all(_packages(getattr(each, "rule", each)) <= _KNOWN_CODE for each in told if each is not None)
+
+
+def _by_platform() -> Iterable[Mapping[core.Primitive, Any]]:
+    return list(mlir._platform_specific_lowerings.values())
 
 
 def _packages(value: Any) -> set[str]:

@@ -80,6 +80,7 @@ def plan(
         used = tuple(dict.fromkeys([*names.values(), *(keep if kernel.grouping is None else ())]))
         opened = inputs.check_files(opened, used, job)
         written = naming.output_names(job, kernel, keep)
+    invariants.check()  # once more, since the user's files may have set what they like
     groups = row_groups(opened)
     shards = cut(groups if limit is None else limited(groups, limit), job.output.rows_per_part)
     width_limit = compiled.width_limit(max(part.rows for shard in shards for part in shard.parts))

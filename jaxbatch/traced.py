@@ -80,7 +80,8 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
             value, there = result if isinstance(result, Maybe) else (result, True)
             value = jnp.asarray(value)
             kind = _kind(column, dtype)
-            if jnp.can_cast(value.dtype, kind, "same_kind"):
+            whole = all(jnp.issubdtype(each, jnp.integer) for each in (value.dtype, kind))
+            if jnp.can_cast(value.dtype, kind, "safe" if whole else "same_kind"):  # a narrower integer would wrap
                 value = value.astype(kind)  # before the test, since a narrower type may overflow
             values[column.name] = value
             if there is not True:

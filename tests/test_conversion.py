@@ -1,7 +1,7 @@
 """Numbers in the type that a kernel asks for, against exact arithmetic: the nearest, or told that they do not fit."""
 
 import math
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
@@ -33,6 +33,7 @@ STORED: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.uint32(): st.integers(0, 2**32 - 1),
     pa.int64(): WHOLE.filter(lambda value: -(2**63) <= value < 2**63),
     pa.uint64(): WHOLE.filter(lambda value: 0 <= value < 2**64),
+    pa.float16(): st.floats(width=16),
     pa.float32(): st.sampled_from([*EDGES, *NEAR_TIES]).map(lambda value: float(np.float32(value)))
     | st.floats(width=32),
     pa.float64(): REAL,
@@ -40,6 +41,19 @@ STORED: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.decimal128(30, 2): WHOLE.map(lambda value: Decimal(value) / 4).filter(lambda value: abs(value) < 10**27),
     pa.decimal256(76, 0): st.integers(-(10**75), 10**75).map(Decimal) | WHOLE.map(Decimal),
 }
+
+
+def near_half_tie(half: float, sign: int, power: int) -> Decimal:
+    """A decimal at or near the middle between two neighbours of 16 bits, which two roundings take elsewhere."""
+    with localcontext(prec=90):
+        after = float(np.nextafter(np.float16(half), np.float16(np.inf)))
+        middle = (Decimal(half) + Decimal(after)) / 2 + sign * Decimal(10) ** -power
+        return middle.quantize(Decimal(10) ** -40)
+
+
+STORED[pa.decimal256(76, 40)] = st.builds(
+    near_half_tie, st.floats(0, 60000, width=16), st.sampled_from([-1, 0, 1]), st.integers(26, 36)
+)
 
 ASKED = ["float", "int", "int8", "uint8", "int32", "uint32", "int64", "uint64", "bool", "float16", "float32", "float64"]
 

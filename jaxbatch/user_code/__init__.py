@@ -13,7 +13,7 @@ from jaxbatch.user_code import importing as importing  # which has Python find w
 from jaxbatch.user_code.graph import neighbour
 from jaxbatch.user_code.identity import code_identity
 from jaxbatch.user_code.lookup import Place
-from jaxbatch.user_code.modules import forget, load, with_plain_names
+from jaxbatch.user_code.modules import folders_of, forget, load, with_plain_names
 
 __all__ = ["code_identity", "forget", "load_file", "load_name", "with_plain_names"]
 
@@ -40,7 +40,7 @@ def load_name(name: str, folder: Path) -> ModuleType:
         JobError: both have it.
         BaseException: whatever its execution raises.
     """
-    places = neighbour(name, [folder], asker="The job")
+    places = neighbour(name, folders_of(folder), asker="The job")
     if not places or places[-1].kind not in ("file", "package"):
         return importlib.import_module(name)
     return load(places[-1], folder).module(name.split(".")[len(places) :])

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from jaxbatch.errors import JobError
@@ -21,6 +22,11 @@ class Node:
     source: Source
     imports: dict[Asked, tuple[Place, ...]] = field(default_factory=dict)
     """The places on the way of a dotted name: namespaces, and last a file or package."""
+
+    @property
+    def next(self) -> list[Place]:
+        """The files and packages that it imports."""
+        return [places[-1] for places in self.imports.values() if places[-1].kind in ("file", "package")]
 
 
 def neighbour(name: str, folders: Sequence[Path], *, asker: str, package: Path | None = None) -> tuple[Place, ...]:
@@ -41,7 +47,7 @@ def neighbour(name: str, folders: Sequence[Path], *, asker: str, package: Path |
     if is_standard(top):
         return ()
     place = find(top, folders)
-    if place is None:
+    if place is None or (place.kind == "namespace" and _is_regular_elsewhere(top, place)):
         return ()
     other = installed(top)
     if other is not None and Path(other).resolve().is_relative_to(place.path.resolve()):
@@ -55,6 +61,12 @@ def neighbour(name: str, folders: Sequence[Path], *, asker: str, package: Path |
             f"Rename {place.path.name}: which of the two is meant cannot be told.",
         )
     return tuple(_down(place, rest))
+
+
+def _is_regular_elsewhere(name: str, place: Place) -> bool:
+    """Whether Python itself finds a module of the name, for which a folder without ``__init__.py`` makes way."""
+    spec = PathFinder.find_spec(name)
+    return spec is not None and spec.origin is not None and not Path(spec.origin).is_relative_to(place.path)
 
 
 def _down(place: Place | None, names: Sequence[str]) -> Iterator[Place]:
@@ -82,7 +94,7 @@ class Graph:
             place = waiting.pop()
             if place.path not in self.nodes:
                 node = self.nodes[place.path] = self._node(place)
-                waiting += [places[-1] for places in node.imports.values() if places[-1].kind in ("file", "package")]
+                waiting += node.next
 
     def _node(self, place: Place) -> Node:
         source = read(place)
@@ -96,24 +108,39 @@ class Graph:
                 node.imports[asker, name] = places
         return node
 
-    def reached(self, start: Path) -> list[Node]:
-        """A source and all that it reaches, by path."""
+    def digests(self, mark: Callable[[Source], str]) -> dict[Path, str]:
+        """What decides what each source becomes when it is imported: its text and place, those of all that it reaches,
+        and how names lead from one to the other. ``mark`` adds what else there is to a source."""
+        told = {path: self._told(node, mark(node.source)) for path, node in self.nodes.items()}
+        return {
+            path: _digest(f"{self.nodes[path].source.real_path}", map(told.get, self._reached(path))) for path in told
+        }
+
+    def _told(self, node: Node, mark: str) -> str:
+        source = node.source
+        names = sorted(
+            f"{os.path.relpath(asker, source.folder)} {name} {self._real_path(places[-1])}"
+            for (asker, name), places in node.imports.items()
+        )
+        return _digest(f"{source.digest} {source.real_path} {mark}", names)
+
+    def _real_path(self, place: Place) -> str:
+        node = self.nodes.get(place.path)
+        return node.source.real_path if node else os.path.realpath(place.path)
+
+    def _reached(self, start: Path) -> list[Path]:
         found: set[Path] = set()
         waiting = [start]
         while waiting:
             path = waiting.pop()
             if path in self.nodes and path not in found:
                 found.add(path)
-                waiting += [places[-1].path for places in self.nodes[path].imports.values()]
-        return [self.nodes[path] for path in sorted(found)]
+                waiting += [place.path for place in self.nodes[path].next]
+        return sorted(found)
 
-    def digest(self, start: Path, mark: Callable[[Source], str]) -> str:
-        """What decides what a source becomes when it is imported: its text, that of all it reaches, and how names lead
-        from one to the other. ``mark`` adds what else there is to a source."""
-        found = hashlib.sha256(str(start.resolve()).encode(errors="surrogateescape"))
-        for node in self.reached(start):
-            found.update(f"\0{node.source.digest} {mark(node.source)}".encode())
-            for (asker, name), places in sorted(node.imports.items(), key=lambda item: item[0]):
-                named = f"\0{os.path.relpath(asker, node.source.folder)} {name} {places[-1].path.resolve()}"
-                found.update(named.encode(errors="surrogateescape"))
-        return found.hexdigest()
+
+def _digest(first: str, others: "Iterator[str | None] | list[str]") -> str:
+    found = hashlib.sha256(first.encode(errors="surrogateescape"))
+    for other in others:
+        found.update(b"\0" + str(other).encode(errors="surrogateescape"))
+    return found.hexdigest()

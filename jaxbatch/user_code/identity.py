@@ -8,65 +8,88 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from jaxbatch.user_code.graph import Graph
-from jaxbatch.user_code.lookup import Place, is_standard
+from blake3 import blake3
+
+from jaxbatch.user_code.in_memory import digest_in_memory
+from jaxbatch.user_code.lookup import is_standard
 from jaxbatch.user_code.modules import UserModule, by_name, with_plain_names
 from jaxbatch.user_code.source import Source, without_layout
 
 
 def code_identity(modules: Iterable[str]) -> dict[str, str]:
     """For each module the digest of its source and of all that it can reach, as it was imported, comments and layout
-    aside; and the versions of the packages that these import. Names are those of ``sys.modules``.
+    aside, with the files that were read meanwhile; and the versions of the packages that these import. Names are those
+    of ``sys.modules``; modules of one name share an entry.
     """
-    found: dict[str, str] = {}
-    for name in sorted(set(modules)):
+    found: dict[str, list[str]] = {}
+    packages: dict[str, str] = {}
+    for name in set(modules):
         top = name.partition(".")[0]
         owner = by_name.get(top)
-        if owner is not None:
-            sources = list(_reached(owner))
-            found[with_plain_names(top)] = _digest(sources)
-            found |= {package: version for source in sources for package, version in _packages(source)}
-        else:
-            found |= _installed(top)
-    return found
+        if owner is None:
+            packages |= _others(name)
+            continue
+        reached = list(_reached(owner))
+        found.setdefault(with_plain_names(top), []).append(_digest(reached))
+        for each in reached:
+            for _, asked in each.source.imports:
+                packages |= _others(asked)
+    together = {name: digests[0] if len(digests) == 1 else _sha(sorted(digests)) for name, digests in found.items()}
+    return {**packages, **together}
 
 
-def _reached(start: UserModule) -> Iterator[Source]:
-    """The sources that a module is made of, those too that it imports by a name which it has put together."""
+def _reached(start: UserModule) -> Iterator[UserModule]:
+    """The modules that one is made of, those too that it imports by a name which it has put together."""
     seen: set[str] = set()
     waiting = [start]
     while waiting:
         module = waiting.pop()
         if module.digest not in seen:
             seen.add(module.digest)
-            yield module.source
+            yield module
             waiting += [target for _, target in module.imports.values() if target]
-            waiting += module.dynamic.values()
+            waiting += [found[1] for found in module.dynamic.values() if found]
 
 
-def _digest(sources: Iterable[Source]) -> str:
-    texts = (f"{path.name} {without_layout(text)}" for source in sources for path, text in source.files.items())
-    return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()
+def _digest(modules: list[UserModule]) -> str:
+    """Of modules and of how they import each other, the same wherever they lie."""
+    texts = {module.digest: _of_source(module.source) for module in modules}
+    told = []
+    for module in modules:
+        named = {name: target for (_, name), (_, target) in module.imports.items() if target}
+        named |= {name: found[1] for (_, name), found in module.dynamic.items() if found}
+        links = sorted(f"{name} {texts[target.digest]}" for name, target in named.items())
+        told.append(_sha([texts[module.digest], *links, *sorted(map(_content, module.opened))]))
+    return _sha([told[0], *sorted(told[1:])])
 
 
-def _packages(source: Source) -> Iterator[tuple[str, str]]:
-    for name in sorted({name.partition(".")[0] for _, name in source.imports}):
-        if not is_standard(name):
-            yield from (
-                (package, version) for package in _distributions().get(name, ()) for version in _version(package)
-            )
+def _of_source(source: Source) -> str:
+    files = sorted((str(path.relative_to(source.folder)), text) for path, text in source.files.items())
+    return _sha([f"{name} {without_layout(text)}" for name, text in files])
 
 
-def _installed(top: str) -> dict[str, str]:
-    """The versions of an installed package; the digest of its source where a version does not tell, as it does not of
-    one that is edited where it lies."""
+def _content(path: str) -> str:
+    try:
+        return blake3(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return "none"
+
+
+def _sha(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _others(name: str) -> dict[str, str]:
+    """The versions of the packages that a module which is not the user's belongs to; of what is in none, or is edited
+    where it lies, a digest of what was imported."""
+    top = name.partition(".")[0]
+    if is_standard(top) or top == __name__.partition(".")[0]:
+        return {}
     versions = {package: version for package in _distributions().get(top, ()) for version in _version(package)}
-    file = getattr(sys.modules.get(top), "__file__", None)
-    if versions or file is None:
+    if versions or top not in sys.modules:
         return versions
-    path = Path(file)
-    place = Place(path.parent, "package") if path.name == "__init__.py" else Place(path, "file")
-    return {top: _digest(node.source for node in Graph(place, ()).reached(place.path))}
+    known = {*_distributions(), *sys.stdlib_module_names}
+    return {top: digest_in_memory(name if name in sys.modules else top, known)}
 
 
 @cache

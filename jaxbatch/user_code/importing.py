@@ -4,24 +4,30 @@ import builtins
 import importlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
+import jax
+
 from jaxbatch.errors import JobError
-from jaxbatch.user_code.graph import neighbour
-from jaxbatch.user_code.lookup import Place
-from jaxbatch.user_code.modules import UserModule, by_name, load_from, lock
-from jaxbatch.user_code.opened import opened_files, stamp
+from jaxbatch.user_code.lookup import Place, is_standard
+from jaxbatch.user_code.modules import UserModule, by_name, load_from
+from jaxbatch.user_code.opened import opened_files
+from jaxbatch.user_code.source import above
 
 _Found = tuple[tuple[Place, ...], UserModule | None]
 """The places on the way of a dotted name, and the module at its end; none where the name is not the user's."""
 
 
-class _Execution:
-    """What holds while a user's module is executed, and with it those that it imports."""
+class _Execution(threading.local):
+    """What holds in a thread while it executes a user's module, and with it those that this imports.
+
+    Folders that a module adds to ``sys.path`` are its own and leave that again: otherwise the first job's ``lib`` would
+    be searched for the second one's."""
 
     def __init__(self) -> None:
         self._paths: list[list[str]] = []
@@ -31,21 +37,35 @@ class _Execution:
 
     @contextmanager
     def of(self, owner: UserModule) -> Iterator[None]:
-        """Execute a module: what it reads is noted, and folders that it adds to ``sys.path`` are its own."""
+        """Execute a module: what it reads is noted, and which folders it adds to ``sys.path``."""
         self._paths.append(list(sys.path))
-        with opened_files() as opened:
-            try:
+        try:
+            with opened_files(owner.opened), jax.enable_x64(owner.x64):
                 yield
-            finally:
-                owner.further = [*owner.further, *self.added()]
-                sys.path[:] = self._paths.pop()
-                owner.opened.update({path: stamp(path) for path in opened})
-                if not self._paths:
-                    self._hide()
+        finally:
+            self.note_folders(owner)
+            before = self._paths.pop()
+            if not self._paths:
+                sys.path[:] = [path for path in sys.path if path in before]
+                self._hide()
 
-    def added(self) -> list[Path]:
-        """The folders that were added to ``sys.path`` by the module that is executed."""
-        return [Path(path) for path in sys.path if path not in self._paths[-1]] if self._paths else []
+    @contextmanager
+    def of_others(self) -> Iterator[None]:
+        """Import a module that is not the user's: folders that it adds to ``sys.path`` stay there."""
+        before = list(sys.path)
+        yield
+        for paths in self._paths:
+            paths += [path for path in sys.path if path not in before]
+
+    def note_folders(self, owner: UserModule) -> None:
+        """Remember the folders that a module has added so far, where it is the one that is executed."""
+        before = self._paths[-1] if self._paths else sys.path
+        start = next((place for place, path in enumerate(sys.path) if path in before), 0)
+        first, last = (
+            [Path(path) for path in part if path not in before] for part in (sys.path[:start], sys.path[start:])
+        )
+        owner.first = tuple(dict.fromkeys([*first, *owner.first]))
+        owner.last = tuple(dict.fromkeys([*owner.last, *last]))
 
     def show(self, name: str, module: ModuleType) -> None:
         """Let others than import statements find a module by its plain name meanwhile, as pickled classes do."""
@@ -80,52 +100,84 @@ class _Importer:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        with lock:
-            places = () if level else self._find(name)[0]
-            if places and places[-1].kind != "binary":
-                return self._neighbour(name, fromlist or ())
-            if places:
-                return _import_binary(places[-1].path, name, fromlist or ())
-            found = builtins.__import__(name, globals, locals, fromlist or (), level)
-            return self._importlib() if found is importlib else found
+        fromlist = fromlist or ()
+        if level and not self._owner.source.package:
+            return self._relative(name, fromlist, above(self._file, level))
+        places = () if level else self._find(name)[0]
+        if places and places[-1].kind != "binary":
+            return self._neighbour(name, fromlist, self._file.parent)
+        if places:
+            return _import_binary(places[-1].path, name, fromlist)
+        _execution.note_folders(self._owner)
+        with _execution.of_others():
+            found = builtins.__import__(name, globals, locals, fromlist, level)
+        return self._own(found)
+
+    def _relative(self, name: str, fromlist: Sequence[str], folder: Path) -> ModuleType:
+        """What a file without a package means by an import with dots: what lies beside it, as in a namespace."""
+        if name and self._find(name, folder)[0]:
+            return self._neighbour(name, fromlist or (name.rpartition(".")[2],), folder)
+        space = ModuleType(folder.name)
+        for each in fromlist if not name else ():
+            if self._find(each, folder)[0]:
+                setattr(space, each, self._module(each, folder))
+        if name or not all(hasattr(space, each) for each in fromlist):
+            raise ImportError(
+                f"{self._file.name} lies in no package, and {folder} has no such module: {name or fromlist}"
+            )
+        return space
 
     def import_module(self, name: str, package: str | None = None) -> ModuleType:
         """See :func:`importlib.import_module`."""
-        if not name.startswith("."):
-            return self(name, fromlist=("__name__",))
-        with lock:
+        if name.startswith("."):
             return importlib.import_module(name, package)
+        return self(name, fromlist=("__name__",))
 
-    def _importlib(self) -> ModuleType:
-        """``importlib`` with this file's own ``import_module``."""
-        module = ModuleType("importlib", importlib.__doc__)
-        module.__dict__.update({**vars(importlib), "import_module": self.import_module})
-        return module
+    def find_spec(self, name: str, package: str | None = None) -> ModuleSpec | None:
+        """See :func:`importlib.util.find_spec`."""
+        places, target = ((), None) if name.startswith(".") else self._find(name)
+        if target is not None:
+            name = ".".join([target.name, *name.split(".")[len(places) :]])
+        return importlib.util.find_spec(name, package)
 
-    def _find(self, name: str) -> _Found:
+    def _own(self, module: ModuleType) -> ModuleType:
+        """A module, or of those that tell what can be imported one that tells it to this file."""
+        if module not in (importlib, importlib.util):
+            return module
+        own = ModuleType(module.__name__, module.__doc__)
+        own.__dict__.update(vars(module))
+        if module is importlib:
+            own.__dict__.update(__import__=self, import_module=self.import_module, util=self._own(importlib.util))
+        else:
+            own.__dict__.update(find_spec=self.find_spec)
+        return own
+
+    def _find(self, name: str, folder: Path | None = None) -> _Found:
         """What a name stands for: by the import statements as they were read, or else as it is now.
 
         Raises:
             JobError: an installed package has the name too.
         """
-        owner, folder, depth = self._owner, self._file.parent, name.count(".") + 1
-        for (asker, known), (places, target) in owner.imports.items():
-            if asker == folder and f"{known}.".startswith(f"{name}."):
-                return places[:depth], target if len(places) <= depth else None
-        if (folder, name) in owner.dynamic:
-            target = owner.dynamic[folder, name]
-            return (target.source.place,), target
-        further = [*owner.further, *_execution.added()]
-        folders = owner.source.beside(folder, further)
-        places = neighbour(name, folders, asker=str(self._file), package=owner.source.package)
+        owner, folder, depth = self._owner, folder or self._file.parent, name.count(".") + 1
+        _execution.note_folders(owner)
+        if not owner.first:
+            for (asker, known), (places, target) in owner.imports.items():
+                if asker == folder and f"{known}.".startswith(f"{name}."):
+                    return places[:depth], target if len(places) <= depth else None
+        if (known := owner.dynamic.get((folder, name))) is not None:
+            return known
+        if is_standard(name.partition(".")[0]):
+            return (), None
+        places = owner.find(folder, name)
         if not places or places[-1].kind not in ("file", "package"):
+            owner.dynamic.setdefault((folder, name), None)
             return places, None
-        target = owner.dynamic[folder, name] = load_from(places[-1], further)
-        return places, target
+        found = owner.dynamic[folder, name] = places, load_from(places[-1], owner.further)
+        return found
 
-    def _neighbour(self, name: str, fromlist: Sequence[str]) -> ModuleType:
+    def _neighbour(self, name: str, fromlist: Sequence[str], folder: Path) -> ModuleType:
         parts = name.split(".")
-        modules = [self._module(".".join(parts[: depth + 1])) for depth in range(len(parts))]
+        modules = [self._module(".".join(parts[: depth + 1]), folder) for depth in range(len(parts))]
         for parent, part, child in zip(modules, parts[1:], modules[1:], strict=False):
             setattr(parent, part, child)
         if not fromlist:
@@ -133,21 +185,21 @@ class _Importer:
         leaf = modules[-1]
         if leaf in self._spaces.values():
             for each in fromlist:
-                if self._find(f"{name}.{each}")[0]:
-                    setattr(leaf, each, self._module(f"{name}.{each}"))
+                if self._find(f"{name}.{each}", folder)[0]:
+                    setattr(leaf, each, self._module(f"{name}.{each}", folder))
             return leaf
         return builtins.__import__(leaf.__name__, fromlist=fromlist)
 
-    def _module(self, name: str) -> ModuleType:
+    def _module(self, name: str, folder: Path) -> ModuleType:
         """The module of a dotted name, which is the user's."""
-        places, target = self._find(name)
+        places, target = self._find(name, folder)
         if target is None:
             path = places[-1].path
             module = self._spaces.setdefault(path, ModuleType(name))
             module.__path__ = [str(path)]
         else:
-            below = name.split(".")[len(places) :]
-            module = importlib.import_module(".".join([target.name, *below]))
+            module = target.module(name.split(".")[len(places) :])
+            self._owner.take_folders(target)
         _execution.show(name, module)
         return module
 

@@ -42,7 +42,7 @@ def find(name: str, folders: Sequence[Path]) -> Place | None:
 
 def installed(name: str) -> str | None:
     """Where an installed package of this name is, or None without one."""
-    spec = PathFinder.find_spec(name, _installed_folders())
+    spec = PathFinder.find_spec(name, installed_folders())
     for finder in sys.meta_path if spec is None else ():
         called = f"{getattr(finder, '__module__', '')} {getattr(finder, '__qualname__', type(finder).__qualname__)}"
         if "editable" in called.lower():
@@ -53,7 +53,7 @@ def installed(name: str) -> str | None:
 
 
 @cache
-def _installed_folders() -> list[str]:
+def installed_folders() -> list[str]:
     """The folders of installed packages, and those that ``.pth`` files there name, as editable installs do."""
     named = [*site.getsitepackages(), *(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))]
     if site.ENABLE_USER_SITE:

@@ -17,16 +17,17 @@ from types import ModuleType
 
 import jax
 
-from jaxbatch.user_code.graph import Asked, Graph
-from jaxbatch.user_code.lookup import Place
+from jaxbatch.errors import JobError
+from jaxbatch.user_code.graph import Asked, Graph, neighbour
+from jaxbatch.user_code.lookup import Place, installed_folders
 from jaxbatch.user_code.opened import Stamp, stamp
 from jaxbatch.user_code.source import Source
 
 _NO_LETTER = re.compile(r"\W")
 _NAME = re.compile(r"_jaxbatch_(\w+?)_[0-9a-f]{12}\b")
 
-lock = threading.RLock()
-"""Held while a module is looked up or executed: who asks meanwhile gets it when it is whole."""
+_lock = threading.RLock()
+"""Held while it is found out which version of a module there is to be; not while one is executed."""
 
 by_name: dict[str, "UserModule"] = {}
 _by_digest: dict[str, "UserModule"] = {}
@@ -46,18 +47,33 @@ class UserModule:
     source: Source
     further: Sequence[Path]
     """Where its imports are looked for, besides beside it."""
+    x64: bool
+    """Whether it has 64-bit types: arrays that are made at import keep the type of their day."""
     times_changed: int
     """How often files or modules were others that it used, and that its import statements do not tell."""
+    first: tuple[Path, ...] = ()
+    """Folders that it has put before all others in ``sys.path``, …"""
+    last: tuple[Path, ...] = ()
+    """… and after some."""
     imports: dict[Asked, "tuple[tuple[Place, ...], UserModule | None]"] = field(default_factory=dict)
-    dynamic: dict[Asked, "UserModule"] = field(default_factory=dict)
-    """What it asked for without an import statement that could be read."""
+    dynamic: dict[Asked, "tuple[tuple[Place, ...], UserModule] | None"] = field(default_factory=dict)
+    """What it asked for without an import statement that could be read; None where no file of the user's was that."""
     opened: dict[str, Stamp] = field(default_factory=dict)
     """The files that it read while it was executed."""
 
     def module(self, below: Sequence[str] = ()) -> ModuleType:
-        """It, or one inside it, executed at the first call."""
-        with lock:
-            return importlib.import_module(".".join([self.name, *below]))
+        """It, or one inside it, executed at the first call; in the meantime others who ask for it wait."""
+        return importlib.import_module(".".join([self.name, *below]))
+
+    def take_folders(self, other: "UserModule") -> None:
+        """Look too where a module that this one imports has had Python look."""
+        self.first = tuple(dict.fromkeys([*self.first, *other.first]))
+        self.last = tuple(dict.fromkeys([*self.last, *other.last]))
+
+    def find(self, asker: Path, name: str) -> tuple[Place, ...]:
+        """What a name stands for that a file in the folder ``asker`` of it asks for now; see :func:`neighbour`."""
+        folders = [*self.first, *self.source.beside(asker, self.further), *self.last]
+        return neighbour(name, folders, asker=str(self.source.place.path), package=self.source.package)
 
 
 def load(place: Place, folder: Path) -> UserModule:
@@ -69,34 +85,45 @@ def load(place: Place, folder: Path) -> UserModule:
     Raises:
         OSError: a file cannot be read.
     """
-    with lock:
-        return load_from(place, (folder,))
+    return load_from(place, folders_of(folder))
+
+
+def folders_of(job: Path) -> tuple[Path, ...]:
+    """The folder of a job, and those below it that Python looks in, as ``src``: what lies there is the user's too."""
+    below = (Path(path) for path in sys.path if path and path not in installed_folders())
+    return (job, *(path for path in below if job in path.parents))
 
 
 def load_from(place: Place, further: Sequence[Path]) -> UserModule:
     """The same, with the folders given in which imports are looked for that are not beside the file."""
-    graph = Graph(place, further)
-    precision = str(jax.dtypes.canonicalize_dtype("float64"))  # of arrays that are made at import
-    texts = {path: graph.digest(path, lambda _: precision) for path in graph.nodes}
-    times = {path: _times_changed(text) for path, text in texts.items()}
-    digests = {path: graph.digest(path, lambda each: f"{precision} {times[each.place.path]}") for path in graph.nodes}
-    for path, node in graph.nodes.items():
-        if digests[path] not in _by_digest:
-            name = f"_jaxbatch_{_NO_LETTER.sub('_', path.stem)}_{digests[path][:12]}"
-            made = UserModule(name, digests[path], node.source, further, times[path])
-            _by_digest[digests[path]] = by_name[name] = made
-            for file in node.source.files:
-                linecache.checkcache(str(file))
-        _latest[texts[path]] = _by_digest[digests[path]]
-    for path, node in graph.nodes.items():
-        module = _by_digest[digests[path]]
-        for asked, places in node.imports.items():
-            target = digests.get(places[-1].path)
-            module.imports.setdefault(asked, (places, _by_digest[target] if target else None))
-    return _by_digest[digests[place.path]]
+    with _lock:
+        graph = Graph(place, further)
+        x64 = jax.dtypes.canonicalize_dtype("float64") == "float64"
+        places = "\0".join(map(str, further))
+
+        def mark(source: Source) -> str:
+            return f"{x64} {places if source.may_import_by_name else ''}"
+
+        texts = graph.digests(mark)
+        times = {path: _times_changed(text, further) for path, text in texts.items()}
+        digests = graph.digests(lambda source: f"{mark(source)} {times[source.place.path]}")
+        for path, node in graph.nodes.items():
+            if digests[path] not in _by_digest:
+                name = f"_jaxbatch_{_NO_LETTER.sub('_', path.stem)}_{digests[path][:12]}"
+                made = UserModule(name, digests[path], node.source, further, x64, times[path])
+                _by_digest[digests[path]] = by_name[name] = made
+                for file in node.source.files:
+                    linecache.checkcache(str(file))
+            _latest[texts[path]] = _by_digest[digests[path]]
+        for path, node in graph.nodes.items():
+            module = _by_digest[digests[path]]
+            for asked, found in node.imports.items():
+                target = digests.get(found[-1].path)
+                module.imports.setdefault(asked, (found, _by_digest[target] if target else None))
+        return _by_digest[digests[place.path]]
 
 
-def _times_changed(text: str) -> int:
+def _times_changed(text: str, further: Sequence[Path]) -> int:
     """How often something was found changed that a module used at its import, and that no text tells."""
     known = _latest.get(text)
     if known is None or text in _asked:
@@ -104,18 +131,24 @@ def _times_changed(text: str) -> int:
     _asked.add(text)
     try:
         changed = any(stamp(path) != before for path, before in known.opened.items()) or any(
-            load_from(target.source.place, known.further).digest != target.digest for target in known.dynamic.values()
+            _now(known, asked, further) != (found and found[1].digest) for asked, found in known.dynamic.items()
         )
-    except OSError:  # a file is gone that it imported
+    except (OSError, JobError):  # a file is gone, or has a rival
         changed = True
     finally:
         _asked.discard(text)
     return known.times_changed + changed
 
 
+def _now(known: UserModule, asked: Asked, further: Sequence[Path]) -> str | None:
+    """The digest of what a module would be given now that asked for another by name."""
+    places = known.find(*asked)
+    return load_from(places[-1], further).digest if places and places[-1].kind in ("file", "package") else None
+
+
 def forget() -> None:
     """Have every module executed anew when it is asked for again: its arrays may be of a JAX that was stopped."""
-    with lock:
+    with _lock:
         for name in [name for name in sys.modules if name.partition(".")[0] in by_name]:
             del sys.modules[name]
         _by_digest.clear()

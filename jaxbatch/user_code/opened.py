@@ -3,7 +3,6 @@
 import os
 import sys
 import sysconfig
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 Stamp = tuple[int, int, int] | None
 """Size, time of change in ns and number of a file; None of one that is not there."""
 
-_readers: dict[int, list[set[str]]] = {}
-"""By thread, the innermost last."""
+_readers: list[dict[str, Stamp]] = []
+"""One for each module that is being executed."""
 
 _NEVER = ("/proc/", "/sys/", "/dev/")
 _ours = tuple(os.path.realpath(path) + os.sep for name, path in sysconfig.get_paths().items() if "lib" in name)
@@ -28,18 +27,15 @@ def stamp(path: str) -> Stamp:
 
 
 @contextmanager
-def opened_files() -> Iterator[set[str]]:
-    """The files that this thread opens to read from Python meanwhile, but Python's own and those of its packages."""
+def opened_files(found: dict[str, Stamp]) -> Iterator[None]:
+    """Note in ``found`` the files that this process opens to read from Python meanwhile, in whatever thread, those too
+    that are not there; but Python's own and those of its packages."""
     _listen()
-    found: set[str] = set()
-    readers = _readers.setdefault(threading.get_ident(), [])
-    readers.append(found)
+    _readers.append(found)
     try:
-        yield found
+        yield
     finally:
-        readers.pop()
-        if not readers:
-            del _readers[threading.get_ident()]
+        _readers[:] = [each for each in _readers if each is not found]
 
 
 _listening = False
@@ -53,11 +49,13 @@ def _listen() -> None:
 
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or not _readers or (readers := _readers.get(threading.get_ident())) is None:
+    if event != "open" or not _readers:
         return
     path, mode, flags = arguments
     writes = any(letter in str(mode) for letter in "wax+") or bool(int(flags) & (os.O_WRONLY | os.O_RDWR))
     if isinstance(path, str | bytes | os.PathLike) and not writes:
         full = os.path.realpath(os.fsdecode(path))
-        if not full.startswith((*_NEVER, *_ours)) and os.path.isfile(full):
-            readers[-1].add(full)
+        if not full.startswith((*_NEVER, *_ours)) and not os.path.isdir(full):
+            before = stamp(full)
+            for each in _readers:
+                each.setdefault(full, before)

@@ -3,7 +3,9 @@
 import ast
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -11,7 +13,10 @@ from pathlib import Path
 from jaxbatch.user_code.lookup import Place
 
 _SCANNED = 4096
-"""Files whose import statements are remembered."""
+"""Files whose import statements are remembered, and how they look without layout."""
+
+_IMPORT = re.compile(r"\bfrom\s+([\w.]+)\s+import\s*(\([^)]*\)|[^\n;#]*)|\bimport\s+([^\n;#(]+)")
+_DYNAMIC = re.compile(rb"import_module|__import__|\bexec\b")
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,17 @@ class Source:
     """Its files with what they hold."""
 
     @cached_property
+    def real_path(self) -> str:
+        """Where it really is, so that a link to a file is that file."""
+        return os.path.realpath(self.place.path)
+
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 of the files and where they really are, so that a link to a file is that file."""
+        """SHA-256 of its files, by their places in it."""
         found = hashlib.sha256()
         for path, text in sorted(self.files.items()):
-            found.update(f"{os.path.realpath(path)}\0{len(text)}\0".encode(errors="surrogateescape") + text)
+            name = path.relative_to(self.folder) if self.package else path.suffix
+            found.update(f"{name}\0{len(text)}\0".encode(errors="surrogateescape") + text)
         return found.hexdigest()
 
     @property
@@ -40,57 +51,90 @@ class Source:
         """Its folder, if it is a package."""
         return self.place.path if self.place.kind == "package" else None
 
+    @cached_property
+    def may_import_by_name(self) -> bool:
+        """Whether it may import a module by a name that no import statement shows."""
+        return any(_DYNAMIC.search(text) for text in self.files.values())
+
     def beside(self, asker: Path, further: Sequence[Path]) -> list[Path]:
         """Where the imports of a file in the folder ``asker`` are looked for: there, by a link to the file and really,
         beside the package, and in ``further`` folders."""
-        return list(dict.fromkeys([asker, *(path.resolve().parent for path in self._in(asker)), self.folder, *further]))
-
-    def _in(self, folder: Path) -> list[Path]:
-        return [path for path in self.files if path.parent == folder][:1]
+        really = [path.resolve().parent for path in self.files if path.parent == asker][:1]
+        return list(dict.fromkeys([asker, *really, self.folder, *further]))
 
     @cached_property
     def imports(self) -> frozenset[tuple[Path, str]]:
-        """The modules that its import statements name, by the folder of the file that does, dots and all."""
-        return frozenset((path.parent, name) for path, text in self.files.items() for name in imported(text))
+        """The modules that its import statements name, by the folder in which the search begins, dots and all. Relative
+        imports in a package are its own affair."""
+        found = set()
+        for path, text in self.files.items():
+            for name in imported(text):
+                dots = len(name) - len(name.lstrip("."))
+                if not dots:
+                    found.add((path.parent, name))
+                elif not self.package and name.strip("."):
+                    found.add((above(path, dots), name.lstrip(".")))
+        return frozenset(found)
+
+
+def above(file: Path, level: int) -> Path:
+    """The folder that a relative import with so many dots begins in."""
+    return file.parents[level - 1]
 
 
 def read(place: Place) -> Source:
-    """The source of a file or package, as it is now.
+    """The source of a file or package, as it is now; files of a package that cannot be read are left out.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
-    paths = _walk(place.path) if place.kind == "package" else [place.path]
-    return Source(place, {path: path.read_bytes() for path in paths})
+    if place.kind != "package":
+        return Source(place, {place.path: place.path.read_bytes()})
+    files: dict[Path, bytes] = {}
+    for path in _walk(place.path):
+        with suppress(OSError):
+            files[path] = path.read_bytes()
+    return Source(place, files)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for current, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name.isidentifier() and name != "__pycache__"]
+    seen = set()
+    for current, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(current))
+        folders[:] = [
+            name
+            for name in folders
+            if name.isidentifier()
+            and name != "__pycache__"
+            and os.path.realpath(os.path.join(current, name)) not in seen
+        ]
         yield from (path for name in names if name.endswith(".py") and (path := Path(current, name)).is_file())
 
 
 @lru_cache(_SCANNED)
 def imported(text: bytes) -> tuple[str, ...]:
-    """The modules that a source names in absolute imports, wherever they stand: of ``from a import b`` both ``a`` and
-    ``a.b``, which may be one. A source that Python cannot parse names none."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
-        return ()
-    return tuple(dict.fromkeys(name for node in ast.walk(tree) for name in _named(node)))
+    """The modules that a source names in imports, wherever they stand: of ``from a import b`` both ``a`` and ``a.b``,
+    which may be one; relative ones with their dots.
+
+    Read by their form, since to parse a package of which one file is used would take longer than to import that file.
+    What only looks like an import names a module too many, which costs no more than to look for it.
+    """
+    found: dict[str, None] = {}
+    for module, names, plain in _IMPORT.findall(text.decode(errors="replace")):
+        for part in (names or plain).strip("() \t\\").replace("\\", " ").split(","):
+            name = next(iter(part.split()), "")
+            if plain:
+                found[name] = None
+            else:
+                found[module] = None
+                found[f"{module}{'' if module.endswith('.') else '.'}{name}"] = None
+    return tuple(name for name in found if all(part.isidentifier() for part in name.lstrip(".").split(".")))
 
 
-def _named(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-        yield node.module
-        yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
-
-
+@lru_cache(_SCANNED)
 def without_layout(text: bytes) -> str:
-    """A source as Python parses it, comments, layout and docstrings aside; of one that it cannot parse the digest."""
+    """The digest of a source as Python parses it, comments, layout and docstrings aside; of one that it cannot parse
+    that of its text."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -100,4 +144,4 @@ def without_layout(text: bytes) -> str:
             ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

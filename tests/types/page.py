@@ -76,7 +76,7 @@ A file with a column of an extension type, used or not, is refused: "column 'NAM
 
 ## Keys in paths
 
-`k=…` is an integer where all values of `k` are whole numbers of at most 18 digits, written as numbers are; else all of
+`k=…` is an integer where all values of `k` are whole numbers of 64 bits, written as numbers are; else all of
 them are texts. `%XX` is a byte of UTF-8. `{"`, `".join(f"k={value}" for value in HIVE_REFUSED)}` is refused:
 "{"; ".join(HIVE_REFUSED.values())}".
 
