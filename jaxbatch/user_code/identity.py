@@ -88,7 +88,7 @@ def _others(name: str) -> dict[str, str]:
     versions = {package: version for package in _distributions().get(top, ()) for version in _version(package)}
     if versions or top not in sys.modules:
         return versions
-    known = {*_distributions(), *sys.stdlib_module_names}
+    known = {*_distributions(), *sys.stdlib_module_names, __name__.partition(".")[0]}
     return {top: digest_in_memory(name if name in sys.modules else top, known)}
 
 

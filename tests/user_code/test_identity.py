@@ -1,7 +1,6 @@
 """What a run's identity knows of code that its traces do not show."""
 
 import importlib
-import os
 import sys
 
 import pyarrow as pa
@@ -108,10 +107,114 @@ def test_weights_in_a_rule_count(fingerprint, tmp_path):
     assert fingerprint(functions=code) != before
 
 
-def test_other_code_in_the_file_of_a_traced_function_does_not_count(fingerprint):
-    code = "def f(x):\n    return {'y': 2 * x}\n"
-    before = fingerprint(functions=code)
-    assert fingerprint(functions=code + "\n\ndef g(x):\n    return x\n") == before
+@pytest.mark.parametrize(
+    ("kernel", "result"),
+    [
+        ("derivatives", "x * x"),
+        ("derivatives", "jax.scipy.special.logsumexp(jnp.stack([x, 2 * x]))"),
+        ("apply", "jnp.stack([x, 2 * x])"),
+        ("apply", "x * jax.random.normal(jax.random.key(0))"),
+        ("apply", "jnp.linalg.eigh(jnp.eye(2) * x)[0]"),
+        ("apply", "jax.checkpoint(jnp.sin)(x) + jnp.tile(x, 3)"),
+    ],
+)
+def test_other_code_in_the_file_of_a_traced_function_does_not_count(kernel, result, fingerprint):
+    code = (
+        "import jax\nimport jax.numpy as jnp\nimport jax.scipy.special\n\nEPOCH = jnp.array(1_700_000_000_000)\n"
+        f"\n\ndef f(x):\n    return {result} + EPOCH\n"
+    )
+    before = fingerprint(kernel=kernel, functions=code)
+    assert fingerprint(kernel=kernel, functions=code + "\n\ndef g(x):\n    return x\n") == before
+
+
+def test_the_file_of_a_function_is_executed_once(fingerprint, tmp_path):
+    for code in (RULE, PRIMITIVE, "def f(x):\n    return x * x\n"):
+        (tmp_path / "times").unlink(missing_ok=True)
+        times = (
+            "\nimport pathlib\nwith open(pathlib.Path(__file__).parent / 'times', 'a') as file:\n    file.write('1')\n"
+        )
+        fingerprint(functions=code + times)
+        assert (tmp_path / "times").read_text() == "1"
+
+
+def test_files_of_one_name_count_each_and_where_they_lie_does_not(tmp_path_factory):
+    def of(first: float, second: float) -> str:
+        folder = tmp_path_factory.mktemp("job")
+        pq.write_table(pa.table({"x": [1.0], "function": ["a"]}), folder / "tasks.parquet")
+        for name, scale in (("a", first), ("b", second)):
+            (folder / name).mkdir()
+            (folder / name / "functions.py").write_text(PRIMITIVE.replace("2.0", str(scale)))
+        params = "functions = { a = 'a/functions.py:f', b = 'b/functions.py:f' }\norder = 0"
+        (folder / "job.toml").write_text(JOB.format(kernel="derivatives", params=params))
+        return plan(Job.load(folder / "job.toml")).fingerprint
+
+    fingerprints = {(first, 10.0): of(first, 10.0) for first in (2.0, 3.0, 4.0, 5.0)}
+    assert len(set(fingerprints.values())) == 4
+    assert all(of(*scales) == found for scales, found in fingerprints.items())
+
+
+OWN = """
+from jaxbatch import Column, Kernel
+LIMITS
+
+
+class Own(Kernel):
+    inputs = (Column("x"),)
+    outputs = (Column("y"),)
+    buckets = 2
+
+    def bucket(self, columns):
+        return (columns["x"] * A > B).astype(int)
+
+    def program(self, bucket):
+        return lambda x: {"y": x * (bucket + 1)}
+"""
+
+
+def test_which_name_stands_for_which_value_counts(fingerprint):
+    own = {"kernel": "functions.py:Own", "params": ""}
+    code = OWN.replace("LIMITS", "from a.constants import V as A\nfrom b.constants import V as B")
+    two, ten = "V = 2.0\n", "V = 10.0\n"
+    before = fingerprint(**own, functions=code, a__in__constants=two, b__in__constants=ten)
+    assert fingerprint(**own, functions=code, a__in__constants=ten, b__in__constants=two) != before
+
+
+def test_what_an_own_kernel_read_at_import_counts(fingerprint, tmp_path):
+    own = {"kernel": "functions.py:Own", "params": ""}
+    read = "A, B = map(float, (pathlib.Path(__file__).parent / 'limits.txt').read_text().split())"
+    code = OWN.replace("LIMITS", f"import pathlib\n{read}")
+    (tmp_path / "limits.txt").write_text("1.0 2.0")
+    before = fingerprint(**own, functions=code)
+    (tmp_path / "limits.txt").write_text("1.0 3.0")
+    assert fingerprint(**own, functions=code) != before
+
+
+def test_what_lies_elsewhere_counts_as_it_was_imported(fingerprint, tmp_path_factory, monkeypatch):
+    """A kernel, or a helper of one, on Python's path: edited files of a module that is there already change nothing."""
+    site = tmp_path_factory.mktemp("site")
+    monkeypatch.syspath_prepend(site)
+
+    def of(limit: str, *, anew: bool, **job: str) -> str:
+        (site / "path_limit.py").write_text(f"B = {limit}\n")
+        (site / "path_kernel.py").write_text(OWN.replace("LIMITS", "from path_limit import B\nA = 1.0"))
+        importlib.invalidate_caches()
+        for name in ("path_kernel", "path_limit") if anew else ():
+            sys.modules.pop(name, None)
+        return fingerprint(**job)
+
+    helped = OWN.replace("LIMITS", "from path_limit import B\nA = 1.0")
+    try:
+        for job in (
+            {"kernel": "path_kernel:Own", "params": ""},
+            {"kernel": "functions.py:Own", "params": "", "functions": helped},
+        ):
+            first = of("1.5", anew=True, **job)
+            assert of("7.5", anew=False, **job) == first
+            assert of("7.5", anew=True, **job) != first
+            assert of("1.5", anew=True, **job) == first
+    finally:
+        for name in ("path_kernel", "path_limit"):
+            sys.modules.pop(name, None)
 
 
 KERNEL = """
@@ -175,15 +278,11 @@ def test_all_classes_of_an_own_kernel_count_with_what_they_import(fingerprint):
         assert fingerprint(**own, **{**files, name: '"""Says more."""\n' + files[name] + "\n# more\n"}) == before
 
 
-def test_a_kernel_that_was_edited_after_its_import_is_the_new_one(fingerprint, tmp_path):
+def test_a_kernel_that_was_edited_after_its_import_is_the_new_one(fingerprint):
     own = {"kernel": "functions.py:Own", "params": ""}
     files = {"functions": KERNEL, "bound": BOUND, "stage": STAGE, "helper": "LIMIT = 1.5\n"}
     before = fingerprint(**own, **files)
-    path = tmp_path / "bound.py"
-    times = path.stat()
-    after = fingerprint(**own, bound=BOUND.replace("bucket + 1", "bucket + 3"))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert after != before
+    assert fingerprint(**own, bound=BOUND.replace("bucket + 1", "bucket + 3")) != before
 
 
 def test_an_installed_kernel_counts_by_its_source_or_version(fingerprint, tmp_path, monkeypatch):

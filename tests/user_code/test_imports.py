@@ -5,33 +5,15 @@ import struct
 import sys
 import sysconfig
 import threading
-from pathlib import Path
 
 import pytest
 
 from jaxbatch.errors import ExitCode, JobError
 from jaxbatch.functions import resolve
 from jaxbatch.user_code import forget
+from tests.user_code.conftest import value
 
 FACTOR = "from constants import FACTOR\n\n\ndef f(x):\n    return FACTOR * x\n"
-
-
-@pytest.fixture
-def write(tmp_path: Path):
-    """Write files, whose time of change never tells anything: editors and copies may keep it."""
-
-    def write(**texts: str) -> None:
-        for name, text in texts.items():
-            path = tmp_path / (name.replace("__in__", "/") + ".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-            os.utime(path, (1_700_000_000, 1_700_000_000))
-
-    return write
-
-
-def value(reference: str, folder: Path, x: float = 1.0) -> float:
-    return resolve(reference, folder)(x)
 
 
 @pytest.mark.parametrize(
