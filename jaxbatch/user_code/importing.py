@@ -16,7 +16,7 @@ import jax
 from jaxbatch.errors import JobError
 from jaxbatch.user_code.lookup import Place, is_standard
 from jaxbatch.user_code.modules import UserModule, by_name, load_from
-from jaxbatch.user_code.opened import opened_files
+from jaxbatch.user_code.opened import not_noted, opened_files
 from jaxbatch.user_code.source import above
 
 _Found = tuple[tuple[Place, ...], UserModule | None]
@@ -53,7 +53,8 @@ class _Execution(threading.local):
     def of_others(self) -> Iterator[None]:
         """Import a module that is not the user's: folders that it adds to ``sys.path`` stay there."""
         before = list(sys.path)
-        yield
+        with not_noted():
+            yield
         for paths in self._paths:
             paths += [path for path in sys.path if path not in before]
 

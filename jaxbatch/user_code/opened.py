@@ -3,6 +3,7 @@
 import os
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ Stamp = tuple[int, int, int] | None
 
 _readers: list[dict[str, Stamp]] = []
 """One for each module that is being executed."""
+
+_here = threading.local()
 
 _NEVER = ("/proc/", "/sys/", "/dev/")
 _ours = tuple(os.path.realpath(path) + os.sep for name, path in sysconfig.get_paths().items() if "lib" in name)
@@ -38,6 +41,16 @@ def opened_files(found: dict[str, Stamp]) -> Iterator[None]:
         _readers[:] = [each for each in _readers if each is not found]
 
 
+@contextmanager
+def not_noted() -> Iterator[None]:
+    """Note nothing that this thread opens meanwhile, as to import what is not renewed when it changes."""
+    before, _here.paused = getattr(_here, "paused", False), True
+    try:
+        yield
+    finally:
+        _here.paused = before
+
+
 _listening = False
 
 
@@ -49,7 +62,7 @@ def _listen() -> None:
 
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or not _readers:
+    if event != "open" or not _readers or getattr(_here, "paused", False):
         return
     path, mode, flags = arguments
     writes = any(letter in str(mode) for letter in "wax+") or bool(int(flags) & (os.O_WRONLY | os.O_RDWR))

@@ -9,6 +9,7 @@ import pytest
 
 from jaxbatch import Job, plan
 from jaxbatch.errors import JobError
+from jaxbatch.user_code import forget
 
 JOB = """
 kernel = "{kernel}"
@@ -198,8 +199,10 @@ def test_what_lies_elsewhere_counts_as_it_was_imported(fingerprint, tmp_path_fac
         (site / "path_limit.py").write_text(f"B = {limit}\n")
         (site / "path_kernel.py").write_text(OWN.replace("LIMITS", "from path_limit import B\nA = 1.0"))
         importlib.invalidate_caches()
-        for name in ("path_kernel", "path_limit") if anew else ():
-            sys.modules.pop(name, None)
+        if anew:  # as a new process would have it
+            forget()
+            for name in ("path_kernel", "path_limit"):
+                sys.modules.pop(name, None)
         return fingerprint(**job)
 
     helped = OWN.replace("LIMITS", "from path_limit import B\nA = 1.0")
