@@ -135,7 +135,10 @@ def arguments(reference: str, folder: Path) -> list[inspect.Parameter]:
     Raises:
         JobError: it is no function, or hides its arguments behind ``*args``.
     """
-    function = resolve(reference, folder)
+    return _parameters(reference, resolve(reference, folder))
+
+
+def _parameters(reference: str, function: Any) -> list[inspect.Parameter]:
     if not callable(function):
         raise JobError(f"'{reference}' is not a function but {type(function).__name__}.", "Name a function.")
     try:
@@ -154,7 +157,8 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
     Raises:
         JobError: an argument has none of the three.
     """
-    parameters = arguments(reference, folder)
+    function = resolve(reference, folder)
+    parameters = _parameters(reference, function)
     from_rows: list[str] = []
     missing: list[str] = []
     fixed: dict[str, Any] = {}
@@ -174,7 +178,7 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
         raise _without_values(reference, missing, others, idle)
     return BoundFunction(
         reference,
-        resolve(reference, folder),
+        function,
         tuple(p.name for p in parameters),
         frozenset(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY),
         tuple(from_rows),

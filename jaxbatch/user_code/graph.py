@@ -89,6 +89,8 @@ class Graph:
     def __init__(self, start: Place, further: Sequence[Path]):
         self.nodes: dict[Path, Node] = {}
         self._further = further
+        self._asked: dict[tuple[str, tuple[Path, ...], Path | None], tuple[Place, ...]] = {}
+        self._real_paths: dict[Path, str] = {}
         waiting = [start]
         while waiting:
             place = waiting.pop()
@@ -99,14 +101,20 @@ class Graph:
     def _node(self, place: Place) -> Node:
         source = read(place)
         node = Node(source)
+        beside = {asker: tuple(source.beside(asker, self._further)) for asker, _ in source.imports}
         for asker, name in sorted(source.imports):
-            try:
-                places = neighbour(name, source.beside(asker, self._further), asker=str(asker), package=source.package)
-            except JobError:
-                continue  # it is told if the statement is ever reached
-            if places:
+            if places := self._neighbour(name, beside[asker], source):
                 node.imports[asker, name] = places
         return node
+
+    def _neighbour(self, name: str, folders: tuple[Path, ...], source: Source) -> tuple[Place, ...]:
+        key = (name, folders, source.package)
+        if key not in self._asked:
+            try:
+                self._asked[key] = neighbour(name, folders, asker=str(source.place.path), package=source.package)
+            except JobError:  # it is told if the statement is ever reached
+                self._asked[key] = ()
+        return self._asked[key]
 
     def digests(self, mark: Callable[[Source], str]) -> dict[Path, str]:
         """What decides what each source becomes when it is imported: its text and place, those of all that it reaches,
@@ -125,8 +133,9 @@ class Graph:
         return _digest(f"{source.digest} {source.real_path} {mark}", names)
 
     def _real_path(self, place: Place) -> str:
-        node = self.nodes.get(place.path)
-        return node.source.real_path if node else os.path.realpath(place.path)
+        if place.path not in self._real_paths:
+            self._real_paths[place.path] = os.path.realpath(place.path)
+        return self._real_paths[place.path]
 
     def _reached(self, start: Path) -> list[Path]:
         found: set[Path] = set()
