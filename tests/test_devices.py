@@ -272,3 +272,40 @@ def test_gpus_that_only_ray_counts_never_have_the_cpu_compute_instead(job, bench
     assert len(refused.stderr.splitlines()) <= 3
     assert computed.returncode == 0, computed.stderr
     assert pq.read_table(bench.folder / "results/data")["value"].to_pylist() == VALUES
+
+
+OVERLAPPING = """
+import json, os, threading, jax
+from jaxbatch import Job, driver, plan, run
+
+before = dict(os.environ), jax.config.values["jax_platforms"]
+try:
+    plan(Job.load("absent.toml"))
+except Exception:
+    pass
+found = []
+
+
+def work(number):
+    job = Job.load("job.toml", overrides=[f"output.path='results{number}'", 'compute.device="cpu"'])
+    found.append(run(job, engine="local", workers=1).fingerprint)
+
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+cpus = plan(Job.load("job.toml")).identity["code"]["cpus"]
+print(json.dumps([len(set(found)), cpus, (dict(os.environ), jax.config.values["jax_platforms"]) == before]))
+"""
+
+
+@no_gpu
+def test_runs_that_overlap_leave_the_process_as_it_was(job, bench):
+    """And what was planned in vain before says nothing of what XLA has started with."""
+    bench.job(job)
+    theirs = {name: value for name, value in os.environ.items() if name not in ("NPROC", "XLA_FLAGS", "JAX_PLATFORMS")}
+    command = [sys.executable, "-c", OVERLAPPING]
+    ended = subprocess.run(command, cwd=bench.folder, env=theirs, capture_output=True, text=True)
+    assert json.loads(ended.stdout or "null") == [1, "8", True], ended.stderr

@@ -352,3 +352,18 @@ def test_the_program_of_floats_is_what_it_was(own):
     whole = jaxbatch.plan(own.job(apply("same")))
     assert plain.identity["code"]["program"] == whole.identity["code"]["program"]
     assert (plain.limits, whole.limits) == ({}, {"id": (-(2**53), 2**53)})
+
+
+def test_an_output_of_integers_is_not_narrowed(bench):
+    """It might wrap: 300 as int8 would be 44."""
+    kernel = (
+        "from jaxbatch import Column, Kernel\n\n\nclass Own(Kernel):\n    inputs = (Column('n', 'int'),)\n"
+        "    outputs = (Column('m', '{declared}'),)\n\n    def row(self, n):\n        return {{'m': {result}}}\n"
+    )
+    bench.tasks({"n": [3, 300]})
+    for declared, result in (("int8", "n * 100"), ("uint8", "n"), ("uint64", "n"), ("int32", "n")):
+        bench.file("own.py", kernel.format(declared=declared, result=result))
+        with pytest.raises(JobError, match=f"The output 'm' is int64, and is declared as {declared}"):
+            bench.run('kernel = "own.py:Own"\n')
+    bench.file("own.py", kernel.format(declared="int", result="n.astype('int16') * 100"))
+    assert [row["m"] for row in bench.rows('kernel = "own.py:Own"\n')] == [300, 30000]
