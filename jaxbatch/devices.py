@@ -60,12 +60,17 @@ def local(platform: str | None = None) -> Sequence[Any]:
     except (RuntimeError, AssertionError) as error:  # the second where JAX_PLATFORMS names what is not there
         if platform is None:
             raise NoDevice(
-                f"JAX cannot start: {printable(error)}.", 'Mend that, or write device = "cpu" in [compute].'
+                f"JAX cannot start: {printable(error) or _nothing_of_platforms()}.",
+                'Mend that, or write device = "cpu" in [compute].',
             ) from error
         raise NoDevice(f"JAX finds no {named} on this machine.", _remedy(platform)) from error
     if platform is not None and found[0].platform != platform:
         raise NoDevice(f"JAX finds a {found[0].platform} on this machine where a {named} is wanted.", _remedy(platform))
     return found
+
+
+def _nothing_of_platforms() -> str:
+    return f"this machine has nothing of JAX_PLATFORMS = {confined_to()}"
 
 
 def _remedy(platform: str) -> str:
@@ -120,7 +125,7 @@ def computing_on(platform: str | None) -> Iterator[None]:
     if platform == "cpu" and (_confined.runs or not instructions.started()):
         with _starting_with_cpus():
             yield
-    elif platform is None or get_default_device() in (wanted := local(platform)):
+    elif platform is None or _is_preferred(wanted := local(platform)):
         yield
     else:
         before = jax.config.values["jax_default_device"]
@@ -129,6 +134,10 @@ def computing_on(platform: str | None) -> Iterator[None]:
             yield
         finally:
             jax.config.update("jax_default_device", before)
+
+
+def _is_preferred(found: Sequence[Any]) -> bool:
+    return get_default_device() in found
 
 
 class _Confined:

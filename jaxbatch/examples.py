@@ -134,7 +134,7 @@ def _beyond(value: Any, low: float, high: float) -> Any:
     """The value, or the first in a list, that is not between two; None where there is none."""
     if isinstance(value, list):
         return next((found for each in value if (found := _beyond(each, low, high)) is not None), None)
-    return value if value is not None and not low <= value <= high else None
+    return value if value is not None and _is_finite(value) and not low <= value <= high else None
 
 
 def _has_null(value: Any) -> bool:

@@ -309,3 +309,15 @@ def test_runs_that_overlap_leave_the_process_as_it_was(job, bench):
     command = [sys.executable, "-c", OVERLAPPING]
     ended = subprocess.run(command, cwd=bench.folder, env=theirs, capture_output=True, text=True)
     assert json.loads(ended.stdout or "null") == [1, "8", True], ended.stderr
+
+
+@no_gpu
+@pytest.mark.parametrize("device", ["", 'compute.device="gpu"'])
+@pytest.mark.parametrize("platforms", ["cuda", "nonsense"])
+def test_a_platform_that_is_not_there_is_refused(platforms, device, job, bench, jaxbatch):
+    bench.job(job)
+    options = ["--set", device] if device else []
+    ended = jaxbatch("run", "job.toml", *options, env={**os.environ, "JAX_PLATFORMS": platforms})
+    assert ended.returncode == 4, ended.stderr
+    assert "JAX_PLATFORMS" in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 3
