@@ -20,13 +20,13 @@ ROWS = """
 kernel = "derivatives"
 [params]
 function = "jax.numpy:sin"
+[compute]
+device = "cpu"
 [input]
 path = "tasks"
 [output]
 path = "results"
 rows_per_part = 100
-[compute]
-device = "cpu"
 """
 
 GROUPS = """
