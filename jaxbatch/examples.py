@@ -131,10 +131,11 @@ def _example(plan: Mapping[str, Any], part: str, row: int, values: Mapping[str, 
 
 
 def _beyond(value: Any, low: float, high: float) -> Any:
-    """The value, or the first in a list, that is not between two; None where there is none."""
+    """The value, or the first in a list, that is not between two; None where there is none. Floats may be infinite."""
     if isinstance(value, list):
         return next((found for each in value if (found := _beyond(each, low, high)) is not None), None)
-    return value if value is not None and _is_finite(value) and not low <= value <= high else None
+    fits = value is None or low <= value <= high or (isinstance(high, float) and not _is_finite(value))
+    return None if fits else value
 
 
 def _has_null(value: Any) -> bool:

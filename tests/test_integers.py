@@ -367,3 +367,20 @@ def test_an_output_of_integers_is_not_narrowed(bench):
             bench.run('kernel = "own.py:Own"\n')
     bench.file("own.py", kernel.format(declared="int", result="n.astype('int16') * 100"))
     assert [row["m"] for row in bench.rows('kernel = "own.py:Own"\n')] == [300, 30000]
+
+
+@pytest.mark.parametrize(
+    ("value", "limits", "blamed"),
+    [
+        (300, (-128, 127), 300),
+        ([1, 300], (-128, 127), 300),
+        (np.inf, (-128, 127), np.inf),
+        (None, (-128, 127), None),
+        (1e39, (-3.4e38, 3.4e38), 1e39),
+        (np.inf, (-3.4e38, 3.4e38), None),
+        (np.nan, (-3.4e38, 3.4e38), None),
+    ],
+)
+def test_what_fits_is_not_blamed(value, limits, blamed):
+    """NaN and infinity are floats, and no integers."""
+    assert examples._beyond(value, *limits) == blamed
