@@ -19,7 +19,6 @@ max_failed_rows = "100%"
 """
 KEPT = APPLY.replace('[input]\npath = "tasks"', '[input]\npath = "tasks"\nkeep = KEEP')
 DERIVATIVES = APPLY.replace('"apply"', '"derivatives"')
-ORDER_ZERO = DERIVATIVES.replace("[params]\n", '[params]\norder = 0\nwrt = ["which"]\n')
 
 
 GROUPED = """
