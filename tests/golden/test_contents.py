@@ -1,0 +1,12 @@
+"""Same job, same contents as on the day of recording: columns to the last bit, schema, statuses, pages."""
+
+import pytest
+
+pytestmark = pytest.mark.timeout(600)  # whoever comes first runs the jobs
+
+
+def test_the_contents_are_those_that_were_recorded(engine, job, computed, recorded):
+    was, now = recorded["contents"][job], computed["contents"][job]
+    assert [part["part"] for part in now] == [part["part"] for part in was]
+    for before, after in zip(was, now, strict=True):
+        assert after == before, f"{job} on {engine}, {before['part']}"
