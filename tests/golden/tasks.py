@@ -1,4 +1,4 @@
-"""The input of the golden jobs: whole numbers and fractions of powers of two, the same wherever it is made."""
+"""The input of the golden jobs: whole numbers and their quotients, which are rounded alike wherever they are made."""
 
 import datetime
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ def _write(folder: Path, name: str, columns: Mapping[str, Any], rows: int | None
 
 
 def spread(number: int) -> float:
-    """A multiple of 1/64 between −4 and 4 that looks like chance."""
-    return (number * 7919 % 509 - 254) / 64
+    """A multiple of 1/61 between −4.2 and 4.2 that looks like chance; sums of such are rounded, so order shows."""
+    return (number * 7919 % 509 - 254) / 61
 
 
 def points(file: int) -> dict[str, Any]:

@@ -9,4 +9,6 @@ def test_the_contents_are_those_that_were_recorded(engine, job, computed, record
     was, now = recorded["contents"][job], computed["contents"][job]
     assert [part["part"] for part in now] == [part["part"] for part in was]
     for before, after in zip(was, now, strict=True):
+        columns = after["columns"].items() ^ before["columns"].items()
+        assert not {name for name, _ in columns}, f"{job} on {engine}, {before['part']}: columns that differ"
         assert after == before, f"{job} on {engine}, {before['part']}"
