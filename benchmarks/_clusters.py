@@ -35,13 +35,15 @@ def measured() -> Costs:
     """The costs of a private Ray on this machine: many small shards, and questions to workers that never answer."""
     import ray
 
-    from jaxbatch import Job, environment, planner
-    from jaxbatch.attempt import outstanding
-    from jaxbatch.engines.ray import RayEngine
-    from jaxbatch.outputs import Output
+    from jaxbatch import Job
+    from jaxbatch.cluster.engine import RayEngine
+    from jaxbatch.compilation import process_setup
+    from jaxbatch.execution.attempt import outstanding
+    from jaxbatch.output.claim import Output
+    from jaxbatch.planning import planner
     from jaxbatch.storage import open_store
 
-    environment.prepare(platforms="cpu")
+    process_setup.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory(prefix="jaxbatch-bench-") as name:
         folder = Path(name)
         _make_tasks(folder / "tasks", SHARDS // GROUPS, rows=10, groups=GROUPS)
@@ -119,7 +121,7 @@ def simulate(workers: int, seconds: float, costs: Costs) -> tuple[float, float]:
 
     The loop is the engine's: hand out what there is room for, wait for the first answer, take in all that have come.
     """
-    from jaxbatch.engines.slots import SLOTS
+    from jaxbatch.cluster.actors import SLOTS
 
     places = workers * SLOTS
     shards = max(10_000, 20 * places)

@@ -17,14 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbatch import environment
-from jaxbatch.compiled import Programs
-from jaxbatch.kernel import Kernel
-from jaxbatch.kernels.derivatives import Derivatives
-from jaxbatch.kernels.regression import Regression
-from jaxbatch.kernels.taylor import Taylor
-from jaxbatch.source import ColumnType, Source
-from jaxbatch.traced import Program, precision
+from jaxbatch.columns import ColumnType
+from jaxbatch.compilation import process_setup
+from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.trace import Program, precision
+from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.builtin.derivatives import Derivatives
+from jaxbatch.kernels.builtin.regression.kernel import Regression
+from jaxbatch.kernels.builtin.taylor import Taylor
 
 REPEATS = 5
 FLOAT = ColumnType("float", 0, None, 2.0**-52, "double")
@@ -108,7 +109,7 @@ def measure(case: Case, device: Any) -> dict[str, tuple[float, float]]:
 
 
 def main() -> None:
-    environment.prepare()
+    process_setup.prepare()
     try:
         gpu = jax.devices("gpu")[0]
     except RuntimeError:

@@ -91,9 +91,9 @@ class Answers:
         self.store = store
 
     def run(self, plan: Any, outstanding: Any) -> Iterator[Any]:
-        """See jaxbatch.engines.Engine."""
-        from jaxbatch.outcome import Outcome
-        from jaxbatch.parts import Receipt, part_name
+        """See jaxbatch.execution.engines.Engine."""
+        from jaxbatch.execution.shard_result import Outcome
+        from jaxbatch.output.part_file import Receipt, part_name
 
         for shard, wanted in outstanding.items():
             outcome = Outcome(shard, "here")
@@ -106,19 +106,22 @@ class Answers:
             yield outcome
 
     def adopt(self, programs: Any, *, ahead: bool) -> None:
-        """See jaxbatch.engines.Engine."""
+        """See jaxbatch.execution.engines.Engine."""
 
     def close(self) -> None:
-        """See jaxbatch.engines.Engine."""
+        """See jaxbatch.execution.engines.Engine."""
 
 
 def one(parts: int) -> None:
     """Measure one size in this process, and print seconds and bytes by step as JSON."""
-    from jaxbatch import Job, attempt, environment, planner
-    from jaxbatch.outputs import Output
-    from jaxbatch.shards import cut
+    from jaxbatch import Job
+    from jaxbatch.compilation import process_setup
+    from jaxbatch.execution import attempt
+    from jaxbatch.input.shards import cut
+    from jaxbatch.output.claim import Output
+    from jaxbatch.planning import planner
 
-    environment.prepare(platforms="cpu")
+    process_setup.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pq.write_table(pa.table({"x": [1.0] * 10}), folder / "tasks.parquet")
@@ -152,7 +155,7 @@ def one(parts: int) -> None:
 
 def replace_files(files: tuple[Any, ...]) -> Any:
     """An opened input of such files."""
-    from jaxbatch.inputs import Input
+    from jaxbatch.input.schemas import Input
 
     return Input(files, (), pa.schema([]), ())
 
@@ -163,9 +166,11 @@ def _peak() -> float:
 
 def plan_files(files: int) -> None:
     """Plan so many files, links to a few, in this process, and print seconds and bytes as JSON."""
-    from jaxbatch import Job, environment, planner
+    from jaxbatch import Job
+    from jaxbatch.compilation import process_setup
+    from jaxbatch.planning import planner
 
-    environment.prepare(platforms="cpu")
+    process_setup.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tasks").mkdir()

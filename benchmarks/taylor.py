@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import jet
 
-from jaxbatch import environment
+from jaxbatch.compilation import process_setup
 from jaxbatch.series import taylor
 
 RUNS, COMPILES = 5, 3
@@ -92,7 +92,7 @@ WAYS: dict[str, Callable[..., Any]] = {
 
 def serve(way: str, name: str, points: str) -> None:
     """A child: answers each line, "compile ORDER" or "run CALLS", with a line of JSON."""
-    environment.prepare(platforms="cpu")
+    process_setup.prepare(platforms="cpu")
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_enable_compilation_cache", False)
     function, low, high = FUNCTIONS[name]

@@ -11,22 +11,22 @@ __version__ = "0.1.0"
 __all__ = ["Column", "Job", "Kernel", "Maybe", "Status", "plan", "run", "verify"]
 
 if TYPE_CHECKING:
+    from jaxbatch.api import run
     from jaxbatch.columns import Column, Maybe, Status
-    from jaxbatch.driver import run
-    from jaxbatch.job import Job
-    from jaxbatch.kernel import Kernel
-    from jaxbatch.planner import plan
-    from jaxbatch.verification import verify
+    from jaxbatch.job.model import Job
+    from jaxbatch.kernels.base import Kernel
+    from jaxbatch.output.verification import verify
+    from jaxbatch.planning.planner import plan
 
 _HOME = {
     "Column": "columns",
     "Maybe": "columns",
     "Status": "columns",
-    "run": "driver",
-    "Job": "job",
-    "Kernel": "kernel",
-    "verify": "verification",
-    "plan": "planner",
+    "run": "api",
+    "Job": "job.model",
+    "Kernel": "kernels.base",
+    "verify": "output.verification",
+    "plan": "planning.planner",
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -78,6 +78,28 @@ class Column:
         """The type in which a row function sees an input; without ``wide``, float32 runs have no 64-bit types."""
         name = {"float": precision, "int": "int64", "string": "int64"}.get(self.dtype, self.dtype)
         return np.dtype(name if wide or precision == "float64" else _NARROW.get(name, name))
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """What a kernel may know of a stored column: ``kind`` of its innermost values, ``depth`` of list nesting.
+
+    ``length`` is that of a fixed-size list, ``eps`` the unit roundoff of the stored numbers (2⁻⁵² for
+    integers and decimals, which are converted exactly up to there). ``whole`` says that they are integers: also
+    decimals without a fraction, whose kind is "float".
+    """
+
+    kind: Literal["float", "int", "bool", "string", "other"]
+    depth: int
+    length: int | None
+    eps: float
+    name: str
+    whole: bool = False
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the innermost values are numbers."""
+        return self.kind in ("float", "int")
 
 
 class Maybe(NamedTuple):

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from jaxtyping import install_import_hook
 
-from jaxbatch import environment
+from jaxbatch.compilation import process_setup
 
-environment.prepare(platforms=os.environ.get("JAX_PLATFORMS", "cpu"))
+process_setup.prepare(platforms=os.environ.get("JAX_PLATFORMS", "cpu"))
 install_import_hook(["jaxbatch.series", "jaxbatch.least_squares"], "beartype.beartype")
 
 
@@ -51,9 +51,9 @@ class Bench:
 
     def run(self, text: str, *overrides: str, **options: Any) -> Any:
         """Run a job in this process, on the local engine unless told otherwise: its ``Summary``."""
-        from jaxbatch import driver
+        from jaxbatch import api
 
-        return driver.run(self.job(text, "job.toml", *overrides), **{"engine": "local", "workers": 2, **options})
+        return api.run(self.job(text, "job.toml", *overrides), **{"engine": "local", "workers": 2, **options})
 
     def rows(self, text: str, *overrides: str, **options: Any) -> list[dict[str, Any]]:
         """Run a job anew and read its output's rows."""

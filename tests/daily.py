@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxbatch import Job, driver, verify
+from jaxbatch import Job, api, verify
 
 DAILY = """
 kernel = "derivatives"
@@ -58,10 +58,10 @@ class Daily:
 
     def run(self, *overrides: str, variables: dict[str, str] | None = None, **options: Any) -> Any:
         job = Job.load(self.folder / "job.toml", variables, overrides)
-        return driver.run(job, **{"engine": "local", "workers": 2, **options})
+        return api.run(job, **{"engine": "local", "workers": 2, **options})
 
     def plan(self, *overrides: str) -> dict[str, Any]:
-        return driver.preview(Job.load(self.folder / "job.toml", overrides=overrides))
+        return api.preview(Job.load(self.folder / "job.toml", overrides=overrides))
 
     def start(self, *options: str, **environment: str) -> "subprocess.Popen[str]":
         """The same in a process of its own."""

@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, appending, ledger, report, verify
-from jaxbatch.engines.local import LocalEngine
+from jaxbatch import Job, report, verify
 from jaxbatch.errors import InputError, JaxbatchError, JobError, OutputError, UsageError
-from jaxbatch.input_file import read_footer
-from jaxbatch.ledger import Ledger
-from jaxbatch.outputs import Output
+from jaxbatch.execution import appending
+from jaxbatch.execution.engines.local import LocalEngine
+from jaxbatch.input.input_file import read_footer
+from jaxbatch.output import ledger
+from jaxbatch.output.claim import Output
+from jaxbatch.output.ledger import Ledger
 from jaxbatch.storage import LocalStore
 from tests.daily import DAILY, Daily, F
 

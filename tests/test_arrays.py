@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxbatch.arrays import is_null, to_arrow, to_numpy, to_texts
 from jaxbatch.errors import ExitCode
+from jaxbatch.input.arrow_arrays import is_null, to_arrow, to_numpy, to_texts
 
 KINDS = st.sampled_from(["float64", "float32", "int64", "int32", "int8", "uint16", "bool"])
 OTHER = np.zeros(3, np.dtype("float64").newbyteorder())

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch.batches import Batch, decode, gather, widened
+from jaxbatch.batches.decode import Batch, decode, gather, widened
+from jaxbatch.batches.encode import arrow_type, encode
 from jaxbatch.columns import Column, Status
-from jaxbatch.encoding import arrow_type, encode
 
 unhurried = settings(deadline=None)
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxbatch.beside import side_by_side
-from jaxbatch.turns import Turns
+from jaxbatch.execution.compute_slots import Turns
+from jaxbatch.execution.parallel_map import side_by_side
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxbatch.engines.budget import LATE_LIMIT, Attempts
-from jaxbatch.outcome import Failure, Outcome
-from jaxbatch.shards import Part, Shard
+from jaxbatch.execution.engines.retries import LATE_LIMIT, Attempts
+from jaxbatch.execution.shard_result import Failure, Outcome
+from jaxbatch.input.shards import Part, Shard
 
 SHARD = Shard(7, (), (Part(14, 0, 1), Part(15, 1, 1)))
 

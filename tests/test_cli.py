@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import cli, samples
+from jaxbatch import cli
+from jaxbatch.cli import job_templates
 
 JOB = """
 kernel = "derivatives"
@@ -235,7 +236,7 @@ def test_verify_finds_the_output_of_a_job(main, job, tmp_path):
     assert main("verify", str(tmp_path / "elsewhere" / "1"), *changed)[0] == 2
 
 
-@pytest.mark.parametrize("kernel", list(samples.SAMPLES))
+@pytest.mark.parametrize("kernel", list(job_templates.SAMPLES))
 def test_init_writes_a_job_that_runs_and_kernels_describes_it(kernel, main):
     assert main("init", "new", "--kernel", kernel)[0] == 0
     assert main("run", "new/job.toml", "--quiet") == (0, "", "")

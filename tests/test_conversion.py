@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxbatch.batches.convert import converted
 from jaxbatch.columns import Column
-from jaxbatch.conversion import converted
 
 EDGES = sorted(
     {

@@ -5,8 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jaxbatch import compiled, encoding
-from jaxbatch.reading import Rows
+from jaxbatch.batches import encode
+from jaxbatch.compilation import programs
+from jaxbatch.input.row_reader import Rows
 
 ROWS = 131_072
 
@@ -33,7 +34,7 @@ def test_no_number_is_copied_between_arrow_and_the_device(kind, bench, monkeypat
     rng = np.random.default_rng(0)
     bench.tasks({name: rng.uniform(size=2 * ROWS).astype(kind) for name in ("x", "y")}, row_group_size=2 * ROWS)
     read, put, on_device, computed, encoded = (list[int]() for _ in range(5))
-    take, device_put, device_get, encode = Rows.take, jax.device_put, jax.device_get, encoding.encode
+    take, device_put, device_get, encode_ = Rows.take, jax.device_put, jax.device_get, encode.encode
 
     def taking(self, rows):
         table = take(self, rows)
@@ -51,14 +52,14 @@ def test_no_number_is_copied_between_arrow_and_the_device(kind, bench, monkeypat
         return device_get(results)
 
     def encoding_(*arguments):
-        array = encode(*arguments)
+        array = encode_(*arguments)
         encoded.append(address(array))
         return array
 
     monkeypatch.setattr(Rows, "take", taking)
-    monkeypatch.setattr(compiled.jax, "device_put", putting)
-    monkeypatch.setattr(compiled.jax, "device_get", getting)
-    monkeypatch.setattr(encoding, "encode", encoding_)
+    monkeypatch.setattr(programs.jax, "device_put", putting)
+    monkeypatch.setattr(programs.jax, "device_get", getting)
+    monkeypatch.setattr(encode, "encode", encoding_)
     summary = bench.run(JOB, f"compute.precision='{kind}'", workers=1)
     assert (summary.exit_code, len(read), len(computed)) == (0, 4, 6)
     assert read == put == on_device

@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import devices, plan, resources
+from jaxbatch import plan
 from jaxbatch.cli.progress import shown
-from jaxbatch.devices import Device
+from jaxbatch.cluster import resources
+from jaxbatch.compilation import devices
+from jaxbatch.compilation.devices import Device
 from jaxbatch.errors import ClusterError, JobError
-from jaxbatch.worker import Worker
+from jaxbatch.execution.worker import Worker
 from tests.faults.cluster import TOKEN, cluster
 
 JOB = 'kernel = "derivatives"\nparams.function = "functions.py:f"\n'

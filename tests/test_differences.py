@@ -1,6 +1,6 @@
 """What changed, in words that show it."""
 
-from jaxbatch.differences import differences
+from jaxbatch.output.differences import differences
 
 
 def test_long_lists_show_what_differs_in_them():

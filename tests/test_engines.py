@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, attempt, plan, samples
-from jaxbatch.worker import Worker
+from jaxbatch import Job, plan
+from jaxbatch.cli import job_templates
+from jaxbatch.execution import attempt
+from jaxbatch.execution.worker import Worker
 
 COUNTING = Path(__file__).parent / "counting.py"
 ENGINES = {"local": ("--engine", "local"), "ray": ("--engine", "ray", "--workers", "2")}
@@ -33,10 +35,10 @@ QUICK = {"derivatives", "taylor"}
 
 
 @pytest.mark.parametrize(
-    "kernel", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in samples.SAMPLES]
+    "kernel", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in job_templates.SAMPLES]
 )
 def test_same_bytes_on_every_engine(kernel, tmp_path, jaxbatch_json):
-    samples.write(kernel, tmp_path)
+    job_templates.write(kernel, tmp_path)
     written = {}
     for name, options in {
         "local": ENGINES["local"],

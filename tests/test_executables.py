@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import executables
-from jaxbatch.executables import Source
+from jaxbatch.compilation import executable_cache
+from jaxbatch.compilation.executable_cache import Source
 
 
 class Counted:
@@ -45,7 +45,7 @@ X = {"x": np.linspace(0, 1, 16, dtype="float32")}
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXBATCH_CACHE", str(tmp_path / "kept"))
-    monkeypatch.setattr(executables, "WORTH_KEEPING_S", 0.0)
+    monkeypatch.setattr(executable_cache, "WORTH_KEEPING_S", 0.0)
     forget()
     yield tmp_path / "kept" / "jaxbatch"
     forget()
@@ -53,12 +53,12 @@ def folder(tmp_path, monkeypatch):
 
 def forget():
     """What a process knows that has just started."""
-    executables._folder.cache_clear()
-    executables._kept.clear()
+    executable_cache._folder.cache_clear()
+    executable_cache._kept.clear()
 
 
 def result(lowered):
-    return jax.device_get(executables.executable(Source(lambda: lowered), jax.devices()[0]).compiled(X))
+    return jax.device_get(executable_cache.executable(Source(lambda: lowered), jax.devices()[0]).compiled(X))
 
 
 def programs(folder):
@@ -83,7 +83,7 @@ def test_the_next_process_loads_what_the_first_compiled():
 def test_what_is_known_by_its_digest_is_not_even_lowered():
     def of(digest, factor, called=()):
         source = Source(lambda: by(factor), digest=digest, called=called)
-        found = executables.executable(source, jax.devices()[0])
+        found = executable_cache.executable(source, jax.devices()[0])
         return jax.device_get(found.compiled(X))["y"].tobytes()
 
     three = of("a", 3.0)
@@ -98,8 +98,8 @@ def test_that_it_calls_lapack_is_kept_too():
     square = jax.ShapeDtypeStruct((3, 3), "float32")
     lowered = jax.jit(lambda matrix: jax.numpy.linalg.qr(matrix)[1]).lower(square)
     for _ in range(2):
-        assert executables.executable(Source(lambda: lowered), jax.devices()[0]).calls_lapack
-        assert not executables.executable(Source(lambda: by(3.0)), jax.devices()[0]).calls_lapack
+        assert executable_cache.executable(Source(lambda: lowered), jax.devices()[0]).calls_lapack
+        assert not executable_cache.executable(Source(lambda: by(3.0)), jax.devices()[0]).calls_lapack
         forget()
 
 
@@ -199,7 +199,7 @@ def test_what_lies_beside_the_folder_is_left_alone(folder, monkeypatch):
     folder.parent.mkdir()
     mine = folder.parent / "mine"
     mine.write_text("x" * 1000)
-    monkeypatch.setattr(executables, "FOLDER_BYTES", 1)
+    monkeypatch.setattr(executable_cache, "FOLDER_BYTES", 1)
     result(by(3.0))
     result(by(4.0))
     assert mine.exists()
@@ -215,7 +215,7 @@ def test_the_folder_is_of_bounded_size(folder, monkeypatch):
     result(by(3.0))
     (oldest,) = programs(folder)
     os.utime(oldest, (1, 1))
-    monkeypatch.setattr(executables, "FOLDER_BYTES", int(2.5 * oldest.stat().st_size))
+    monkeypatch.setattr(executable_cache, "FOLDER_BYTES", int(2.5 * oldest.stat().st_size))
     result(by(4.0))
     assert oldest.exists()
     result(by(5.0))

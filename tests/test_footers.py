@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.errors import InputError
-from jaxbatch.footers import chunks
-from jaxbatch.planner import plan
+from jaxbatch.input.footers import chunks
+from jaxbatch.planning.planner import plan
 
 TABLE = pa.table(
     {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxbatch.errors import ExitCode, JobError
-from jaxbatch.functions import bind, bind_one, resolve
+from jaxbatch.kernels.functions import bind, bind_one, resolve
 
 
 @pytest.fixture

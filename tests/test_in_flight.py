@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from jaxbatch.in_flight import InFlight
+from jaxbatch.output.in_flight import InFlight
 from jaxbatch.storage import LocalStore
 
 RUN = "0123456789abcdef"

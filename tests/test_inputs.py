@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.errors import ExitCode, InputError
-from jaxbatch.inputs import check_files, open_input
-from jaxbatch.job import Job
-from jaxbatch.listing import check_apart
-from jaxbatch.planner import plan
+from jaxbatch.input.listing import check_apart
+from jaxbatch.input.schemas import check_files, open_input
+from jaxbatch.job.model import Job
+from jaxbatch.planning.planner import plan
 
 ONE = pa.table({"a": [1.0]})
 

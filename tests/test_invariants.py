@@ -7,8 +7,11 @@ import sys
 import jax
 import pytest
 
-from jaxbatch import Job, driver, instructions, invariants, least_squares, planner, tracing, xla_flags
+from jaxbatch import Job, api, least_squares
+from jaxbatch.compilation import instructions, invariants, xla_flags
 from jaxbatch.errors import ExitCode, JobError
+from jaxbatch.execution import tracing
+from jaxbatch.planning import planner
 
 FAST = "--xla_cpu_enable_fast_math=true"
 WITHOUT_NAN = f"{FAST} --xla_cpu_fast_math_honor_nans=false --xla_cpu_fast_math_honor_infs=false"
@@ -95,7 +98,7 @@ def test_settings_of_jax_are_refused_too(name, job):
     jax.config.update(name, True)
     try:
         with pytest.raises(JobError, match=f"{name.upper()} is set"):
-            driver.run(job, engine="local")
+            api.run(job, engine="local")
     finally:
         jax.config.update(name, False)
 

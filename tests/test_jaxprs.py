@@ -8,8 +8,8 @@ from jax.custom_batching import custom_vmap
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 
+from jaxbatch.compilation.digest import digest
 from jaxbatch.errors import JobError
-from jaxbatch.jaxprs import digest
 
 
 def of(function, *at):

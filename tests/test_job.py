@@ -6,7 +6,7 @@ import pytest
 
 from jaxbatch import Job
 from jaxbatch.errors import ExitCode, JobError, UsageError
-from jaxbatch.job import Limits
+from jaxbatch.job.model import Limits
 
 TEXT: str = """\
 kernel = "taylor"

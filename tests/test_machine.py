@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch.differences import differences
+from jaxbatch.output.differences import differences
 
 X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have no such choice")
 

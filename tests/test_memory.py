@@ -11,12 +11,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxbatch import memory, planner
-from jaxbatch.compiled import Programs
+from jaxbatch.compilation import device_memory
+from jaxbatch.compilation.device_memory import Budget
+from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.trace import representative
 from jaxbatch.errors import ExitCode, JobError
-from jaxbatch.memory import Budget
-from jaxbatch.planner import plan
-from jaxbatch.traced import representative
+from jaxbatch.planning import planner
+from jaxbatch.planning.planner import plan
 
 LARGE = "import jax.numpy as jnp\n\ndef f(x):\n    return jnp.sort(jnp.arange(100_000.0) * x)[7]\n"
 JOB = 'kernel = "apply"\nparams.function = "large.py:f"\n'
@@ -31,7 +32,7 @@ def large(bench):
 
 
 def test_what_does_not_fit_is_refused_with_the_width_that_does(large, monkeypatch):
-    monkeypatch.setattr(memory, "host_bytes", lambda: 80 << 20)
+    monkeypatch.setattr(device_memory, "host_bytes", lambda: 80 << 20)
     with pytest.raises(JobError, match=r"A batch of 256 rows .* needs .* GiB, and the cpu has 0.0781 GiB") as refused:
         large.run(JOB)
     assert refused.value.exit_code == ExitCode.REFUSED
@@ -53,8 +54,8 @@ def test_the_refusal_is_the_same_on_both_engines(engine, large, jaxbatch):
 
 def test_what_fits_is_not_compiled_for_that(large):
     assert large.run(JOB).compilations == 1
-    assert memory.fitting_width(256, 1000, 999) == 128
-    assert memory.fitting_width(256, 1000, 1) == 1
+    assert device_memory.fitting_width(256, 1000, 999) == 128
+    assert device_memory.fitting_width(256, 1000, 1) == 1
 
 
 def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_device(large, monkeypatch):
@@ -62,7 +63,7 @@ def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_dev
     traced: list[Programs] = []
     plan(large.job(JOB, "job.toml", "compute.batch_rows=32"), traced=traced.append)
     (programs,), device = traced, jax.devices()[0]
-    monkeypatch.setattr(memory, "host_bytes", lambda: 100 << 20)
+    monkeypatch.setattr(device_memory, "host_bytes", lambda: 100 << 20)
     programs.prepare(representative(programs.kernel)[0], device)
     programs.check_memory(device)
     programs.share(8)

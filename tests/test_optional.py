@@ -12,9 +12,9 @@ import pytest
 from scipy.stats import norm
 
 import jaxbatch
-from jaxbatch import driver
+from jaxbatch import api
 from jaxbatch.errors import JobError, OutputError
-from jaxbatch.source import shown
+from jaxbatch.kernels.bind_context import shown
 from tests.daily import DAILY, Daily
 
 OWN = """
@@ -392,7 +392,7 @@ def test_a_run_that_was_begun_is_finished_with_what_it_left(daily):
     with pytest.raises(OutputError, match="defaults was"):
         daily.run(LEFT_NOTHING)
     assert len(daily.computed()) == 50, "the run that was begun is finished as it began"
-    assert driver.run(daily_job(daily), engine="local").parts_done == 0
+    assert api.run(daily_job(daily), engine="local").parts_done == 0
 
 
 def daily_job(daily: Daily) -> Any:

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch import parts
 from jaxbatch.errors import ExitCode, InputError, OutputError
-from jaxbatch.outputs import Output, publish
-from jaxbatch.parts import Receipt
-from jaxbatch.published import Expected
-from jaxbatch.records import ALONE, SUCCESS
+from jaxbatch.output import part_file
+from jaxbatch.output.catalog import Expected
+from jaxbatch.output.claim import Output, publish
+from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.paths import ALONE, SUCCESS
+from jaxbatch.output.verification import verify
 from jaxbatch.storage import LocalStore, StorageOptions, open_store
-from jaxbatch.verification import verify
 
 OURS, OTHER = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 IDENTITY = {"kernel": "taylor", "params": {"order": 2}, "input": {"files": [{"name": "a.parquet", "size": 1}]}}
@@ -25,7 +25,7 @@ IDENTITY = {"kernel": "taylor", "params": {"order": 2}, "input": {"files": [{"na
 
 def encoded(index: int, rows: int = 3, fingerprint: str = OURS) -> tuple[memoryview, Receipt]:
     table = pa.table({"id": range(rows), "value": [index + row / 8 for row in range(rows)]})
-    return parts.encode(table, part=index, fingerprint=fingerprint, compression="snappy", statuses={"ok": rows})
+    return part_file.encode(table, part=index, fingerprint=fingerprint, compression="snappy", statuses={"ok": rows})
 
 
 def an_output(folder: Path, fingerprint: str = OURS, rows: tuple[int, ...] = (3, 3)) -> Output:
@@ -169,16 +169,16 @@ def test_only_whole_parts_of_this_run_count(tmp_path):
     good, receipt = encoded(0)
     there = {
         receipt.name: good,
-        parts.part_name(1, OURS): encoded(1)[0][:-3],
-        parts.part_name(2, OURS): encoded(2, rows=2)[0],
-        parts.part_name(3, OURS): encoded(0)[0],
-        parts.part_name(1, OTHER): encoded(1, fingerprint=OTHER)[0],
+        part_file.part_name(1, OURS): encoded(1)[0][:-3],
+        part_file.part_name(2, OURS): encoded(2, rows=2)[0],
+        part_file.part_name(3, OURS): encoded(0)[0],
+        part_file.part_name(1, OTHER): encoded(1, fingerprint=OTHER)[0],
     }
     for name, data in there.items():
         (tmp_path / name).write_bytes(data)
     assert output.data.published() == {0: receipt}
     output.data.recover()
-    assert set(files(tmp_path)) == {receipt.name, parts.part_name(1, OTHER)}
+    assert set(files(tmp_path)) == {receipt.name, part_file.part_name(1, OTHER)}
 
 
 def test_a_folder_of_this_run_is_taken(tmp_path):

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxbatch import parts
 from jaxbatch.errors import OutputError
-from jaxbatch.outputs import publish
-from jaxbatch.parts import NotAPart, Receipt, read_receipt
+from jaxbatch.output import part_file
+from jaxbatch.output.claim import publish
+from jaxbatch.output.part_file import NotAPart, Receipt, read_receipt
 from jaxbatch.storage import LocalStore
 
 RUN = "0123456789abcdef" * 4
@@ -26,7 +26,7 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_
 
 def encoded() -> tuple[memoryview, Receipt]:
     table = pa.table({"id": [1, 2, 3], "value": [0.5, 0.25, None]})
-    return parts.encode(table, part=0, fingerprint=RUN, compression="snappy", statuses={"ok": 3})
+    return part_file.encode(table, part=0, fingerprint=RUN, compression="snappy", statuses={"ok": 3})
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -117,7 +117,7 @@ def tables(draw) -> pa.Table:
 )
 def test_a_part_is_its_own_receipt(tmp_path, table, index, compression, statuses):
     stamp = {"part": index, "fingerprint": RUN, "compression": compression, "statuses": statuses}
-    data, receipt = parts.encode(table, **stamp)
+    data, receipt = part_file.encode(table, **stamp)
     (tmp_path / "data").mkdir(exist_ok=True)
     (tmp_path / receipt.name).write_bytes(data)
     assert read_receipt(LocalStore(tmp_path), receipt.name, len(data)) == receipt
@@ -153,31 +153,33 @@ def test_chunk_borders_do_not_reach_the_bytes(rows, borders, nulls, seed):
     )
     ends = [0, *sorted(border for border in set(borders) if 0 < border < rows), rows]
     chunks = pa.concat_tables([table.slice(start, end - start) for start, end in itertools.pairwise(ends)])
-    data = [parts.encode(each, part=0, fingerprint=RUN, compression="none", statuses={})[0] for each in (table, chunks)]
+    data = [
+        part_file.encode(each, part=0, fingerprint=RUN, compression="none", statuses={})[0] for each in (table, chunks)
+    ]
     assert data[0] == data[1]
 
 
 def test_a_dictionary_column_is_written_as_its_values():
     texts = ["ok", "nonfinite", None, "ok"]
     table = pa.table({"status": pa.array(texts).dictionary_encode()})
-    data, _ = parts.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
+    data, _ = part_file.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
     assert pq.read_table(pa.BufferReader(data)).equals(pa.table({"status": texts}))
 
 
 def test_memory_is_used_again_for_the_next_part():
-    table, scratch = pa.table({"x": range(200_000)}), parts.Scratch()
+    table, scratch = pa.table({"x": range(200_000)}), part_file.Scratch()
     stamp: dict[str, Any] = {"fingerprint": RUN, "compression": "none", "statuses": {}}
-    alone = bytes(parts.encode(table, part=1, **stamp)[0])
-    first, _ = parts.encode(table, part=0, scratch=scratch, **stamp)
+    alone = bytes(part_file.encode(table, part=1, **stamp)[0])
+    first, _ = part_file.encode(table, part=0, scratch=scratch, **stamp)
     assert bytes(first) != alone
-    second, _ = parts.encode(table, part=1, scratch=scratch, **stamp)
+    second, _ = part_file.encode(table, part=1, scratch=scratch, **stamp)
     assert second == alone
     assert first == second, "it lies where the first lay"
 
 
 def test_the_receipt_of_a_long_footer(tmp_path):
     table = pa.table({f"column {number}": [1.0] for number in range(800)})
-    data, receipt = parts.encode(table, part=0, fingerprint=RUN, compression="snappy", statuses={})
+    data, receipt = part_file.encode(table, part=0, fingerprint=RUN, compression="snappy", statuses={})
     assert int.from_bytes(data[-8:-4], "little") > 64 * 1024
     publish(LocalStore(tmp_path), data, receipt)
     assert read_receipt(LocalStore(tmp_path), receipt.name, len(data)) == receipt
@@ -210,6 +212,6 @@ def test_parquet_of_others_has_no_receipt(tmp_path):
 def test_a_file_that_is_larger_than_its_table_is_written_all_the_same():
     """A row, and a footer with a long name for each of its numbers."""
     table = pa.table({f"{'long' * 200} {number}": [1.0] for number in range(1000)})
-    data, receipt = parts.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
-    assert len(data) == receipt.bytes > 2 * table.nbytes + parts._FOOTER_ROOM
+    data, receipt = part_file.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
+    assert len(data) == receipt.bytes > 2 * table.nbytes + part_file._FOOTER_ROOM
     assert pq.read_table(pa.BufferReader(data)).equals(table)

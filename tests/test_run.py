@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import ndtr
 
-from jaxbatch import plan, planner, verify
-from jaxbatch.evaluation import Evaluation
-from jaxbatch.worker import Worker
+from jaxbatch import plan, verify
+from jaxbatch.execution.evaluation import Evaluation
+from jaxbatch.execution.worker import Worker
+from jaxbatch.planning import planner
 
 BATCH = 64
 JOB = f"""

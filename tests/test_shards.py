@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch.shards import RowGroup, Shard, cut, limited
+from jaxbatch.input.shards import RowGroup, Shard, cut, limited
 
 unhurried = settings(deadline=None)
 sizes = st.lists(st.integers(0, 12), max_size=12)

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import driver
+from jaxbatch import api
 from jaxbatch.errors import ExitCode, InputError
-from jaxbatch.inputs import open_input
+from jaxbatch.input.schemas import open_input
 from tests.object_store import ENVIRONMENT, Proxy, make_bucket, s3_server
 
 LOGS = {
@@ -102,7 +102,7 @@ def test_a_table_is_refused_however_it_is_reached(log, job, files, bench):
 @pytest.mark.parametrize("mode", ["create", "append", "replace"])
 def test_runs_and_plans_refuse_it_before_any_work(mode, job, files, bench):
     files("t/_delta_log/0.json", "t/a.parquet")
-    for call in (lambda job: driver.run(job, engine="local"), driver.preview):
+    for call in (lambda job: api.run(job, engine="local"), api.preview):
         with pytest.raises(InputError, match="Delta"):
             call(job("t", mode))
     assert not (bench.folder / "results").exists()

@@ -4,7 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from jaxbatch.turns import GivenUp, Turns
+from jaxbatch.execution.compute_slots import GivenUp, Turns
 
 
 def test_so_many_at_once_and_no_more():

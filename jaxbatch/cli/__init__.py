@@ -1,6 +1,7 @@
 """The command line: a skin over the library, and the only place that knows click and rich.
 
-Nothing here imports JAX or Ray before a command needs it.
+A file per command, those that reach a cluster in ``remote/``. Nothing here imports JAX or Ray before a command needs
+it. Begin with ``run.py``.
 """
 
 import importlib
@@ -11,8 +12,8 @@ from typing import NoReturn
 import click
 
 import jaxbatch
-from jaxbatch import linear_algebra
 from jaxbatch.cli import garbage, signals
+from jaxbatch.compilation import linear_algebra
 from jaxbatch.errors import Interrupted, JaxbatchError
 
 _COMMANDS = {
@@ -28,6 +29,9 @@ _COMMANDS = {
     "kernels": "The kernels; or one kernel's parameters and columns.",
 }
 
+_REMOTE = ("submit", "status", "logs", "cancel")
+"""The commands that reach a cluster."""
+
 
 class _Commands(click.Group):
     """Commands that live in a module each and are imported when they are called."""
@@ -40,7 +44,8 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        return importlib.import_module(f"jaxbatch.cli.{cmd_name}").command
+        folder = "cli.remote" if cmd_name in _REMOTE else "cli"
+        return importlib.import_module(f"jaxbatch.{folder}.{cmd_name}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

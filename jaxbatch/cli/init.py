@@ -14,8 +14,8 @@ from jaxbatch.cli.options import debug_option
 def command(folder: str, kernel: str, debug: bool) -> None:
     """Write a small runnable job and its sample tasks to DIR."""
     del debug
-    from jaxbatch import samples
+    from jaxbatch.cli import job_templates
 
-    for written in samples.write(kernel, Path(folder)):
+    for written in job_templates.write(kernel, Path(folder)):
         click.echo(f"wrote {written}")
     click.echo(f"\nNow: jaxbatch run {Path(folder) / 'job.toml'}")

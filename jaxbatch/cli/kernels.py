@@ -24,10 +24,10 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
     """List the kernels; or show one kernel's parameters, columns and an example job."""
     del debug
     garbage.pause()
-    from jaxbatch import kernels
+    from jaxbatch.kernels import registry
 
     if name is None:
-        found = {each: inspect.getdoc(kernels.builtin(each)).splitlines()[0] for each in kernels.names()}  # type: ignore[union-attr]
+        found = {each: inspect.getdoc(registry.builtin(each)).splitlines()[0] for each in registry.names()}  # type: ignore[union-attr]
         if as_json:
             print_json({"kernels": found})
         else:
@@ -47,9 +47,10 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
 
 
 def _describe(name: str) -> dict[str, Any]:
-    from jaxbatch import kernels, samples
+    from jaxbatch.cli import job_templates
+    from jaxbatch.kernels import registry
 
-    kernel = kernels.builtin(name)
+    kernel = registry.builtin(name)
     texts, types = _field_texts(kernel), typing.get_type_hints(kernel)
     parameters = [
         {"name": field.name, "type": _kind(types[field.name]), "default": _default(field), "text": texts[field.name]}
@@ -59,8 +60,8 @@ def _describe(name: str) -> dict[str, Any]:
         "name": name,
         "text": inspect.getdoc(kernel),
         "parameters": parameters,
-        "example": samples.job_text(name),
-        "more": dict(samples.sample(name).more),
+        "example": job_templates.job_text(name),
+        "more": dict(job_templates.sample(name).more),
     }
 
 

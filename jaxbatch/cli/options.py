@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from jaxbatch.errors import UsageError
-from jaxbatch.job import Job
+from jaxbatch.job.model import Job
 from jaxbatch.storage import StorageOptions
 
 

@@ -28,10 +28,10 @@ def command(
     del debug
     garbage.pause()
     loaded = load_job(job, variables, overrides, paths_from)
-    from jaxbatch import driver
+    from jaxbatch import api
 
     with stdout_kept_clean():
-        described = driver.preview(loaded, limit=limit)
+        described = api.preview(loaded, limit=limit)
     if as_json:
         print_json(described)
     else:

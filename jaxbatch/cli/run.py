@@ -15,8 +15,8 @@ from jaxbatch.cli.progress import shown
 from jaxbatch.errors import ExitCode
 
 if TYPE_CHECKING:
-    from jaxbatch.job import Job
-    from jaxbatch.tally import Progress, Summary
+    from jaxbatch.execution.progress import Progress, Summary
+    from jaxbatch.job.model import Job
 
 
 @click.command("run")
@@ -69,7 +69,7 @@ def command(
     del debug  # read where errors are caught
     garbage.pause()
     loaded = load_job(job, variables, overrides, paths_from)
-    from jaxbatch import driver
+    from jaxbatch import api
 
     if engine == "local" and address:
         raise click.UsageError("--engine local takes no --address.")
@@ -80,7 +80,7 @@ def command(
             signals.check()
             show(so_far)
 
-        summary = driver.run(
+        summary = api.run(
             loaded,
             engine=engine,  # type: ignore[arg-type]
             address=address,
@@ -141,9 +141,9 @@ def _slowest(shard: "Mapping[str, float]") -> str:
 
 def for_example(summary: "Summary", job: "Job") -> str:
     """A few rows of each status that is not ok, and how to see the others."""
-    from jaxbatch import examples
+    from jaxbatch.output import failed_rows
 
-    found = examples.of(summary.output, summary.records, job.storage)
+    found = failed_rows.of(summary.output, summary.records, job.storage)
     column = job.output.columns.get("status", "status")
     query = f"d.dataset('{summary.output}/data').filter(d.field('{column}') != 'ok').to_table()"
     rest = f'python -c "import pyarrow.dataset as d; print({query})"'

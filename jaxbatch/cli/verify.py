@@ -6,7 +6,7 @@ import click
 
 from jaxbatch.cli.options import debug_option, filling_options, json_option, output_of
 from jaxbatch.cli.output import print_json
-from jaxbatch.verification import verify
+from jaxbatch.output.verification import verify
 
 
 @click.command("verify")

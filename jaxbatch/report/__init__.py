@@ -1,4 +1,8 @@
-"""One page about a finished run, with its numbers and pictures, that needs nothing but itself."""
+"""One page about a finished run, with its numbers and pictures, that needs nothing but itself.
+
+Reads an output's records and a sample of its rows; runs nothing. Begin with ``page.py``; ``source.py`` is what it
+reads, and each kernel has a file of pictures.
+"""
 
 import os
 

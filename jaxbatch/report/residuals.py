@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxbatch.errors import JaxbatchError
-from jaxbatch.job import Job
-from jaxbatch.listing import list_files
+from jaxbatch.input.listing import list_files
+from jaxbatch.job.model import Job
 from jaxbatch.report.source import Sample, Source
 from jaxbatch.storage import open_file
 

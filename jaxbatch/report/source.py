@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxbatch import examples
 from jaxbatch.errors import InputError
-from jaxbatch.examples import Example
-from jaxbatch.ownership import FORGOTTEN
-from jaxbatch.parts import Receipt
-from jaxbatch.records import ALONE, SUCCESS, Records, numbered
+from jaxbatch.output import failed_rows
+from jaxbatch.output.failed_rows import Example
+from jaxbatch.output.ownership import FORGOTTEN
+from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.paths import ALONE, SUCCESS, Records, numbered
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 PARTS = 40
@@ -90,7 +90,7 @@ class Source:
     @cached_property
     def examples(self) -> list[Example]:
         """A few rows of the latest run that did not end well."""
-        return examples.in_run(self.store, self.records)
+        return failed_rows.in_run(self.store, self.records)
 
     @property
     def statuses(self) -> dict[str, int]:

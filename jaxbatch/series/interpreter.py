@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.extend import core, source_info_util
 
-from jaxbatch import exact
+from jaxbatch.series import stable_derivatives
 from jaxbatch.series.arithmetic import Arithmetic, Value, is_series
 
 Rule = Callable[..., Any]
@@ -76,7 +76,7 @@ def interpret(arithmetic: Arithmetic, jaxpr: Any, consts: Sequence[Any], operand
 def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequence[Value]:
     primitive = equation.primitive
     if not any(map(is_series, inputs)):
-        return exact.applied(equation, inputs)
+        return stable_derivatives.applied(equation, inputs)
     rule = _RULES.get(primitive) or _RULES.get(primitive.name)
     try:
         if rule is None:

@@ -1,6 +1,8 @@
 """Where inputs lie and outputs are kept: local disks, and object stores by URL.
 
-Everything above knows outputs as a :class:`Store` and inputs as files that can be read anywhere in.
+Everything above knows outputs as a :class:`Store`, whose objects are created only if absent, and inputs as files that
+can be read from any place. What an object means is not known here. Begin with :class:`Store`, then ``local.py``;
+``object_store.py`` is the same for a bucket.
 """
 
 from collections.abc import Iterator
@@ -71,7 +73,7 @@ def open_store(url: str, options: StorageOptions) -> Store:
         JobError: the URL, its credentials or its options make no sense.
     """
     if is_remote(url):
-        from jaxbatch.storage.objects import ObjectStore
+        from jaxbatch.storage.object_store import ObjectStore
 
         return ObjectStore.at(url, options)
     folder = Path(url)
@@ -90,7 +92,7 @@ def open_file(path: str, options: StorageOptions, size: int | None = None) -> Bi
         OSError: it is not there, or cannot be read.
     """
     if is_remote(path):
-        from jaxbatch.storage.objects import open_object
+        from jaxbatch.storage.object_store import open_object
 
         return open_object(path, options, size)
     return pa.OSFile(path)  # type: ignore[return-value]

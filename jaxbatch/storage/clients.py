@@ -11,7 +11,7 @@ from typing import Any
 import obstore.store
 
 from jaxbatch.errors import JobError
-from jaxbatch.storage.failures import brief
+from jaxbatch.storage.errors import brief
 from jaxbatch.storage.options import StorageOptions
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")

@@ -1,8 +1,8 @@
 """The user's own modules: those beside a function's file, or in the job's folder.
 
 Here is decided which file an import in them means, when it is executed anew, and what of it a run's identity knows.
-What a function is, and how its arguments get their values, is not: see :mod:`jaxbatch.functions`. Begin with
-:func:`load_file` and :func:`load_name`; :mod:`~jaxbatch.user_code.graph` has the rule for names.
+What a function is, and how its arguments get their values, is not: see ``kernels/functions.py``. Begin with
+:func:`load_file` and :func:`load_name`; ``graph.py`` has the rule for names.
 """
 
 import importlib

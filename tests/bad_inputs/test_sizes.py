@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import reading
-from jaxbatch.memory import GivenUp, NoRoom, Room
+from jaxbatch.execution.compute_slots import GivenUp
+from jaxbatch.execution.host_memory import NoRoom, Room
+from jaxbatch.input import row_reader
 from tests.bad_inputs.conftest import JOB
 from tests.conftest import Bench
 
@@ -124,7 +125,7 @@ def test_long_texts_that_share_one_entry_of_a_dictionary(bench, baseline):
     assert "[input] keep" in first
     assert "errors.jsonl" in second
     # Beside what is held: one read, and its copy; and what the allocator keeps of the two attempts before the last.
-    assert peak < baseline + 512 * MIB + 8 * reading.READ_BYTES
+    assert peak < baseline + 512 * MIB + 8 * row_reader.READ_BYTES
     ended, peak = run(bench, "input.keep=['x']", "output.path='without'")
     assert ended.returncode == 0
     assert peak < baseline + 100 * MIB
@@ -151,7 +152,7 @@ def test_how_much_is_decoded_at_once(bench, monkeypatch, encoding):
     bench.tasks(columns, "tasks/a.parquet", **delta)
     written = []
     for limit in (1 << 20, 64 << 20):
-        monkeypatch.setattr(reading, "READ_BYTES", limit)
+        monkeypatch.setattr(row_reader, "READ_BYTES", limit)
         summary = bench.run(JOB, "input.keep=['x', 'text', 'lists']", "output.rows_per_part=300", restart=True)
         assert summary.exit_code == 0
         assert bench.output(summary).select(list(columns)).to_pydict() == {

@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jaxbatch import samples
+from jaxbatch.cli import job_templates
 from tests.faults.harmless import ELSEWHERE, HARMLESS, Trial
 
 JOBS: dict[str, str] = {
-    **{kernel: samples.job_text(kernel) for kernel in samples.SAMPLES},
+    **{kernel: job_templates.job_text(kernel) for kernel in job_templates.SAMPLES},
     "several": """
 kernel = "derivatives"
 params = { functions = { f = "functions.py:f", sin = "jax.numpy:sin" }, order = 1 }

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, driver, verify
+from jaxbatch import Job, api, verify
 
 ROWS = """
 kernel = "derivatives"
@@ -88,7 +88,7 @@ class Site:
 
     def run(self, **options: Any) -> Any:
         """Run the job in this process."""
-        return driver.run(Job.load(self.folder / "job.toml"), **{"engine": "local", "workers": 2, **options})
+        return api.run(Job.load(self.folder / "job.toml"), **{"engine": "local", "workers": 2, **options})
 
     def digests(self) -> dict[str, str]:
         """Of every file that a reader of OUT/data sees."""

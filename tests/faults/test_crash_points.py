@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxbatch.faults import POINTS
+from jaxbatch.failpoints import POINTS
 from tests.faults.conftest import Site
 
 PACKAGE = Path(__file__).parents[2] / "jaxbatch"

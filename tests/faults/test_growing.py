@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from jaxbatch import faults
+from jaxbatch import failpoints
 from tests.daily import Daily
 
 
@@ -75,6 +75,6 @@ def test_a_crash_anywhere_loses_and_doubles_nothing(point, daily):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("point", faults.POINTS)
+@pytest.mark.parametrize("point", failpoints.POINTS)
 def test_a_crash_at_every_point_loses_and_doubles_nothing(point, times, daily):
     assert crash_and_go_on(daily, f"{point}@{times}") in (-signal.SIGKILL, 0)  # 0 where it is not passed so often

@@ -18,9 +18,9 @@ import pytest
 
 from jaxbatch import Job, plan, verify
 from jaxbatch.cli import main
-from jaxbatch.faults import POINTS
+from jaxbatch.execution.worker import Worker
+from jaxbatch.failpoints import POINTS
 from jaxbatch.storage import StorageOptions, open_file, open_store
-from jaxbatch.worker import Worker
 from tests.faults.conftest import ROWS, Site, a_site
 from tests.object_store import ENVIRONMENT, SECRET, Proxy, make_bucket, s3_server
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from jaxbatch import Job, driver, environment
+from jaxbatch import Job, api
+from jaxbatch.compilation import process_setup
 from jaxbatch.errors import JaxbatchError
 
 SPARE_BYTES = 4 * 2**30
@@ -50,7 +51,7 @@ def rows(output: str) -> dict[str, dict[str, Any]]:
 def run(job: Job, expected: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
     """How a run ends, and which of its rows are not as ``expected``."""
     try:
-        summary = driver.run(job, engine="local", workers=1, restart=True)
+        summary = api.run(job, engine="local", workers=1, restart=True)
     except JaxbatchError as error:
         return {"exit": int(error.exit_code), "said": str(error), "wrong": []}
     except Exception:
@@ -75,7 +76,7 @@ def peak_bytes() -> int:
 
 def main() -> None:
     """Answer until there are no more requests."""
-    environment.prepare(platforms="cpu")
+    process_setup.prepare(platforms="cpu")
     answers, sys.stdout = sys.stdout, sys.stderr
     jobs = {name: Job.load(f"{name}.toml") for name in sys.argv[1:]}
     expected = {name: run(job, None)["rows"] for name, job in jobs.items()}

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxbatch
-from jaxbatch import kernels, samples
+from jaxbatch.cli import job_templates
+from jaxbatch.kernels import registry
 
 ROWS = 30
 
@@ -21,7 +22,7 @@ class Sample:
 
     def __init__(self, kernel: str, bench: Any):
         self.bench = bench
-        sample = samples.sample(kernel)
+        sample = job_templates.sample(kernel)
         self.job = sample.job
         if sample.functions:
             bench.file("functions.py", sample.functions)
@@ -42,7 +43,7 @@ class Sample:
         return summary, {row["id"]: repr(row) for row in self.bench.output(summary).to_pylist()}
 
 
-@pytest.fixture(params=kernels.names())
+@pytest.fixture(params=registry.names())
 def sample(request, bench) -> Sample:
     return Sample(request.param, bench)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import planner
+from jaxbatch.planning import planner
 
 JOB = """
 kernel = "regression"

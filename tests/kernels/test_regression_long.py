@@ -19,11 +19,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch import planner, tally
 from jaxbatch.errors import InputError, JobError
-from jaxbatch.outputs import Output
+from jaxbatch.execution.progress import Progress
+from jaxbatch.execution.worker import Worker
+from jaxbatch.output.claim import Output
+from jaxbatch.planning import planner
 from jaxbatch.storage import LocalStore
-from jaxbatch.worker import Worker
 
 from . import test_regression as nested
 
@@ -191,7 +192,7 @@ def test_a_killed_run_keeps_its_statistics(bench, engine, jaxbatch_json):
 
     left = len(list(partials.iterdir()))
     assert 0 < left < 40, "killed too late"
-    seen: list[tally.Progress] = []
+    seen: list[Progress] = []
     summary = bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=500", progress=seen.append)
     assert summary.exit_code == 0
     skipped = [progress.rows_skipped for progress in seen if progress.rows_skipped]
@@ -411,7 +412,7 @@ def test_a_statistic_that_cannot_be_reached_is_left_alone(between_stages, monkey
     def unreachable(*_):
         raise ConnectionError("the store does not answer")
 
-    monkeypatch.setattr("jaxbatch.parts.read_bucket", unreachable)
+    monkeypatch.setattr("jaxbatch.output.part_file.read_bucket", unreachable)
     shard = planned.stages()[-1].shards[0]
     (failure,) = worker.run(shard, [shard.index], "merge").failures
     assert "does not answer" in failure.reason

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, driver, report
+from jaxbatch import Job, api, report
 
 JOBS = {
     "taylor": ('kernel = "taylor"\n[params]\nfunction = "jax.numpy:sqrt"\n', "rows_per_part = 100\n"),
@@ -61,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             pq.write_table(tasks(kernel), made[kernel] / "tasks.parquet", row_group_size=50)
             where = f'[input]\npath = "tasks.parquet"\n[output]\npath = "results"\n{more}'
             (made[kernel] / "job.toml").write_text(f'name = "<i>{kernel}</i>"\n{job}{where}{LIMITS}')
-            driver.run(Job.load(made[kernel] / "job.toml"), engine="local", workers=2)
+            api.run(Job.load(made[kernel] / "job.toml"), engine="local", workers=2)
         return made[kernel]
 
     return folder

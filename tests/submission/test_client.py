@@ -12,10 +12,10 @@ import ray
 
 from jaxbatch import Job
 from jaxbatch.cli.progress import told
+from jaxbatch.cluster.submission import following
+from jaxbatch.cluster.submission.client import JobServer, JobState
+from jaxbatch.cluster.submission.request import Request, request
 from jaxbatch.errors import AccessError, ClusterError, ExitCode, JobError, UsageError
-from jaxbatch.submission import following
-from jaxbatch.submission.client import JobServer, JobState
-from jaxbatch.submission.request import Request, request
 
 TOKEN = "0123456789abcdef" * 4
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from jaxbatch.errors import ExitCode, InputError, JobError
-from jaxbatch.planner import plan
+from jaxbatch.planning.planner import plan
 
 APPLY = """
 kernel = "apply"

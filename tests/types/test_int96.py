@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.errors import InputError
-from jaxbatch.int96 import side_by_side
-from jaxbatch.planner import plan
+from jaxbatch.input.int96 import side_by_side
+from jaxbatch.planning.planner import plan
 from tests.types.by_hand import Leaf, int96, parquet
 from tests.types.count import COUNT
 

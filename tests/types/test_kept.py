@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import examples
 from jaxbatch.errors import ExitCode
+from jaxbatch.output import failed_rows
 from tests.types.by_hand import Leaf, parquet
 from tests.types.conftest import APPLY, INDICES, KEPT, dictionary, padded, same
 from tests.types.table import EXTENSION, FLAT, NESTED, PARQUET, REFUSED, UNSTORABLE
@@ -49,7 +49,7 @@ def test_rows_that_failed_are_shown_whatever_they_keep(bench):
     bench.file("own.py", "def f(argument):\n    return argument\n")
     bench.tasks(pa.table({"argument": [None, math.nan, 1.0], **columns}), "tasks/a.parquet")
     summary = bench.run(APPLY)
-    shown = [str(example) for example in examples.of(summary.output)]
+    shown = [str(example) for example in failed_rows.of(summary.output)]
     assert len(shown) == 2
     assert all(f"row {row} of" in text for row, text in zip((1, 0), shown, strict=True))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxbatch.functions import resolve
+from jaxbatch.kernels.functions import resolve
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from jaxbatch.functions import resolve
+from jaxbatch.kernels.functions import resolve
 from tests.user_code.conftest import value
 
 F = "\n\ndef f(x):\n    return x * K\n"
@@ -119,7 +119,7 @@ def test_threads_that_a_file_starts_may_import(write, tmp_path):
         weights="W = 2.0\n",
     )
     script = (
-        "from pathlib import Path\nfrom jaxbatch.functions import resolve\n"
+        "from pathlib import Path\nfrom jaxbatch.kernels.functions import resolve\n"
         f"print(resolve('functions.py:f', Path({str(tmp_path)!r}))(1.0))"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

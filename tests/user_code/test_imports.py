@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from jaxbatch.errors import ExitCode, JobError
-from jaxbatch.functions import resolve
+from jaxbatch.kernels.functions import resolve
 from jaxbatch.user_code import forget
 from tests.user_code.conftest import value
 

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import primitives
 
-from jaxbatch import exact
-from jaxbatch.exact import elementary, known
+from jaxbatch.series import stable_derivatives
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value
 from jaxbatch.series.derivative_rule import by_derivative, jvp_of, vjp_of
 from jaxbatch.series.interpreter import OTHERS, interpret, register_rule
@@ -18,6 +17,7 @@ from jaxbatch.series.rules.elementary import logistic
 from jaxbatch.series.rules.linear import of_one_shape
 from jaxbatch.series.rules.powers import sqrt
 from jaxbatch.series.rules.special import bessel_i0, sinc
+from jaxbatch.series.stable_derivatives import elementary, known
 
 
 def open_program(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, **_: Any) -> list[Value]:
@@ -71,7 +71,11 @@ def custom_jvp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
     if rule:
         return rule(arithmetic, *operands)
     return by_derivative(
-        arithmetic, exact.bind(primitives.custom_jvp_call_p, described), jvp_of, known.identity(described), operands
+        arithmetic,
+        stable_derivatives.bind(primitives.custom_jvp_call_p, described),
+        jvp_of,
+        known.identity(described),
+        operands,
     )
 
 
@@ -80,7 +84,11 @@ def custom_vjp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
     """By the function's own pull-back, transposed."""
     described = {"call_jaxpr": call_jaxpr, **parameters}
     return by_derivative(
-        arithmetic, exact.bind(primitives.custom_vjp_call_p, described), vjp_of, known.identity(described), operands
+        arithmetic,
+        stable_derivatives.bind(primitives.custom_vjp_call_p, described),
+        vjp_of,
+        known.identity(described),
+        operands,
     )
 
 
@@ -88,7 +96,7 @@ def custom_vjp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
 def differentiated(arithmetic: Arithmetic, *operands: Value, primitive: Any, parameters: Any) -> list[Value]:
     """Any other primitive, by its first derivative: erf, atan2, the inverse functions, factorizations."""
     key = (primitive.name, str(parameters))
-    return by_derivative(arithmetic, exact.bind(primitive, parameters), jvp_of, key, operands)
+    return by_derivative(arithmetic, stable_derivatives.bind(primitive, parameters), jvp_of, key, operands)
 
 
 def _logaddexp(arithmetic: Arithmetic, a: Value, b: Value) -> Series:

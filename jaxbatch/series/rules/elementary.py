@@ -12,10 +12,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxbatch.exact import elementary as exact
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value, is_series
 from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.rules.linear import of_one_shape
+from jaxbatch.series.stable_derivatives import elementary as exact
 from jaxbatch.series.standing import standing
 
 

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from jaxbatch.exact import special as exact
-from jaxbatch.exact.bessel import ratios
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import NoRule, register_rule
 from jaxbatch.series.rules.elementary import OSCILLATION, exponential, mul, quotient
+from jaxbatch.series.stable_derivatives import special as exact
+from jaxbatch.series.stable_derivatives.bessel import ratios
 from jaxbatch.series.standing import standing
 
 

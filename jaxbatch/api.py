@@ -1,0 +1,160 @@
+"""A job from beginning to end, by its output's mode."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, Literal
+
+from jaxbatch.cluster.resources import check_device
+from jaxbatch.compilation import devices, instructions, invariants, process_setup
+from jaxbatch.errors import UsageError, storage_told
+from jaxbatch.execution import appending, attempt
+from jaxbatch.execution.engines import Engine
+from jaxbatch.execution.engines.local import LocalEngine
+from jaxbatch.execution.progress import Progress, Summary
+from jaxbatch.job.model import Job
+from jaxbatch.output.paths import SUCCESS
+from jaxbatch.planning.planner import plan
+from jaxbatch.storage import open_store
+
+EngineName = Literal["local", "ray"]
+
+
+@storage_told()
+def run(
+    job: Job | str | os.PathLike[str],
+    *,
+    engine: EngineName | None = None,
+    address: str | None = None,
+    workers: int | None = None,
+    limit: int | None = None,
+    restart: bool = False,
+    allow_unauthenticated: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Summary:
+    """Run a job, or finish one that was interrupted.
+
+    Args:
+        job: the job, or the path of its file.
+        engine: ``"local"`` or ``"ray"``; by default Ray where an address is given, here, in the job or in
+            ``RAY_ADDRESS``.
+        address: of a Ray cluster.
+        workers: shards in flight (local) or worker processes (Ray).
+        limit: compute only the first so many rows.
+        restart: remove what is in the output first; of one that grows, what is unfinished.
+        allow_unauthenticated: use a Ray cluster that asks for no token.
+        progress: called after every shard.
+
+    Raises:
+        JobError, InputError: refused before any work.
+        UsageError: a ``limit`` for an output that grows.
+        OutputError: the output belongs to another run or holds other things.
+        AccessError: a cluster or a store refuses us, or the cluster asks for no token.
+        ClusterError, StorageError: the cluster or a store cannot be reached.
+    """
+    job = job if isinstance(job, Job) else Job.load(job)
+    address = address or _address_for(job)
+    chosen = engine or ("ray" if address else "local")
+    address = None if address == "local" else address
+    platforms = devices.confined_to()
+
+    def opened() -> Engine:
+        if chosen == "local":
+            return LocalEngine(workers or job.cluster.workers, job.compute.device)
+        from jaxbatch.cluster.engine import RayEngine
+
+        return RayEngine(job, address, workers, allow_unauthenticated=allow_unauthenticated, platforms=platforms)
+
+    if chosen == "ray":
+        check_device(job, on_cluster=address is not None)
+    with _computing_for(job, chosen):
+        return _run(job, opened, limit, restart, progress)
+
+
+def _address_for(job: Job) -> str | None:
+    return job.cluster.address or os.environ.get("RAY_ADDRESS")
+
+
+@contextmanager
+def _computing_for(job: Job, engine: EngineName) -> Iterator[None]:
+    """Have this process compute what it must for a job on an engine, and leave nothing of that to whoever called.
+
+    On Ray that is only what planning takes: the CPU does it, and workers have the memory of the GPUs.
+    """
+    on_ray = engine == "ray"
+    with ExitStack() as entered:
+        entered.enter_context(process_setup.prepared(platforms="cpu" if on_ray else None))
+        try:
+            entered.enter_context(devices.computing_on("cpu" if on_ray else job.compute.device))
+        except devices.NoDevice as error:
+            raise job.error(("compute", "device"), error.what, error.remedy) from error
+        if on_ray:
+            entered.enter_context(instructions.as_workers_have_it())
+        invariants.check()
+        yield
+
+
+def _run(
+    job: Job, opened: Callable[[], Engine], limit: int | None, restart: bool, progress: Callable[[Progress], None]
+) -> Summary:
+    if job.output.mode == "append":
+        _check_whole(limit)
+        return appending.run(job, opened, restart=restart, progress=progress)
+    started = time.monotonic()
+    with closing(opened()) as backend:
+        planned = attempt.planned_for(job, backend, ahead=not _has_success(job), limit=limit)
+        output = attempt.output_of(planned)
+        if restart:
+            output.restart()
+        if job.output.mode == "replace" and not output.is_ours():
+            output.take_over(attempt.record(planned))
+        output.check(planned.identity)
+        new = output.claim(attempt.record(planned))
+        return attempt.finish(planned, output, backend, progress, started, new=new)
+
+
+@storage_told()
+def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
+    """What a run on this machine would do, as JSON values: the plan, and what of it is there already.
+
+    Raises:
+        JobError, InputError: the job cannot be run.
+        OutputError: its output belongs to another run.
+    """
+    if address := _address_for(job):
+        check_device(job, on_cluster=address != "local")
+    with _computing_for(job, "local"):
+        return _preview(job, devices.described(devices.local(job.compute.device)[0]), limit)
+
+
+def _preview(job: Job, device: devices.Device, limit: int | None) -> dict[str, Any]:
+    if job.output.mode == "append":
+        _check_whole(limit)
+        return appending.preview(job, device)
+    planned = plan(job, device=device, limit=limit)
+    output = attempt.output_of(planned)
+    if job.output.mode == "replace" and not output.is_ours():
+        return attempt.described(planned, output, {}) | {"replaces": True}
+    output.check(planned.identity)
+    return attempt.described(planned, output, output.data.published())
+
+
+def _check_whole(limit: int | None) -> None:
+    """Refuse to add a part of some files to an output: nobody would ever add the rest."""
+    if limit is not None:
+        raise UsageError(
+            'The output is one that grows (mode = "append"), where --limit would leave rows out for good.',
+            "Try the job with --set 'output.mode=\"create\"' --set 'output.path=\"elsewhere\"'.",
+        )
+
+
+def _has_success(job: Job) -> bool:
+    """Whether a run has ended in the job's output, and so perhaps this one: then nothing may be left to compute."""
+    try:
+        open_store(job.resolve(job.output.path), job.storage).read(SUCCESS)
+    except ConnectionError:
+        raise
+    except OSError:  # there is none, or else planning will say so
+        return False
+    return True

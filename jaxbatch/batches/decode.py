@@ -1,0 +1,275 @@
+"""Arrow columns → padded arrays: what goes into a row function."""
+
+# pyarrow.compute makes its functions at import, where no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jaxbatch.batches.convert import converted, fitted
+from jaxbatch.columns import Column, Status
+from jaxbatch.input.arrow_arrays import is_null, one_chunk, to_numpy, to_texts
+from jaxbatch.input.types import is_list
+
+
+@dataclass
+class Lists:
+    """A list column: ``values`` of all rows end to end, and where each row's begin.
+
+    ``lengths`` has one array per level of nesting: rows of the list, and columns of each for depth 2.
+    ``nulls`` marks the entries of the first level that hold a null.
+    """
+
+    values: np.ndarray
+    lengths: tuple[np.ndarray, ...]
+    nulls: np.ndarray
+    regular: np.ndarray
+    """Per row: whether all inner lists are equally long, nulls aside. A row where they are not has no values."""
+    unfit: np.ndarray
+    """Per row: whether a value in it does not fit the column's type."""
+
+    def padded(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The values of some rows as an array ``[len(rows), *shape]``, zero beyond each row's own lengths."""
+        lengths = [length[rows] for length in self.lengths]
+        result = np.zeros((len(rows), *shape), self.values.dtype)
+        fitting = np.all([length <= size for length, size in zip(lengths, shape, strict=True)], axis=0)
+        if not fitting.all():  # rows of invalid input, which stay empty
+            result[fitting] = self.padded(rows[fitting], shape)
+            return result
+        values = self._of(rows)
+        if not len(values):
+            return result
+        inner = [int(length.max(initial=0, where=lengths[0] > 0)) for length in lengths[1:]]
+        if all((length[lengths[0] > 0] == size).all() for length, size in zip(lengths[1:], inner, strict=True)):
+            # Every row is a list of equally large entries: whole entries are copied.
+            inside = (slice(None), slice(None), *(slice(size) for size in inner))
+            first, entries = lengths[0], values.reshape(-1, *inner)
+            if (first == first[0]).all():
+                if result.shape[1:] == (first[0], *inner):
+                    return entries.reshape(result.shape)
+                result[:, : first[0]][inside] = entries.reshape(len(rows), first[0], *inner)
+            else:
+                result[inside][np.arange(shape[0]) < first[:, None]] = entries
+            return result
+        within = np.ones((len(rows), *[1] * len(shape)), bool)
+        for level, (size, length) in enumerate(zip(shape, lengths, strict=True)):
+            axis = [1] * (len(shape) + 1)
+            axis[level + 1] = size
+            within = within & (np.arange(size).reshape(axis) < length.reshape(-1, *[1] * len(shape)))
+        result[within] = values
+        return result
+
+    def _of(self, rows: np.ndarray) -> np.ndarray:
+        """The values of some rows, which are in ascending order, end to end."""
+        if len(rows) == len(self.regular):
+            return self.values
+        sizes = np.prod(np.stack(self.lengths), axis=0)
+        starts = np.cumsum(sizes) - sizes
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+            return self.values[starts[rows[0]] : starts[rows[-1]] + sizes[rows[-1]]]
+        chosen = np.zeros(len(sizes), bool)
+        chosen[rows] = True
+        return self.values[np.repeat(chosen, sizes)]
+
+
+@dataclass
+class Batch:
+    """Decoded rows: a number array or :class:`Lists` per column, and which rows cannot be computed."""
+
+    rows: int
+    columns: dict[str, "np.ndarray | Lists"]
+    dimensions: dict[str, np.ndarray]
+    """The length of each named dimension, per row; 0 for rows that cannot be computed."""
+    status: np.ndarray
+
+
+def decode(
+    table: pa.Table,
+    columns: Sequence[Column],
+    names: Mapping[str, str],
+    constants: Mapping[str, Any],
+    precision: str,
+    drop_nulls: str | None = None,
+    *,
+    wide: bool = False,
+) -> Batch:
+    """Read a kernel's input columns off a table.
+
+    Args:
+        table: one chunk per column.
+        columns: the kernel's inputs.
+        names: the table's name for each.
+        constants: values for columns that the table does not have.
+        precision: the dtype of ``"float"`` columns.
+        drop_nulls: the named dimension whose entries with a null are left out.
+        wide: whether there are 64-bit types in float32 too.
+    """
+    rows = table.num_rows
+    decoded: dict[str, np.ndarray | Lists] = {}
+    null = np.zeros(rows, bool)
+    invalid = np.zeros(rows, bool)
+    for column in columns:
+        kind = column.numpy_type(precision, wide=wide)
+        if column.name in constants:
+            decoded[column.name] = _constant(constants[column.name], column, kind, rows)
+            continue
+        array = one_chunk(table.column(names[column.name]))
+        null |= is_null(array)
+        if column.dtype == "string":
+            decoded[column.name] = choice = _choices(array, column.choices)
+            invalid |= choice < 0
+        elif column.shape:
+            decoded[column.name] = lists = _lists(array, column, kind)
+            invalid |= lists.unfit
+        else:
+            decoded[column.name], fits = converted(array, column, kind)
+            if fits is not None:
+                invalid |= ~fits
+    if drop_nulls:
+        _drop(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
+    dimensions = _agree(decoded, columns, null, invalid)
+    status = np.where(null, Status.null_input, np.where(invalid, Status.invalid_input, Status.ok)).astype(np.int8)
+    return Batch(rows, decoded, dimensions, status)
+
+
+def _constant(value: Any, column: Column, kind: np.dtype, rows: int) -> np.ndarray:
+    if column.dtype == "string":
+        return np.full(rows, column.choices.index(value) if value in column.choices else -1)
+    array = fitted(np.asarray(value), column, kind)[0]
+    return np.broadcast_to(array, (rows, *array.shape))
+
+
+def _choices(array: pa.Array, choices: tuple[str, ...]) -> np.ndarray:
+    found = pc.index_in(array.cast(pa.string()), to_texts(choices))
+    return to_numpy(found, filled=-1).astype(np.int64)
+
+
+def _lists(array: pa.Array, column: Column, kind: np.dtype) -> Lists:
+    lengths = _lengths(array)
+    inner = array.flatten()
+    nulls = is_null(inner)
+    if len(column.shape) == 1:
+        numbers, fits = converted(inner, column, kind)
+        unfit = np.zeros(len(lengths), bool) if fits is None else _sums(~fits, lengths) > 0
+        return Lists(numbers, (lengths,), nulls, np.ones(len(lengths), bool), unfit)
+    assert is_list(inner.type)
+    widths = _lengths(inner)
+    missing = nulls
+    values = inner.flatten()
+    nulls = missing | (_sums(is_null(values), widths) > 0)
+    first = _first(widths, ~missing, lengths)
+    regular = _sums((widths != np.repeat(first, lengths)) & ~missing, lengths) == 0
+    numbers, fits = converted(values, column, kind)
+    unfit = np.zeros(len(lengths), bool) if fits is None else _sums(_sums(~fits, widths), lengths) > 0
+    if missing.any() or not regular.all():
+        # Every entry of a row is made equally long: zeros for a missing one, none at all in an irregular row.
+        first = np.where(regular, first, 0)
+        filled = np.zeros(int((lengths * first).sum()), numbers.dtype)
+        filled[np.repeat(~missing, np.repeat(first, lengths))] = numbers[np.repeat(np.repeat(regular, lengths), widths)]
+        numbers = filled
+    return Lists(numbers, (lengths, first), nulls, regular, unfit)
+
+
+def _lengths(array: pa.Array) -> np.ndarray:
+    """Of lists, 0 where there is none."""
+    return to_numpy(pc.list_value_length(array)).astype(np.int64, copy=False)
+
+
+def _first(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The first given value of each stretch of ``values``, 0 where there is none."""
+    places = np.append(np.flatnonzero(given), len(values))
+    ends = np.cumsum(lengths)
+    place = places[np.searchsorted(places, ends - lengths)]
+    return np.where(place < ends, np.append(values, 0)[place], 0)
+
+
+def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sums of consecutive stretches of ``values``."""
+    if not values.any():
+        return np.zeros(len(lengths), np.int64)
+    total = np.concatenate([[0], np.cumsum(values)])
+    ends = np.cumsum(lengths)
+    return total[ends] - total[ends - lengths]
+
+
+def _drop(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarray) -> None:
+    """Leave out the entries of the first level in which any of the columns has a null."""
+    lists: list[Lists] = [decoded[column.name] for column in columns]
+    lengths = lists[0].lengths[0]
+    agreeing = np.all([np.array_equal(each.lengths[0], lengths) for each in lists]) and all(
+        each.regular.all() for each in lists
+    )
+    if not agreeing:
+        mismatch = np.any([each.lengths[0] != lengths for each in lists], axis=0)
+        mismatch |= ~np.all([each.regular for each in lists], axis=0)
+        invalid |= mismatch
+        for column, each in zip(columns, lists, strict=True):
+            decoded[column.name] = _without(each, mismatch)
+        lists = [decoded[column.name] for column in columns]
+        lengths = lists[0].lengths[0]
+    keep = ~np.any([each.nulls for each in lists], axis=0)
+    for column, each in zip(columns, lists, strict=True):
+        left = _sums(keep, lengths)
+        values = keep if len(each.lengths) == 1 else np.repeat(keep, np.repeat(each.lengths[1], lengths))
+        kept = {"values": each.values[values], "nulls": np.zeros(int(keep.sum()), bool)}
+        decoded[column.name] = replace(each, lengths=(left, *each.lengths[1:]), **kept)
+
+
+def _without(lists: Lists, rows: np.ndarray) -> Lists:
+    """The lists with those of some rows emptied."""
+    sizes = np.prod(np.stack(lists.lengths), axis=0)
+    lengths = (np.where(rows, 0, lists.lengths[0]), *lists.lengths[1:])
+    kept = {"values": lists.values[np.repeat(~rows, sizes)], "nulls": lists.nulls[np.repeat(~rows, lists.lengths[0])]}
+    return replace(lists, lengths=lengths, regular=lists.regular | rows, **kept)
+
+
+def _agree(
+    decoded: Mapping[str, Any], columns: Sequence[Column], null: np.ndarray, invalid: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Mark rows with nulls inside lists, or lists of the wrong length; return the named dimensions' lengths."""
+    dimensions: dict[str, np.ndarray] = {}
+    for column in columns:
+        lists = decoded[column.name]
+        if not isinstance(lists, Lists):
+            continue
+        null |= _sums(lists.nulls, lists.lengths[0]) > 0
+        invalid |= ~lists.regular
+        for level, (size, length) in enumerate(zip(column.shape, lists.lengths, strict=True)):
+            if isinstance(size, str):
+                invalid |= length != dimensions.setdefault(size, length)
+            else:
+                invalid |= (length != size) & ((level == 0) | (lists.lengths[0] > 0))  # no lists, none too long
+    unusable = null | invalid
+    return {name: np.where(unusable, 0, length) for name, length in dimensions.items()}
+
+
+def gather(
+    batch: Batch, columns: Sequence[Column], rows: np.ndarray, sizes: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """The arrays of a row function for some rows: every column padded to ``sizes``, and the true lengths."""
+    arrays: dict[str, np.ndarray] = {}
+    everything = len(rows) == batch.rows
+    for column in columns:
+        values = batch.columns[column.name]
+        if isinstance(values, Lists):
+            arrays[column.name] = values.padded(rows, column.sized(sizes))
+        else:
+            arrays[column.name] = values if everything else values[rows]
+    for name, lengths in batch.dimensions.items():
+        arrays[name] = lengths if everything else lengths[rows]
+    return arrays
+
+
+def widened(arrays: Mapping[str, np.ndarray], width: int) -> dict[str, np.ndarray]:
+    """The arrays with their last row repeated up to ``width`` rows."""
+
+    def widen(array: np.ndarray) -> np.ndarray:
+        missing = width - len(array)
+        return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+    return {name: widen(array) for name, array in arrays.items()}

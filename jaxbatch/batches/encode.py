@@ -1,0 +1,69 @@
+"""The outputs of a row function → Arrow columns."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from jaxbatch.columns import Column, Status
+from jaxbatch.input.arrow_arrays import to_arrow, to_texts
+from jaxbatch.input.types import is_list
+
+
+def arrow_type(column: Column, precision: str) -> pa.DataType:
+    """The type in which an output is written."""
+    if column.dtype == "string":
+        kind: pa.DataType = pa.string()
+    else:
+        kind = pa.from_numpy_dtype(np.dtype(precision if column.dtype == "float" else column.dtype))
+    for _ in column.shape:
+        kind = pa.list_(kind)
+    return kind
+
+
+def encode(
+    column: Column, values: np.ndarray, present: np.ndarray, lengths: Mapping[str, np.ndarray], precision: str
+) -> pa.Array:
+    """An output as an Arrow array: null where not ``present``, lists cut to their row's own lengths.
+
+    ``values`` is ``[rows, *shape]``; ``lengths`` has one array of ``rows`` per named dimension.
+    """
+    kind = arrow_type(column, precision)
+    if column.dtype == "string":
+        return to_texts(column.choices).take(to_arrow(values, present))
+    if not column.shape:
+        return to_arrow(values, present).cast(kind)
+    rows, trailing = len(values), [1] * len(column.shape)
+    sizes = [np.where(present, lengths[size] if isinstance(size, str) else size, 0) for size in column.shape]
+    inside = np.ones((rows, *trailing), bool)
+    for level, size in enumerate(sizes):
+        axis = [1, *trailing]
+        axis[level + 1] = values.shape[level + 1]
+        inside = inside & (np.arange(values.shape[level + 1]).reshape(axis) < size.reshape(-1, *trailing))
+    flat = values.reshape(-1) if inside.all() else values[inside]
+    array = to_arrow(flat).cast(_innermost(kind))
+    for level in reversed(range(len(sizes))):
+        entries = np.prod(np.stack([*sizes[:level], np.ones(rows, np.int64)]), axis=0)
+        ends = np.cumsum(np.repeat(sizes[level], entries))
+        missing = to_arrow(~present) if level == 0 and not present.all() else None
+        offsets = to_arrow(np.concatenate([[0], ends]).astype(np.int32))
+        array = pa.ListArray.from_arrays(offsets, array, mask=missing)
+    return array
+
+
+def with_statuses(table: pa.Table, status: np.ndarray, schema: pa.Schema) -> tuple[pa.Table, dict[str, int]]:
+    """A table with the statuses of its rows as its last column, a dictionary of those that occur; and how often."""
+    counts = {each: int(np.count_nonzero(status == each)) for each in Status}
+    occurring = [each for each in Status if counts[each]]
+    places = np.zeros(len(Status), np.int8)
+    places[occurring] = np.arange(len(occurring))
+    texts = to_texts([each.name for each in occurring])
+    column = pa.DictionaryArray.from_arrays(to_arrow(np.take(places, status)), texts)
+    named = {each.name: counts[each] for each in occurring}
+    return table.append_column(schema.field(len(schema) - 1).with_type(column.type), column), named
+
+
+def _innermost(kind: pa.DataType) -> pa.DataType:
+    while is_list(kind):
+        kind = kind.value_type
+    return kind

@@ -1,0 +1,76 @@
+"""Whether a Ray cluster may be used: one that asks for no token lets anyone run code on it."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from jaxbatch.cluster.token import own_token
+from jaxbatch.errors import AccessError, ClusterError
+
+_PROBE_S = 30.0
+
+_PROBE = """
+import sys
+from ray._raylet import GcsClient
+GcsClient(address=sys.argv[1]).get_all_node_info(timeout=5)
+"""
+"""Asks a cluster for its nodes, without a token."""
+
+
+def check_access(address: str) -> None:
+    """Refuse a cluster for which we have no token of our own, or that does not ask for one.
+
+    Raises:
+        AccessError: with what to do about it.
+        ClusterError: it does not answer.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        raise _open(address, "RAY_AUTH_MODE turns tokens off")
+    if own_token() is None:
+        raise _open(address, "there is no token for it")
+    mode = {"RAY_AUTH_MODE": "token"}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    with ThreadPoolExecutor() as pool:
+        ours = pool.submit(_answers, address, os.environ | mode)
+        anyone = pool.submit(_answers, address, others | {"RAY_AUTH_MODE": "disabled"})
+    if anyone.result():
+        raise _open(address, "it asks for no token")
+    if None in (anyone.result(), ours.result()):
+        raise ClusterError(
+            f"The cluster at {address} does not say whether it asks for a token.",
+            "Give the host and port of its GCS, HOST:6379 for one; or try again later.",
+        )
+    if not ours.result():
+        raise AccessError(
+            f"The cluster at {address} refuses our token.",
+            "Give the cluster's own in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
+        )
+
+
+def _answers(address: str, environment: Mapping[str, str]) -> bool | None:
+    """Whether a cluster tells its nodes to one with such an environment; None if it says neither yes nor no. In a
+    process of its own, because Ray keeps the first token that it has read, and goes on asking when it is refused; one
+    that imports nothing from the folder it is started in, since it has the token."""
+    command = [sys.executable, "-P", "-c", _PROBE, address]
+    with subprocess.Popen(command, env=dict(environment), stderr=subprocess.PIPE, text=True) as process:
+        timer = threading.Timer(_PROBE_S, process.kill)
+        timer.start()
+        try:
+            assert process.stderr is not None
+            if any("InvalidAuthToken" in line for line in process.stderr):
+                return False
+            return True if process.wait() == 0 else None
+        finally:
+            timer.cancel()
+            process.kill()
+
+
+def _open(address: str, why: str) -> AccessError:
+    return AccessError(
+        f"The cluster at {address} is refused: {why}.",
+        "Start it with RAY_AUTH_MODE=token and give its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH; "
+        "or --allow-unauthenticated, if nobody else can reach it.",
+    )

@@ -1,0 +1,115 @@
+"""What every result rests on, of the compiler as it is set: NaN stays NaN, and rounding is what IEEE 754 says.
+
+Flags of XLA's and settings of JAX's can take that away; then a status or a last digit would be wrong, and nobody told.
+So those that do are refused by name. Where others are set than jaxbatch's own, a small program tries on the device
+whether it holds.
+"""
+
+import functools
+import re
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxlib.xla_client import CompileOptions
+
+from jaxbatch.compilation import instructions, xla_flags
+from jaxbatch.errors import JobError
+
+_WRONG = re.compile(r"xla_(?!cpu_enable_fast_min_max)\w+_enable_fast_(math|min_max)")
+"""Names of flags that allow the compiler to lose NaN and infinities, or to take sums apart. On CPUs the one for minima
+and maxima is set by default, and keeps NaN."""
+
+_WITH_WRONG = "xla_cpu_fast_math_honor_"
+"""So begin flags that say how far: nothing, without those."""
+
+_HARMLESS = (instructions.MAX_ISA, "xla_force_host_platform_device_count", "xla_dump_")
+"""So begin names of flags that no result depends on, or that jaxbatch sets."""
+
+_SETTINGS = {
+    "jax_debug_nans": "ends a batch at a NaN, where its row should get the status nonfinite",
+    "jax_debug_infs": "ends a batch at an infinity, where its row should get the status nonfinite",
+    "jax_disable_jit": "keeps programs from being compiled",
+    "jax_no_execution": "keeps programs from being run",
+}
+"""Settings of JAX's under which nothing can be computed as it should, with the reason."""
+
+
+def check() -> None:
+    """Refuse flags and settings under which results could be wrong.
+
+    Raises:
+        JobError: with their names.
+    """
+    for name, effect in _SETTINGS.items():
+        if getattr(jax.config, name):
+            raise JobError(f"{name.upper()} is set, which {effect}.", f"Unset {name.upper()}, and run again.")
+    settings = instructions.of_the_run()
+    for variable, text in ((xla_flags.VARIABLE, settings.flags), (xla_flags.TPU_VARIABLE, settings.tpu_flags)):
+        flags = xla_flags.parsed(text)
+        wrong = {name: value for name, value in flags.items() if _WRONG.fullmatch(name) and xla_flags.is_true(value)}
+        if wrong:
+            _refuse(variable, wrong | {name: value for name, value in flags.items() if name.startswith(_WITH_WRONG)})
+        others = {name: value for name, value in flags.items() if not name.startswith(_HARMLESS)}
+        lost = _lost(jax.local_devices()[0]) if others else ()
+        if lost:
+            _refuse(variable, others, f": here {', '.join(lost)}")
+    if wrong := _wrong_in_effect():
+        _refuse(f"{xla_flags.VARIABLE}, as JAX started with it in this process", wrong)
+
+
+def _wrong_in_effect() -> dict[str, str]:
+    """Flags that XLA has read in this process, whatever its environment says by now."""
+    options = CompileOptions()  # which the others are parts of, and die with
+    build = options.executable_build_options
+    flags = build.debug_options
+    return {name: "true" for name in dir(flags) if _WRONG.fullmatch(name) and getattr(flags, name)}
+
+
+def _refuse(variable: str, flags: dict[str, str], here: str = "") -> NoReturn:
+    named = " ".join(f"--{name}={value}" if value else f"--{name}" for name, value in flags.items())
+    raise JobError(
+        f"{variable} has {named}, under which results can be wrong{here}.",
+        "Take that out of it, or of the file that it names, and run again in a new process.",
+    )
+
+
+@functools.cache
+def _lost(device: Any) -> tuple[str, ...]:
+    """What does not hold on a device, in words."""
+    from jaxbatch.least_squares import survive
+
+    given = {
+        kind: (np.ones(16, kind), np.array([np.nan, np.inf, -np.inf, 1.0] * 4, kind)) for kind in ("float32", "float64")
+    }
+    with jax.enable_x64(True):
+        arguments = jax.device_put(given, device)
+        program = jax.jit(lambda each: {kind: _held(*numbers) for kind, numbers in each.items()})
+        found = jax.device_get(program.lower(arguments).compile()(arguments))
+    lost = dict.fromkeys(what for held in found.values() for what, holds in held.items() if not holds)
+    if device.platform == "cpu" and not survive():
+        lost["sums are not rounded one by one"] = None
+    return tuple(lost)
+
+
+def _held(ones: Array, given: Array) -> dict[str, Array]:
+    """What should hold, in words for where it does not; the arguments are ones, and numbers of which 1 is finite."""
+    root = jnp.sqrt(-ones)
+    huge = ones * (float(jnp.finfo(ones.dtype).max) / 2)
+    infinite = huge * 4
+    mixed = jnp.concatenate([ones, root])
+    both = (jnp.maximum(root, ones), jnp.maximum(ones, root), jnp.minimum(root, ones), jnp.minimum(ones, root))
+    return {
+        "√−1 is finite": ~jnp.isfinite(root).any(),
+        "an overflow is finite": ~jnp.isfinite(infinite).any(),
+        "NaN or infinity of the input is finite": (jnp.isfinite(given) == (jnp.abs(given - 1) < 1)).all()
+        & (jnp.isfinite(given).sum() == 4),
+        "NaN equals itself": ~(root == root).any() & (root != root).all(),
+        "a minimum or maximum loses NaN": jnp.isnan(jnp.stack(both)).all()
+        & jnp.isnan(jnp.stack([jnp.max(mixed), jnp.min(mixed)])).all(),
+        "a sum or product of matrices loses NaN": jnp.isnan(jnp.stack([jnp.sum(mixed), mixed @ mixed])).all()
+        & jnp.isinf(infinite @ ones),
+        "the sign of 0 is lost": (1 / (ones * -0.0) < 0).all(),
+    }

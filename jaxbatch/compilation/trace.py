@@ -1,0 +1,173 @@
+"""A kernel's row function, traced: what is checked, hashed and sized before anything is compiled."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from jaxbatch.columns import STATUS, Column, Maybe, Status
+from jaxbatch.compilation.digest import Digest, digest
+from jaxbatch.errors import JaxbatchError, JobError
+from jaxbatch.kernels.base import Kernel, dimensions
+from jaxbatch.kernels.trace_errors import failure
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one compiled program is for: a kernel's bucket, and a size for each named dimension."""
+
+    bucket: int
+    sizes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced program: its closed jaxpr, the bytes of one row's inputs and outputs, and how these are put together."""
+
+    jaxpr: Any
+    row_bytes: int
+    outputs: Any
+
+    @cached_property
+    def digest(self) -> Digest:
+        """What it does.
+
+        Raises:
+            JobError: it calls back into Python, or is differentiated in a way that it has no rule for.
+        """
+        return digest(self.jaxpr)
+
+    def row(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """What was traced, as a function of one row."""
+        flat = core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(dict(columns)))
+        return jax.tree.unflatten(self.outputs, flat)
+
+
+def precision(name: str, kernel: "type[Kernel] | Kernel | None" = None) -> AbstractContextManager[Any]:
+    """The context in which functions are loaded, traced and run: 64-bit types on or off."""
+    wide = kernel is not None and kernel.wide
+    return jax.enable_x64(name == "float64" or wide)
+
+
+def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A bucket's row function with the checks every kernel shares: its outputs' names, and finiteness.
+
+    Raises when traced:
+        JobError: the kernel's outputs are not those that it declares.
+    """
+    row = kernel.program(bucket)
+    lengths = dimensions(kernel.outputs)
+
+    def checked(columns: Mapping[str, Any]) -> dict[str, Any]:
+        results = dict(row(**columns))
+        status = jnp.asarray(results.pop(STATUS, Status.ok), jnp.int8)
+        expected = {column.name for column in kernel.outputs} | set(lengths)
+        if set(results) != expected:
+            raise JobError(
+                f"{type(kernel).__name__} returns {sorted(results)}, and declares {sorted(expected)}.",
+                "Return exactly the outputs (and lengths of named dimensions) that are declared.",
+            )
+        values, present = {}, {}
+        own_lengths = {name: jnp.asarray(results[name]) for name in lengths}
+        for column in kernel.outputs:
+            result = results[column.name]
+            value, there = result if isinstance(result, Maybe) else (result, True)
+            value = jnp.asarray(value)
+            kind = _kind(column, dtype)
+            whole = all(jnp.issubdtype(each, jnp.integer) for each in (value.dtype, kind))
+            if jnp.can_cast(value.dtype, kind, "safe" if whole else "same_kind"):  # a narrower integer would wrap
+                value = value.astype(kind)  # before the test, since a narrower type may overflow
+            values[column.name] = value
+            if there is not True:
+                present[column.name] = there = jnp.asarray(there)
+                if there.shape != () or there.dtype != bool:
+                    raise JobError(
+                        f"{type(kernel).__name__} says of a row by {there.dtype}{there.shape} whether it has "
+                        f"'{column.name}'.",
+                        "Give one truth value: Maybe(value, present).",
+                    )
+            if column.tested and jnp.issubdtype(value.dtype, jnp.floating):
+                counted = _counted(column, value.shape, own_lengths)
+                finite = jnp.all(jnp.isfinite(value) | ~counted) | jnp.logical_not(there)
+                status = jnp.maximum(status, jnp.where(finite, Status.ok, Status.nonfinite).astype(jnp.int8))
+        return {"values": values, "present": present, "lengths": own_lengths, "status": status}
+
+    return checked
+
+
+def _kind(column: Column, dtype: str) -> Any:
+    """The NumPy type in which an output is written; a string is an index until then."""
+    kinds = {"float": dtype, "int": "int64", "string": "int64"}
+    return jax.dtypes.canonicalize_dtype(kinds.get(column.dtype, column.dtype))
+
+
+def _counted(column: Column, shape: tuple[int, ...], lengths: Mapping[str, Any]) -> Any:
+    """Which entries of an output lie within its row's own lengths."""
+    counted = jnp.ones(shape, bool)
+    for axis, size in enumerate(column.shape):
+        if isinstance(size, str):
+            index = jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+            counted &= index < lengths[size]
+    return counted
+
+
+def row_structs(kernel: Kernel, program: Program, dtype: str) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of one row of a program's inputs."""
+    sizes = dict(program.sizes)
+    integer = jax.dtypes.canonicalize_dtype("int64")
+    structs = {
+        column.name: jax.ShapeDtypeStruct(column.sized(sizes), column.numpy_type(dtype, wide=kernel.wide))
+        for column in kernel.inputs
+    }
+    return structs | {name: jax.ShapeDtypeStruct((), integer) for name in dimensions(kernel.inputs)}
+
+
+def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
+    """Trace a program, and compare its outputs with the declared ones.
+
+    Raises:
+        JobError: they differ, or the function cannot be traced.
+    """
+    structs = row_structs(kernel, program, dtype)
+    try:
+        jaxpr, outputs = jax.make_jaxpr(row_function(kernel, program.bucket, dtype), return_shape=True)(structs)
+    except JaxbatchError:
+        raise
+    except (Exception, SystemExit) as error:
+        what, hint = failure(error, structs)
+        raise JobError(f"{kernel.describe_bucket(program.bucket)} cannot be traced{what}.", hint) from error
+    for column in kernel.outputs:
+        _check_output(column, outputs["values"][column.name], _kind(column, dtype))
+    leaves = jax.tree.leaves((structs, outputs))
+    row_bytes = max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
+    return Traced(jaxpr, row_bytes, jax.tree.structure(outputs))
+
+
+def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> None:
+    shape = struct.shape
+    if struct.dtype != kind:
+        raise JobError(
+            f"The output '{column.name}' is {struct.dtype}, and is declared as {column.dtype}.",
+            "Correct the kernel's outputs, or cast the result.",
+        )
+    fits = len(shape) == len(column.shape) and all(
+        isinstance(declared, str) or declared == size for declared, size in zip(column.shape, shape, strict=True)
+    )
+    if not fits:
+        raise JobError(
+            f"The output '{column.name}' has the shape {shape} per row, and is declared as {column.shape}.",
+            "Correct the kernel's outputs.",
+        )
+
+
+def representative(kernel: Kernel) -> Sequence[Program]:
+    """One program per bucket, its named dimensions at their smallest: what a plan traces."""
+    names = dimensions(kernel.inputs)
+    smallest = {name: int(kernel.size(name, np.array([1]))[0]) for name in names}
+    return [Program(bucket, tuple(smallest.items())) for bucket in range(kernel.buckets)]

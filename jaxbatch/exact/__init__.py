@@ -1,9 +1,0 @@
-"""JAX's functions with derivatives that keep their digits wherever the function is evaluated.
-
-Some of JAX's own derivative rules subtract what is nearly equal: 1 − tanh² in the tail, (cos πx − sinc x)/x near 0.
-Here is each such function with a rule that does not, to any order, and a way to have a program use it.
-"""
-
-from jaxbatch.exact.programs import applied, bind, concerns, exactly
-
-__all__ = ["applied", "bind", "concerns", "exactly"]

@@ -1,0 +1,213 @@
+"""A table of rows → the outputs of a kernel for them, and their statuses."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxbatch.batches import decode, encode
+from jaxbatch.columns import Column, Status
+from jaxbatch.compilation.programs import Programs, Results
+from jaxbatch.compilation.trace import Program
+from jaxbatch.errors import JobError
+from jaxbatch.execution.shard_result import Outcome
+from jaxbatch.input.arrow_arrays import to_arrow
+from jaxbatch.kernels.base import Kernel
+from jaxbatch.planning.plan import Plan
+
+Batch = tuple[np.ndarray, Results]
+"""Which rows were computed, and their results."""
+
+
+class Evaluation:
+    """How a plan's rows are computed: grouped by program, batch by batch, in one stage or two."""
+
+    def __init__(self, plan: Plan, kernel: Kernel, programs: Programs):
+        self._plan = plan
+        self._kernel = kernel
+        self._programs = programs
+
+    def rows(self, table: pa.Table, device: Any, outcome: Outcome) -> tuple[list[pa.Array], np.ndarray]:
+        """The results of a table's rows as Arrow arrays, in the order of the rows, and their statuses."""
+        kernel = self._kernel
+        with outcome.stage("decode"):
+            batch = decode.decode(
+                table,
+                kernel.inputs,
+                self._plan.names,
+                self._plan.source.constants,
+                self._plan.job.compute.precision,
+                kernel.drop_nulls,
+                wide=kernel.wide,
+            )
+            groups = list(self._by_program(batch))
+        status = batch.status.copy()
+        computed = self._first_stage(batch, groups, status, device, outcome)
+        if self._programs.then:
+            computed = self._second_stage(self._programs.then, list(computed), status, device, outcome)
+        order: list[np.ndarray] = []
+        encoded: list[list[pa.Array]] = []
+        for rows, results in computed:
+            with outcome.stage("encode"):
+                order.append(rows)
+                encoded.append(encoded_batch(kernel.results, results, status[rows], self._plan.job.compute.precision))
+        with outcome.stage("encode"):
+            return _in_order(encoded, np.concatenate(order) if order else np.arange(0)), status
+
+    def _by_program(self, batch: decode.Batch) -> Iterator[tuple[Program, np.ndarray]]:
+        """The batch's rows by program, in the order of the rows within each."""
+        numbers = {name: values for name, values in batch.columns.items() if isinstance(values, np.ndarray)}
+        given = np.asarray(self._kernel.bucket(numbers))
+        if given.shape == () and given == 0 and not batch.dimensions:
+            yield Program(0, ()), np.arange(batch.rows)
+            return
+        buckets = np.broadcast_to(given, (batch.rows,))
+        buckets = np.where(batch.status == Status.ok, buckets, 0)
+        if batch.rows and not 0 <= buckets.min() <= buckets.max() < self._kernel.buckets:
+            name = type(self._kernel).__name__
+            raise JobError(
+                f"{name}.bucket() gives {buckets.max()}, and {name} declares {self._kernel.buckets} buckets.",
+                "Return 0 … buckets - 1.",
+            )
+        names = tuple(batch.dimensions)
+        keys = np.stack([buckets, *(self._kernel.size(name, batch.dimensions[name]) for name in names)], axis=1)
+        if batch.rows and (keys == keys[0]).all():
+            kinds, which = keys[:1], np.zeros(batch.rows, np.int64)
+        else:
+            kinds, which = np.unique(keys, axis=0, return_inverse=True)
+        for number, key in enumerate(kinds):
+            sizes = tuple(zip(names, (int(size) for size in key[1:]), strict=True))
+            yield Program(int(key[0]), sizes), np.flatnonzero(which == number)
+
+    def _first_stage(
+        self,
+        batch: decode.Batch,
+        groups: Sequence[tuple[Program, np.ndarray]],
+        status: np.ndarray,
+        device: Any,
+        outcome: Outcome,
+    ) -> Iterator[Batch]:
+        for program, rows in groups:
+            width = self._programs.width(program)
+            for start in range(0, len(rows), width):
+                taken = rows[start : start + width]
+                with outcome.stage("decode"):
+                    arrays = decode.gather(batch, self._kernel.inputs, taken, dict(program.sizes))
+                count_padding(program, arrays, width, outcome)
+                yield taken, run_batch(self._programs, program, arrays, device, outcome, status, taken)
+
+    def _second_stage(
+        self,
+        programs: Programs,
+        first: Sequence[Batch],
+        status: np.ndarray,
+        device: Any,
+        outcome: Outcome,
+    ) -> Iterator[Batch]:
+        """What the first stage found goes on by the sizes of its arrays, whichever of its programs they are from."""
+        by_sizes: dict[Program, list[Batch]] = {}
+        for batch in first:
+            by_sizes.setdefault(Program(0, sizes_of(programs.kernel.inputs, batch[1].values)), []).append(batch)
+        for program, found in by_sizes.items():
+            rows = np.concatenate([rows for rows, _ in found])
+            values = [{**results.values, **results.lengths} for _, results in found]
+            arrays = {name: np.concatenate([each[name] for each in values]) for name in values[0]}
+            for taken, part in in_batches(arrays, programs.width(program)):
+                yield rows[taken], run_batch(programs, program, part, device, outcome, status, rows[taken])
+
+
+def run_batch(
+    programs: Programs,
+    program: Program,
+    arrays: Mapping[str, np.ndarray],
+    device: Any,
+    outcome: Outcome,
+    status: np.ndarray,
+    rows: np.ndarray,
+) -> Results:
+    """One batch of at most a program's width: padded, compiled at first use, and run; ``status[rows]`` is raised.
+
+    Rows that are not finished then are computed anew by the next bucket's program.
+    """
+    results = _computed(programs, program, arrays, device, outcome, len(rows))
+    status[rows] = np.maximum(status[rows], results.status)
+    return results
+
+
+def _computed(
+    programs: Programs,
+    program: Program,
+    arrays: Mapping[str, np.ndarray],
+    device: Any,
+    outcome: Outcome,
+    valid: int,
+) -> Results:
+    with outcome.stage("decode"):
+        wide = decode.widened(arrays, programs.width(program))
+    outcome.add("compile", programs.prepare(program, device))
+    results = programs.run(program, wide, valid, device, outcome.stage)
+    unfinished = programs.kernel.unfinished(program.bucket, {**results.values, **results.lengths})
+    if unfinished is None or not unfinished.any():
+        return results
+    if program.bucket + 1 >= programs.kernel.buckets:
+        name = type(programs.kernel).__name__
+        raise JobError(f"{name}.unfinished() names rows of its last bucket.", "No bucket is left to compute them.")
+    rows = np.flatnonzero(unfinished)
+    again = {name: array[rows] for name, array in arrays.items()}
+    following = replace(program, bucket=program.bucket + 1)
+    return results.replaced(rows, _computed(programs, following, again, device, outcome, len(rows)))
+
+
+def count_padding(program: Program, arrays: Mapping[str, np.ndarray], width: int, outcome: Outcome) -> None:
+    """Count the elements of a batch's lists, and those of the padded batch."""
+    if program.sizes:
+        outcome.given += int(np.prod(np.stack([arrays[name] for name, _ in program.sizes]), axis=0).sum())
+        outcome.computed += width * math.prod(size for _, size in program.sizes)
+
+
+def encoded_batch(columns: Sequence[Column], results: Results, status: np.ndarray, precision: str) -> list[pa.Array]:
+    """The results of a batch as Arrow arrays, null where the status says that there are none."""
+    has_results = status < Status.invalid_input
+    return [
+        encode.encode(
+            column,
+            results.values[column.name],
+            has_results & results.present[column.name] if column.name in results.present else has_results,
+            results.lengths,
+            precision,
+        )
+        for column in columns
+    ]
+
+
+def in_batches(arrays: Mapping[str, np.ndarray], width: int) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """Arrays of equally many rows, ``width`` rows at a time."""
+    rows = len(next(iter(arrays.values())))
+    for start in range(0, rows, width):
+        taken = slice(start, min(start + width, rows))
+        yield taken, {name: array[taken] for name, array in arrays.items()}
+
+
+def sizes_of(columns: Sequence[Column], arrays: Mapping[str, np.ndarray]) -> tuple[tuple[str, int], ...]:
+    """The sizes that named dimensions have in padded arrays."""
+    sizes: dict[str, int] = {}
+    for column in columns:
+        for size, actual in zip(column.shape, arrays[column.name].shape[1:], strict=True):
+            if isinstance(size, str):
+                sizes[size] = actual
+    return tuple(sizes.items())
+
+
+def _in_order(encoded: list[list[pa.Array]], order: np.ndarray) -> list[pa.Array]:
+    """The batches' arrays, column by column, put back into the order of the rows."""
+    ordered = bool((order[1:] > order[:-1]).all())
+    if ordered and len(encoded) == 1:
+        return encoded[0]
+    columns = [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)]
+    if ordered:
+        return columns
+    back = to_arrow(np.argsort(order))
+    return [column.take(back) for column in columns]

@@ -1,0 +1,63 @@
+"""What became of a shard: receipts, failures, and where the time went."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from jaxbatch.output.part_file import Receipt
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A part that could not be written, and why."""
+
+    part: int
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What became of a shard: receipts of the parts published, failures, and seconds by stage."""
+
+    shard: int
+    worker: str = ""
+    """The process that did it."""
+    receipts: list[Receipt] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=dict)
+    given: int = 0
+    """Elements that the rows of ragged columns had …"""
+    computed: int = 0
+    """… and that their padded batches had."""
+    compilations: int = 0
+    """How many programs its worker has compiled so far …"""
+    compile_s: float = 0.0
+    """… and for how long."""
+
+    @property
+    def padding(self) -> Counter[str]:
+        """``given`` and ``computed``, to be summed over shards."""
+        return Counter(given=self.given, computed=self.computed)
+
+    def include(self, other: "Outcome") -> None:
+        """Count what a thread beside this one has counted for itself."""
+        for name, seconds in other.stages.items():
+            self.add(name, seconds)
+        self.given += other.given
+        self.computed += other.computed
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds towards a stage."""
+        if seconds:
+            self.stages[name] = self.stages.get(name, 0.0) + seconds
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of a block towards a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)

@@ -1,0 +1,40 @@
+"""A plan's programs in a process that has not planned it."""
+
+import socket
+from typing import Any
+
+from jaxbatch.compilation import invariants, programs
+from jaxbatch.compilation.devices import KEYS, described
+from jaxbatch.compilation.trace import precision
+from jaxbatch.errors import ClusterError, JobError
+from jaxbatch.kernels import registry
+from jaxbatch.output.differences import differences
+from jaxbatch.planning.fingerprint import code_identity
+from jaxbatch.planning.plan import Plan
+
+
+def traced_anew(plan: Plan, device: Any) -> programs.Programs:
+    """What this process makes of the job, its programs traced.
+
+    Raises:
+        ClusterError: it is not what was planned.
+        JobError: its compiler is set so that results could be wrong.
+    """
+    job, node = plan.job, socket.gethostname()
+    try:
+        invariants.check()
+    except JobError as error:
+        raise JobError(f"A worker on {node}: {error.what}", error.remedy) from error
+    with precision(job.compute.precision):
+        unbound = registry.build(job)
+    with precision(job.compute.precision, unbound):
+        kernel = unbound.bind(plan.source)
+    made = programs.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
+    here = {"code": code_identity(unbound, made, job.folder), **described(device).identity()}
+    planned = {name: plan.identity[name] for name in ("code", *KEYS) if name in plan.identity}
+    if here != planned:
+        raise ClusterError(
+            f"A worker on {node} would compute something else: {'; '.join(differences(planned, here))}.",
+            "Give every node the same kind of device, the same files and the versions of constraints.txt.",
+        )
+    return made

@@ -1,0 +1,260 @@
+"""The job file: a strict model of its TOML, with variables filled in and overrides applied."""
+
+import logging
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic_core
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
+
+from jaxbatch.errors import JobError
+from jaxbatch.job import validation
+from jaxbatch.job.validation import Written
+from jaxbatch.job.variables import fill, override, pattern
+from jaxbatch.storage.options import StorageOptions
+from jaxbatch.storage.urls import is_remote, normalised
+
+_LOG = logging.getLogger(__name__)
+
+
+def _without_null(path: str) -> str:
+    if "\0" in path:
+        raise PydanticCustomError("null_character", "a path must be without null characters")
+    return path
+
+
+_Path = Annotated[str, Field(min_length=1), AfterValidator(_without_null)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Input(_Table):
+    """Where the tasks are and how their columns are named."""
+
+    path: _Path | Annotated[list[_Path], Field(min_length=1)]
+    columns: dict[str, str] = {}
+    constants: dict[str, JsonValue] = {}
+    keep: list[str] | None = None
+    on_bad_file: Literal["stop", "skip"] = "stop"
+    defaults: Annotated[list[str], AfterValidator(lambda names: sorted(set(names)))] = []
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths as a list, whichever way they were written."""
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+class Output(_Table):
+    """Where the results go and how they are cut and encoded."""
+
+    path: _Path
+    mode: Literal["create", "append", "replace"] = "create"
+    columns: dict[str, str] = {}
+    rows_per_part: PositiveInt = 1_000_000
+    compression: Literal["none", "snappy", "gzip", "brotli", "lz4", "zstd"] = "snappy"
+
+
+class Compute(_Table):
+    """What may change bits of a result."""
+
+    device: Literal["cpu", "gpu", "tpu"] | None = None
+    precision: Literal["float64", "float32"] = "float64"
+    batch_rows: Annotated[int, Field(gt=0, lt=2**31)] | None = None  # what a dimension of XLA's may be
+
+
+class Cluster(_Table):
+    """Where and how often work happens; never changes a result."""
+
+    address: str | None = None
+    workers: PositiveInt | None = None
+    cpus_per_worker: PositiveFloat = 1.0
+    gpus_per_worker: NonNegativeFloat | None = None
+    attempts: PositiveInt = 3
+    part_timeout_s: PositiveFloat | None = None
+
+
+class Limits(_Table):
+    """When a finished run counts as failed."""
+
+    max_failed_rows: NonNegativeInt | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")] = 0
+
+    def allows(self, failed: int, rows: int) -> bool:
+        """Whether ``failed`` of ``rows`` rows are few enough."""
+        limit = self.max_failed_rows
+        if isinstance(limit, str):
+            return failed * 100 <= float(limit[:-1]) * rows
+        return failed <= limit
+
+
+class Job(_Table):
+    """One run, as a value. ``Job.load`` reads it from a TOML file; relative paths start at ``folder``."""
+
+    kernel: str
+    name: Annotated[str, Field(min_length=1)] = "job"
+    params: dict[str, JsonValue] = {}
+    input: Input
+    output: Output
+    compute: Compute = Compute()
+    cluster: Cluster = Cluster()
+    limits: Limits = Limits()
+    storage: StorageOptions = StorageOptions()
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _paths_from: Path | None = PrivateAttr(default=None)
+    _written: Written = PrivateAttr(default=Written())
+    _patterns: list[str] = PrivateAttr(default=[])
+
+    @property
+    def folder(self) -> Path:
+        """The folder at which the job's relative paths start."""
+        return self._folder
+
+    @property
+    def origin(self) -> str:
+        """How the job is called in messages: its file's name."""
+        return self._written.origin
+
+    @property
+    def paths_from(self) -> Path:
+        """Where relative paths of the input and output start: the job's folder, unless it was told otherwise."""
+        return self._paths_from or self._folder
+
+    @property
+    def input_patterns(self) -> list[str]:
+        """The paths of the input whatever the values of the variables in them, which are ``*`` here."""
+        return self._patterns or self.input.paths
+
+    def resolve(self, path: str) -> str:
+        """``path`` made absolute from the job's folder; links are left as they are, and URLs too."""
+        return normalised(path) if is_remote(path) else os.path.normpath(self.paths_from / path)
+
+    @classmethod
+    def of_record(cls, recorded: Mapping[str, Any], paths_from: str) -> "Job":
+        """The job that a run's record has, whose input and output start in a folder; its functions are not to be had.
+
+        Raises:
+            pydantic.ValidationError: the record is not one of a job.
+        """
+        job = cls.model_validate_json(pydantic_core.to_json(recorded))
+        job._paths_from = Path(paths_from)
+        return job
+
+    def as_begun(self, recorded: Mapping[str, Any]) -> "Job":
+        """This job, with the values that an earlier run of it began with: constants, and how its output is cut.
+
+        What it computes is never taken from a record: who can write to an output must not choose code.
+
+        Raises:
+            pydantic.ValidationError: the record is not one of a job.
+            JobError: it is of another kernel, or of other parameters.
+        """
+        before = Job.of_record(recorded, str(self.paths_from))
+        if (before.kernel, before.params) != (self.kernel, self.params):
+            raise JobError("its kernel or parameters were others than the job's are", "Undo that change.")
+        inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep", "defaults")}
+        written = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
+        compute = before.compute.model_copy(update={"device": self.compute.device})
+        begun = {"input": self.input.model_copy(update=inputs), "output": written, "compute": compute}
+        return self.model_copy(update=begun)
+
+    def at(self, folder: Path) -> "Job":
+        """This job with its functions in another folder; input and output stay where they are."""
+        moved = self.model_copy()
+        moved._paths_from, moved._folder = self.paths_from, folder
+        return moved
+
+    def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
+        """A :class:`JobError` that names the line and key it is about."""
+        return JobError(f"{self._written.place(keys)}: {what}", remedy)
+
+    def invalid_params(self, error: ValidationError, known: Sequence[str]) -> JobError:
+        """The complaint of a kernel's own model about ``[params]``."""
+        return validation.explain(
+            error,
+            written=self._written,
+            data={"params": self.params},
+            prefix=("params",),
+            known={"params": known},
+        )
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        variables: Mapping[str, str] | None = None,
+        overrides: Sequence[str] = (),
+        paths_from: str | os.PathLike[str] | None = None,
+    ) -> "Job":
+        """Read a job file.
+
+        Args:
+            path: the TOML file.
+            variables: values for ``{name}`` in any string of the file.
+            overrides: ``a.b=VALUE`` with a TOML value, applied before the variables.
+            paths_from: where relative paths of the input and output start, if not in the file's folder.
+
+        Raises:
+            JobError: the file is missing, not TOML, or does not fit the model.
+            UsageError: an override is not ``key=VALUE`` in TOML.
+        """
+        file = Path(path)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise JobError(f"{file}: cannot be read ({error.strerror}).", "Give the path of a job file.") from None
+        except UnicodeDecodeError:
+            raise JobError(f"{file}: is not UTF-8 text.", "Give the path of a TOML job file.") from None
+        try:
+            raw = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:  # a number of too many digits is a plain ValueError
+            raise JobError(
+                f"{file}: is not valid TOML: {error}.", "Correct that line; texts and dates stand in quotes."
+            ) from None
+        for each in overrides:
+            override(raw, each)
+        raw.setdefault("name", file.stem)
+        written = Written(str(file), text, tuple(overrides))
+        filled, unused = fill(raw, dict(variables or {}), written)
+        for name in sorted(unused):
+            _LOG.warning("--var %s is used by no string of %s.", name, file)
+        try:
+            encoded = pydantic_core.to_json(filled)
+        except ValueError as error:  # too many brackets, or bytes of the command line that are no text
+            raise JobError(f"{file}: holds what cannot be written as JSON: {error}.", "Correct the value.") from None
+        try:
+            job = cls.model_validate_json(encoded)
+        except ValidationError as error:
+            raise validation.explain(error, written=written, data=filled, known=_known_keys(cls)) from None
+        job._folder = file.resolve().parent
+        job._paths_from = None if paths_from is None else Path(paths_from).absolute()
+        job._written = written
+        written_paths = raw["input"]["path"]
+        written_paths = [written_paths] if isinstance(written_paths, str) else written_paths
+        job._patterns = [pattern(*each) for each in zip(written_paths, job.input.paths, strict=True)]
+        return job
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Sequence[str]]:
+    tables: dict[str, Sequence[str]] = {prefix: tuple(model.model_fields)}
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            tables |= _known_keys(info.annotation, f"{prefix}.{name}" if prefix else name)
+    return tables

@@ -1,0 +1,91 @@
+"""Values for the ``{names}`` in a job's strings, and overrides of its keys."""
+
+import re
+import tomllib
+from datetime import date, time
+from difflib import get_close_matches
+from typing import Any
+
+from jaxbatch.errors import JobError, UsageError
+from jaxbatch.job import validation
+from jaxbatch.job.validation import Written
+
+_LEADS_ELSEWHERE = re.compile(r"[/\\*?\[\]]|\.\.|^\.?$")
+"""Separators, and so every scheme; patterns; the folder above, the folder itself and no name at all."""
+
+_REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
+
+
+def override(raw: dict[str, Any], given: str) -> None:
+    """Set one key of the raw job, whatever was there; its tables are made where they are missing."""
+    remedy = "Write --set table.key=VALUE with a TOML value, strings in quotes: --set 'output.path=\"results\"'."
+    if "=" not in given:
+        raise UsageError(f"--set {given}: there is no '='.", remedy)
+    try:
+        value: Any = tomllib.loads(given)
+        *tables, key = validation.set_keys(given)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--set {given}: {error}.", remedy) from None
+    table: Any = raw
+    for name in tables:
+        value = value[name]
+        if not isinstance(table.get(name), dict):
+            table[name] = {}
+        table = table[name]
+    table[key] = value[key]
+
+
+def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tuple[dict[str, Any], set[str]]:
+    """A raw job with its variables filled in, ``{name}`` being the job's own; and the variables that no string uses.
+
+    Raises:
+        JobError: a variable has no value, or one that could lead elsewhere.
+    """
+    unused = set(variables)
+
+    def filled(value: Any, keys: tuple[str, ...]) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(item, (*keys, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item, keys) for item in value]
+        if isinstance(value, date | time):
+            raise JobError(f"{written.place(keys)}: a date or time.", "Write it in quotes.")
+        if not isinstance(value, str):
+            return value
+
+        def replace(match: re.Match[str]) -> str:
+            name = match["name"]
+            if match["stray"]:
+                raise JobError(f"{written.place(keys)}: a lone '{{'.", "Write '{{' for a brace.")
+            if name is None:
+                return match[0][0]
+            if name not in variables:
+                instead = "".join(f" in the place of --var {near}" for near in get_close_matches(name, unused, n=1))
+                raise JobError(
+                    f"{written.place(keys)}: the variable '{{{name}}}' has no value.",
+                    f"Give it with --var {name}=…{instead}, or write '{{{{{name}}}}}' for the braces themselves.",
+                )
+            found = variables[name]
+            unused.discard(name)
+            if match[0] != value and _LEADS_ELSEWHERE.search(found):
+                raise JobError(
+                    f"{written.place(keys)}: '{{{name}}}' could lead elsewhere, being '{found}'.",
+                    "Within a longer string a variable holds no '/', '\\\\' or '..'; give it the whole string.",
+                )
+            return found
+
+        return _REFERENCE.sub(replace, value)
+
+    name = filled(raw["name"], ("name",))
+    unheeded = unused & {"name"}  # what a string has from here on is the job's own
+    variables = {**variables, "name": str(name)}
+    everything = {key: name if key == "name" else filled(value, (key,)) for key, value in raw.items()}
+    return everything, unused | unheeded
+
+
+def pattern(written: str, filled: str) -> str:
+    """A path with ``*`` for each variable; as it is filled in, where it is nothing but a variable."""
+    whole = _REFERENCE.fullmatch(written)
+    if whole and whole["name"]:
+        return filled
+    return _REFERENCE.sub(lambda match: "*" if match["name"] else match[0][0], written)

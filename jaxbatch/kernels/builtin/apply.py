@@ -1,0 +1,139 @@
+"""Any pure JAX function of named columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxbatch.columns import STATUS, Column
+from jaxbatch.errors import JobError, nearest
+from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bound_functions import argument, choose
+from jaxbatch.kernels.functions import BoundFunction
+from jaxbatch.kernels.trace_errors import failure
+
+
+@dataclass(frozen=True)
+class Apply(Kernel):
+    """Any pure JAX function of named columns: its dict or NamedTuple of results becomes columns.
+
+    Inputs: one column per argument, named as the argument, of numbers, truth values, or lists of one length of them.
+    Numbers come in the precision, and an integer beyond ±2⁵³ makes its row ``invalid_input``; truth values come as
+    bool. A column named as an argument that has a default is taken where ``[input] columns`` names it, and left where
+    ``[input] defaults`` does.
+
+    Outputs: one column per result, a number or a list (of lists) of a fixed length; a function that returns a
+    single array gives the column ``value``.
+    """
+
+    function: str
+    """The function: "package.module:name" or "file.py:name"."""
+    integers: list[str] | None = None
+    """The arguments that come as int64 instead, in float32 runs as int32: identifiers, seeds, codes."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """See :attr:`Kernel.references`."""
+        return (self.function,)
+
+    def bind(self, source: Source) -> Kernel:
+        """See :meth:`Kernel.bind`."""
+        function = choose(self.function, None, source).first
+        if not function.columns:
+            raise JobError(f"'{self.function}' takes no argument from the rows.", "Give it one that has a column.")
+        self._check_integers(function, source)
+        inputs = tuple(self._input(name, source) for name in function.columns)
+        structs = {
+            column.name: jax.ShapeDtypeStruct(column.sized({}), column.numpy_type(source.precision, wide=self.wide))
+            for column in inputs
+        }
+        results = _evaluate(function, structs)
+        return _BoundApply(
+            inputs=inputs,
+            outputs=tuple(_column(self.function, name, result) for name, result in results.items()),
+            function=function,
+        )
+
+    def _check_integers(self, function: BoundFunction, source: Source) -> None:
+        for name in self.integers or ():
+            if name not in function.arguments:
+                raise JobError(
+                    f"[params] integers: '{function.reference}' has no argument '{name}'.",
+                    nearest(name, list(function.arguments)),
+                )
+            if name not in function.columns:
+                fixed = "a constant" if name in function.given else "its default"
+                raise JobError(
+                    f"[params] integers: the argument '{name}' has no column, but {fixed}, which comes as it is.",
+                    nearest(name, list(function.columns)),
+                )
+            if not source.types[name].whole:
+                raise JobError(
+                    f"[params] integers: the column of '{name}' is {source.types[name].name}, not integers.",
+                    nearest(name, [each for each in function.columns if source.types[each].whole])
+                    or "Leave it out, or store integers.",
+                )
+
+    def _input(self, name: str, source: Source) -> Column:
+        kind = source.types[name].kind
+        column = argument(name, source, "bool" if kind == "bool" else "float")
+        if name in (self.integers or ()):
+            return replace(column, dtype="int")
+        return replace(column, exact=kind == "int")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BoundApply(Kernel):
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    function: BoundFunction
+
+    def row(self, **columns: Any) -> Mapping[str, Any]:
+        return _named(self.function(columns))
+
+
+def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruct]) -> Mapping[str, Any]:
+    names: list[str] = []  # in the function's own order, which abstract evaluation does not keep
+
+    def traced(values: Mapping[str, Any]) -> dict[str, Any]:
+        results = _named(function(values))
+        names[:] = results
+        return results
+
+    try:
+        results = jax.eval_shape(traced, structs)
+        return {name: results[name] for name in names}
+    except JobError:
+        raise
+    except (Exception, SystemExit) as error:
+        what, hint = failure(error, structs)
+        raise JobError(f"'{function.reference}' cannot be traced{what}.", hint) from error
+
+
+def _named(results: Any) -> dict[str, Any]:
+    """The results by name: of a dict, of a NamedTuple, or one array as ``value``."""
+    if isinstance(results, Mapping):
+        return dict(results)
+    if isinstance(results, tuple) and hasattr(results, "_asdict"):
+        return results._asdict()  # type: ignore[attr-defined]
+    return {"value": results}
+
+
+def _column(reference: str, name: Any, result: Any) -> Column:
+    if not isinstance(name, str) or name == STATUS or not name:
+        raise JobError(f"'{reference}' names a result {name!r}.", f"Use strings, and not '{STATUS}', which is taken.")
+    if not isinstance(result, jax.ShapeDtypeStruct) or not _is_number(result.dtype):
+        found = result.dtype if isinstance(result, jax.ShapeDtypeStruct) else type(result).__name__
+        raise JobError(
+            f"'{reference}' returns {found} as '{name}', which is no column.",
+            "Return a dict or NamedTuple of real arrays; split complex ones into parts, cast bfloat16.",
+        )
+    return Column(name, str(result.dtype), shape=result.shape)
+
+
+def _is_number(dtype: Any) -> bool:
+    """Whether NumPy itself has the type, which those of a few bits do not come from, and it is of real numbers."""
+    return isinstance(dtype, np.dtype) and dtype.isbuiltin == 1 and dtype.kind in "biuf"

@@ -1,0 +1,69 @@
+"""The built-in kernels by name, and how the class that a job's ``kernel`` names is found."""
+
+import dataclasses
+import importlib
+from typing import Any
+
+import pydantic_core
+from pydantic import TypeAdapter, ValidationError
+
+from jaxbatch.errors import JobError, nearest
+from jaxbatch.job.model import Job
+from jaxbatch.kernels import functions
+from jaxbatch.kernels.base import Kernel, parameters
+
+_BUILTIN = {
+    "apply": "apply:Apply",
+    "derivatives": "derivatives:Derivatives",
+    "regression": "regression.kernel:Regression",
+    "taylor": "taylor:Taylor",
+}
+"""Name in a job → "module:class" under kernels/builtin; imported when asked for, since each imports JAX."""
+
+
+def names() -> list[str]:
+    """The built-in kernels' names, sorted."""
+    return sorted(_BUILTIN)
+
+
+def find(job: Job) -> type[Kernel]:
+    """The class that the job's ``kernel`` names.
+
+    Raises:
+        JobError: there is none.
+    """
+    reference = job.kernel
+    if ":" not in reference:
+        return builtin(reference, job)
+    found = functions.resolve(reference, job.folder)
+    if not (isinstance(found, type) and issubclass(found, Kernel)):
+        raise job.error(("kernel",), f"'{reference}' is not a subclass of jaxbatch.Kernel.", "Derive it from Kernel.")
+    return found
+
+
+def builtin(name: str, job: Job | None = None) -> type[Kernel]:
+    """The built-in kernel of this name."""
+    if name not in names():
+        what = f"there is no kernel '{name}'."
+        hint = f'{nearest(name, names())} A kernel of your own is "file.py:Class".'
+        raise job.error(("kernel",), what, hint) if job else JobError(what[0].upper() + what[1:], hint)
+    module, _, kernel = _BUILTIN[name].partition(":")
+    return getattr(importlib.import_module(f"jaxbatch.kernels.builtin.{module}"), kernel)
+
+
+def build(job: Job) -> Kernel:
+    """The job's kernel with its parameters, not bound to an input yet.
+
+    Raises:
+        JobError: the kernel is unknown or a parameter does not fit.
+    """
+    kernel = find(job)
+    if not dataclasses.is_dataclass(kernel):
+        if job.params:
+            raise job.error(("params",), f"{kernel.__name__} takes no parameters.", "Make it a frozen dataclass.")
+        return kernel()
+    adapter: TypeAdapter[Any] = TypeAdapter(kernel)
+    try:
+        return adapter.validate_json(pydantic_core.to_json(job.params))
+    except ValidationError as error:
+        raise job.invalid_params(error, parameters(kernel)) from None

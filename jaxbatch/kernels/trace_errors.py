@@ -1,0 +1,62 @@
+"""What went wrong in a user's function while JAX traced it: their line, what they were given, and one hint."""
+
+import linecache
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxbatch.errors import nearest
+
+_HERE = Path(__file__).parent.parent
+
+_HINTS: dict[type[Exception], str] = {
+    jax.errors.TracerBoolConversionError: "A row's values are not known while it is traced: take jnp.where(condition, "
+    "a, b) or jax.lax.cond in the place of 'if'.",
+    jax.errors.TracerArrayConversionError: "NumPy cannot take a traced value: call jax.numpy in its place.",
+    jax.errors.TracerIntegerConversionError: "A row's values are not known while it is traced: no size, range or list "
+    "index can be one; take jax.lax.fori_loop, or jnp.take.",
+    jax.errors.NonConcreteBooleanIndexError: "How many entries a mask selects is not known while a row is traced: take "
+    "jnp.where(mask, value, 0) in its place.",
+    jax.errors.ConcretizationTypeError: "A row's values are not known while it is traced: float(), int() and sizes "
+    "that depend on them cannot be had; compute with jax.numpy.",
+    jax.errors.UnexpectedTracerError: "A value of an earlier row was kept outside the function: return all results.",
+}
+
+_ANY = "It must be a pure JAX function of one row; --debug shows the traceback."
+
+
+def failure(error: BaseException, given: Mapping[str, jax.ShapeDtypeStruct] | None = None) -> tuple[str, str]:
+    """``at functions.py, line 7, 'return …': TypeError: …``, with the shapes ``given``; and a hint.
+
+    The line is the last of the user's own code, if it can be told.
+    """
+    what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+    shapes = ", ".join(f"{name}: {struct.dtype}{list(struct.shape)}" for name, struct in (given or {}).items())
+    told = f"{_place(error)}: {what}" + (f" (given {shapes})" if shapes else "")
+    return told, _hint(error)
+
+
+def _place(error: BaseException) -> str:
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and _HERE not in path.parents and path.is_file():
+            line = linecache.getline(frame.filename, frame.lineno or 0).strip()
+            return f" at {path.name}, line {frame.lineno}" + (f", '{line[:60]}'" if line else "")
+    return ""
+
+
+def _hint(error: BaseException) -> str:
+    for kind, hint in _HINTS.items():
+        if isinstance(error, kind):
+            return hint
+    if isinstance(error, AttributeError) and error.obj is jnp and error.name:
+        return nearest(error.name, _names(jnp))
+    return _ANY
+
+
+def _names(module: Any) -> list[str]:
+    return [name for name in dir(module) if not name.startswith("_")]

@@ -1,0 +1,155 @@
+"""A few rows of an output that did not end well, each with the column to blame."""
+
+# pyarrow.compute makes its functions at import, where no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jaxbatch.columns import STATUS, Status
+from jaxbatch.input.arrow_arrays import one_chunk, to_numpy, to_texts
+from jaxbatch.output.paths import ALONE, Records
+from jaxbatch.storage import StorageOptions, Store, open_store
+
+EXAMPLES = 3
+"""So many rows of each status."""
+
+SHOWN = 4
+"""So many of a row's inputs."""
+
+_TELLS = {Status.rank_deficient: "rank", Status.not_converged: "steps"}
+"""Results that say more of a status."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row: where it is, what its inputs were, and the column to blame with what it holds."""
+
+    status: str
+    part: str
+    row: int
+    inputs: Mapping[str, Any]
+    blamed: tuple[str, Any] | None
+
+    def __str__(self) -> str:
+        given = ", ".join(f"{name} = {_short(value)}" for name, value in self.inputs.items())
+        told = f"{self.blamed[0]} is {_short(self.blamed[1])}" if self.blamed else ""
+        what = ": ".join(text for text in (given, told) if text)
+        return f"row {self.row} of {self.part}" + (f", {what}" if what else "")
+
+
+def of(path: str, records: str = ALONE.folder, storage: StorageOptions | None = None) -> list[Example]:
+    """Examples of every status but ``ok`` in a sealed run; none where it is not sealed.
+
+    Args:
+        path: the output.
+        records: the folder of the run's records in it.
+        storage: how it is reached, where it is a URL.
+    """
+    number = records.rpartition("/")[2]
+    names = Records(int(number)) if number.isdigit() else ALONE
+    return in_run(open_store(path, storage or StorageOptions()), names)
+
+
+def in_run(store: Store, names: Records) -> list[Example]:
+    """The same of a run whose records are known."""
+    try:
+        plan, manifest = (json.loads(store.read(name)) for name in (names.plan, names.manifest))
+    except FileNotFoundError:
+        return []
+    found: list[Example] = []
+    for status in Status:
+        if status is not Status.ok:
+            found += _of_status(store, plan, manifest["parts"], status)
+    return found
+
+
+def _of_status(
+    store: Store, plan: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], status: Status
+) -> list[Example]:
+    written = plan["job"]["output"]["columns"]
+    column = written.get(STATUS, STATUS)
+    found: list[Example] = []
+    for part in parts:
+        if len(found) < EXAMPLES and part["statuses"].get(status.name):
+            with store.open(part["name"]) as file, pq.ParquetFile(file) as parquet:
+                statuses = one_chunk(parquet.read(columns=[column]).column(column))
+                of_status = to_numpy(pc.is_in(statuses, value_set=to_texts([status.name])))
+                rows = np.flatnonzero(of_status)[: EXAMPLES - len(found)]
+                for row in rows:
+                    found.append(_example(plan, part["name"], int(row), _row(parquet, int(row)), status))
+    return found
+
+
+def _row(parquet: pq.ParquetFile, row: int) -> Mapping[str, Any]:
+    """One row of a part, which is one row group."""
+    start = 0
+    for batch in parquet.iter_batches(batch_size=4096):
+        if row < start + batch.num_rows:
+            one = batch.slice(row - start, 1)
+            return {name: _value(column) for name, column in zip(one.schema.names, one.columns, strict=True)}
+        start += batch.num_rows
+    raise IndexError(row)
+
+
+def _value(column: pa.Array) -> Any:
+    """The one value of a column: Python's, or what Arrow prints where Python has none, as for nanoseconds."""
+    try:
+        return column[0].as_py()
+    except (ValueError, OverflowError):
+        return column.to_string(skip_new_lines=True).removeprefix("[").removesuffix("]")
+
+
+def _example(plan: Mapping[str, Any], part: str, row: int, values: Mapping[str, Any], status: Status) -> Example:
+    kept = plan["identity"]["input"]["keep"]
+    inputs = [name for name in plan["identity"]["input"]["columns"].values() if name in kept]
+    results = [name for name in values if name not in kept]
+    shown = {name: values[name] for name in (inputs or kept)[:SHOWN]}
+    blamed: tuple[str, Any] | None = None
+    if status is Status.null_input:
+        blamed = next(((name, None) for name in inputs if _has_null(values[name])), None)
+        blamed = blamed or ("an input that is not kept", None)
+    elif status is Status.invalid_input:
+        limits = plan.get("limits", {})
+        beyond = ((name, _beyond(values[name], *limits[name])) for name in inputs if name in limits)
+        blamed = next((each for each in beyond if each[1] is not None), None)
+    elif status is Status.nonfinite:
+        blamed = next(((name, values[name]) for name in results if not _is_finite(values[name])), None)
+    elif status in _TELLS:
+        name = plan["job"]["output"]["columns"].get(_TELLS[status], _TELLS[status])
+        blamed = (name, values[name]) if name in values else None
+    if blamed:
+        shown.pop(blamed[0], None)
+    return Example(status.name, part, row, shown, blamed)
+
+
+def _beyond(value: Any, low: float, high: float) -> Any:
+    """The value, or the first in a list, that is not between two; None where there is none. Floats may be infinite."""
+    if isinstance(value, list):
+        return next((found for each in value if (found := _beyond(each, low, high)) is not None), None)
+    fits = value is None or low <= value <= high or (isinstance(high, float) and not _is_finite(value))
+    return None if fits else value
+
+
+def _has_null(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or bool(np.isfinite(value))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "null"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"

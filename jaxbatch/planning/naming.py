@@ -1,0 +1,158 @@
+"""Which columns are read, kept and written, and under which names."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxbatch.batches.convert import fitted
+from jaxbatch.batches.convert import limits as limits_of
+from jaxbatch.batches.encode import arrow_type
+from jaxbatch.columns import STATUS, Column
+from jaxbatch.errors import InputError, JobError, nearest
+from jaxbatch.input.types import is_key
+from jaxbatch.job.model import Job
+from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.bind_context import Source
+
+
+def input_names(job: Job, kernel: Kernel, source: Source) -> dict[str, str]:
+    """The files' column for each of the kernel's, after a check that nothing in the job is left unused."""
+    read = [column.name for column in kernel.read]
+    groups = kernel.grouping.by if kernel.grouping else ()
+    known = [*read, *groups]
+    for own in job.input.columns:
+        if own not in known:
+            raise job.error(("input", "columns", own), f"the kernel has no input '{own}'.", nearest(own, known))
+    takers = [*known, *sorted(source.used)]
+    for own, value in job.input.constants.items():
+        if own not in known and own not in source.used:
+            raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, takers))
+        if own in groups:
+            raise job.error(("input", "constants", own), f"'{own}' names the groups, which a constant cannot.")
+        if own in read:
+            _check_constant(job, kernel, next(c for c in kernel.read if c.name == own), value)
+    for name in groups:
+        if name not in source.types:
+            raise InputError(f"The input has no column '{name}' to group by.", nearest(name, list(source.types)))
+    for own in job.input.defaults:
+        if own not in source.optional:
+            what = f"no argument or optional input '{own}' has a default."
+            raise job.error(("input", "defaults"), what, nearest(own, list(source.optional)) or "Leave it out.")
+    return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
+
+
+def arguments(job: Job, names: Mapping[str, str], source: Source) -> dict[str, str]:
+    """What each argument and input takes, in words."""
+    columns = {own: f"column {stored}" for own, stored in names.items()}
+    constants = {own: f"constant {json.dumps(value)}" for own, value in job.input.constants.items()}
+    defaults = {own: f"default {text}" for own, text in source.optional.items()}
+    return {**columns, **constants, **{own: text for own, text in defaults.items() if own not in columns | constants}}
+
+
+def limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Between which two numbers those of a column must be, for the files' columns of which not all would fit."""
+    numbers = [column for column in kernel.read if column.name in names and column.dtype != "string"]
+    kinds = [column.numpy_type(job.compute.precision, wide=kernel.wide) for column in numbers]
+    found = [(names[c.name], limits_of(c, kind)) for c, kind in zip(numbers, kinds, strict=True)]
+    return {name: limits for name, limits in found if limits is not None}
+
+
+def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> None:
+    where = ("input", "constants", column.name)
+    if column.dtype == "string":
+        if value not in column.choices:
+            raise job.error(where, f"{value!r} is not one of {', '.join(column.choices)}.")
+        return
+    if column.dimensions:
+        raise job.error(where, f"'{column.name}' is a list of any length, which a constant cannot be.")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    wanted = {"int": "iu", "bool": "biuf"}.get(column.dtype, "iuf")
+    kind = column.numpy_type(job.compute.precision, wide=kernel.wide)
+    if array.dtype.kind not in wanted or array.shape != column.shape or fitted(array, column, kind)[1] is not None:
+        raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
+
+
+def kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns carried through: those the job names, or every one that is not nested; of groups their keys.
+
+    Raises:
+        InputError: the input has no such column, or a group's key has a type that cannot be one.
+    """
+    if kernel.grouping:
+        if job.input.keep is not None:
+            raise job.error(("input", "keep"), "where rows are grouped, just the groups' keys are kept.", "Remove it.")
+        for name in kernel.grouping.by:
+            if not is_key(schema.field(names[name]).type):
+                raise InputError(
+                    f"Column '{names[name]}' is {schema.field(names[name]).type}, which cannot name groups.",
+                    "Group by integers, texts, dates or times; cast others.",
+                )
+        return kernel.grouping.by
+    if job.input.keep is None:
+        return tuple(field.name for field in schema if not pa.types.is_nested(field.type))
+    for name in job.input.keep:
+        if name not in schema.names:
+            raise InputError(f"[input] keep: the input has no column '{name}'.", nearest(name, schema.names))
+    if len(set(job.input.keep)) < len(job.input.keep):
+        raise job.error(("input", "keep"), "a column is named twice.", "Name each once.")
+    return tuple(job.input.keep)
+
+
+def output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, str]:
+    """The name under which each result is written.
+
+    Raises:
+        JobError: two columns would have one name.
+    """
+    results = [*(column.name for column in kernel.results), STATUS]
+    for own in job.output.columns:
+        if own not in results:
+            raise job.error(("output", "columns", own), f"the kernel has no result '{own}'.", nearest(own, results))
+    written = {name: job.output.columns.get(name, name) for name in results}
+    taken: set[str] = set(keep)
+    for own, name in written.items():
+        if name in taken:
+            clash = "a kept column" if name in keep else "another result"
+            raise JobError(
+                f"The result '{own}' would be written as '{name}', which {clash} has for a name.",
+                f'Rename it, [output] columns = {{ {own} = "…" }}, or list the columns to keep in [input] keep.',
+            )
+        taken.add(name)
+    return written
+
+
+def written_schema(
+    job: Job,
+    kernel: Kernel,
+    stored: pa.Schema,
+    keep: tuple[str, ...],
+    names: Mapping[str, str],
+    written: Mapping[str, str],
+) -> pa.Schema:
+    """The schema of every part: kept columns, results in the kernel's order, the status last."""
+    grouped = names if kernel.grouping else {}
+    kept = [pa.field(name, stored.field(grouped.get(name, name)).type) for name in keep]
+    results = [
+        pa.field(
+            written[column.name],
+            arrow_type(column, job.compute.precision),
+            metadata=dict(column.metadata) or None,
+        )
+        for column in kernel.results
+    ]
+    return pa.schema([*kept, *results, pa.field(written[STATUS], pa.string())])
+
+
+def partial_schema(kernel: Kernel, keys: Sequence[pa.DataType]) -> pa.Schema:
+    """The schema of what a first stage leaves to the second: the keys, and the kernel's outputs for each group."""
+    fields = [pa.field(f"key{number}", kind) for number, kind in enumerate(keys)]
+    for name, value in kernel.nothing().items():
+        kind = pa.from_numpy_dtype(value.dtype)
+        fields.append(pa.field(name, pa.list_(kind, value.shape[0]) if value.ndim else kind))
+    return pa.schema(fields)

@@ -1,1 +1,0 @@
-"""A run as a job of a Ray cluster: what is sent, what has become of it, and its exit code."""
