@@ -210,7 +210,7 @@ def look(_):
         raise SystemExit("the CPU was to compute")
 
 
-from jaxbatch import driver  # imports JAX, which sets variables of its own
+from jaxbatch import api  # imports JAX, which sets variables of its own
 
 before, begun = all_there_is(), len(started)
 first = jaxbatch.run("job.toml", **json.loads(sys.argv[1]), progress=look)
@@ -278,7 +278,7 @@ def test_gpus_that_only_ray_counts_never_have_the_cpu_compute_instead(job, bench
 
 OVERLAPPING = """
 import json, os, threading, jax
-from jaxbatch import Job, driver, plan, run
+from jaxbatch import Job, api, plan, run
 
 before = dict(os.environ), jax.config.values["jax_platforms"]
 try:

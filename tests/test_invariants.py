@@ -139,7 +139,8 @@ def test_flags_that_jax_started_with_count_whatever_the_environment_says_by_now(
 
 def test_what_is_lost_under_flags_of_whatever_name_is_found_on_the_device(bench):
     script = (
-        "import jax, re\nfrom jaxbatch import environment, invariants\nenvironment.prepare(platforms='cpu')\n"
+        "import jax, re\nfrom jaxbatch.compilation import process_setup, invariants\n"
+        "process_setup.prepare(platforms='cpu')\n"
         "invariants._WRONG = re.compile('no flag')\n"  # as if nobody knew
         "try:\n    invariants.check()\nexcept Exception as error:\n    print(error)"
     )

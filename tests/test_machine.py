@@ -144,8 +144,8 @@ def test_options_of_the_compiler_that_jax_sets_tell_runs_apart(site, bench):
 def test_workers_that_are_yet_to_start_are_asked_about_and_not_this_process(site):
     script = (
         "import numpy, scipy.linalg.cython_lapack\n"
-        "from jaxbatch import environment, instructions, linear_algebra\n"
-        "environment.prepare()\nhere = linear_algebra.of_the_run()\n"
+        "from jaxbatch.compilation import process_setup, instructions, linear_algebra\n"
+        "process_setup.prepare()\nhere = linear_algebra.of_the_run()\n"
         "with instructions.as_workers_have_it():\n    there = linear_algebra.of_the_run()\n"
         "print(here, there, sep='\\n')"
     )

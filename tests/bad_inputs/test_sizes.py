@@ -22,9 +22,10 @@ MIB = 2**20
 SCRIPT = """
 import sys
 from pathlib import Path
-from jaxbatch import cli, memory
+from jaxbatch import cli
+from jaxbatch.compilation import device_memory
 if int(sys.argv[1]):
-    memory.host_bytes = lambda: int(sys.argv[1])
+    device_memory.host_bytes = lambda: int(sys.argv[1])
 try:
     cli.main(["run", "job.toml", "--engine", "local", "--quiet", *sys.argv[2:]])
 finally:  # not getrusage: a child begins with its parent's peak

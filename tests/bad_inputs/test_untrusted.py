@@ -106,12 +106,12 @@ class Own(Kernel):
 
 SCRIPT = """
 import json, sys
-from jaxbatch import driver
+from jaxbatch import api
 from jaxbatch.errors import InputError
 codes = []
 for job in ("bad.toml", "good.toml"):
     try:
-        codes.append(driver.run(job, engine=sys.argv[1], workers=1).exit_code)
+        codes.append(api.run(job, engine=sys.argv[1], workers=1).exit_code)
     except InputError as error:
         codes.append(int(error.exit_code))
 print(json.dumps({"codes": codes, "ray": "ray" in sys.modules, "ray.data": "ray.data" in sys.modules}))

@@ -24,7 +24,8 @@ if any(each.endswith("default_worker.py") for each in sys.orig_argv):
 
     import jax
 
-    from jaxbatch import devices, tracing
+    from jaxbatch.compilation import devices
+    from jaxbatch.execution import tracing
 
     def local(platform=None):
         if os.environ.get("CUDA_VISIBLE_DEVICES") == "1":

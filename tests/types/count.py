@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbatch import Column, Kernel
-from jaxbatch.kernel import Grouping
+from jaxbatch.kernels.base import Grouping
 
 
 @dataclass(frozen=True)
