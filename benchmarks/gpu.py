@@ -20,9 +20,9 @@ import numpy as np
 from jaxbatch.columns import ColumnType
 from jaxbatch.compilation import process_setup
 from jaxbatch.compilation.programs import Programs
-from jaxbatch.compilation.trace import Program, precision
+from jaxbatch.compilation.trace import ProgramKey, x64_context
 from jaxbatch.kernels.base import Kernel
-from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.builtin.derivatives import Derivatives
 from jaxbatch.kernels.builtin.regression.kernel import Regression
 from jaxbatch.kernels.builtin.taylor import Taylor
@@ -39,14 +39,14 @@ class Case:
 
     name: str
     kernel: Kernel
-    program: Program
+    program: ProgramKey
     batch: dict[str, np.ndarray]
     peer: Callable[..., Any]
     batches: int
 
 
-def source(**types: ColumnType) -> Source:
-    return Source(types=types, constants={}, precision="float64", folder=Path.cwd())
+def source(**types: ColumnType) -> BindContext:
+    return BindContext(types=types, constants={}, precision="float64", folder=Path.cwd())
 
 
 def cases() -> list[Case]:
@@ -78,9 +78,9 @@ def cases() -> list[Case]:
         return jax.scipy.linalg.solve(A.T @ A, A.T @ y, assume_a="pos")
 
     return [
-        Case("f, f', f'' of √x", pointwise, Program(0, ()), {"x": x}, lambda x: (sqrt(x), first(x), second(x)), 20),
-        Case("tanh to order 8", expansion, Program(top, ()), orders, nested, 5),
-        Case("fits 256×4, cholesky", fits, Program(0, (("n", n), ("p", p))), {"X": X, "y": y, **lengths},
+        Case("f, f', f'' of √x", pointwise, ProgramKey(0, ()), {"x": x}, lambda x: (sqrt(x), first(x), second(x)), 20),
+        Case("tanh to order 8", expansion, ProgramKey(top, ()), orders, nested, 5),
+        Case("fits 256×4, cholesky", fits, ProgramKey(0, (("n", n), ("p", p))), {"X": X, "y": y, **lengths},
              normal_equations, 5),
     ]  # fmt: skip
 
@@ -101,7 +101,7 @@ def median_rate(step: Callable[[], Any], rows: int, batches: int) -> tuple[float
 def measure(case: Case, device: Any) -> dict[str, tuple[float, float]]:
     rows = len(next(iter(case.batch.values())))
     programs = Programs(case.kernel, "float64", batch_rows=rows, limit=rows)
-    with precision("float64"):
+    with x64_context("float64"):
         peer = jax.jit(jax.vmap(lambda columns: case.peer(**columns)))
         ours = median_rate(lambda: programs.run(case.program, case.batch, rows, device), rows, case.batches)
         hand = median_rate(lambda: jax.device_get(peer(jax.device_put(case.batch, device))), rows, case.batches)

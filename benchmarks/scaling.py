@@ -92,11 +92,11 @@ class Answers:
 
     def run(self, plan: Any, outstanding: Any) -> Iterator[Any]:
         """See jaxbatch.execution.engines.Engine."""
-        from jaxbatch.execution.shard_result import Outcome
+        from jaxbatch.execution.shard_result import ShardResult
         from jaxbatch.output.part_file import Receipt, part_name
 
         for shard, wanted in outstanding.items():
-            outcome = Outcome(shard, "here")
+            outcome = ShardResult(shard, "here")
             for part in wanted:
                 name = part_name(part, plan.fingerprint)
                 self.store.parts[name] = 1000
@@ -155,9 +155,9 @@ def one(parts: int) -> None:
 
 def replace_files(files: tuple[Any, ...]) -> Any:
     """An opened input of such files."""
-    from jaxbatch.input.schemas import Input
+    from jaxbatch.input.schemas import InputTable
 
-    return Input(files, (), pa.schema([]), ())
+    return InputTable(files, (), pa.schema([]), ())
 
 
 def _peak() -> float:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from jaxbatch.cluster.resources import check_device
 from jaxbatch.compilation import devices, instructions, invariants, process_setup
-from jaxbatch.errors import UsageError, storage_told
+from jaxbatch.errors import UsageError, translate_storage_errors
 from jaxbatch.execution import appending, attempt
 from jaxbatch.execution.engines import Engine
 from jaxbatch.execution.engines.local import LocalEngine
@@ -21,7 +21,7 @@ from jaxbatch.storage import open_store
 EngineName = Literal["local", "ray"]
 
 
-@storage_told()
+@translate_storage_errors()
 def run(
     job: Job | str | os.PathLike[str],
     *,
@@ -90,7 +90,7 @@ def _computing_for(job: Job, engine: EngineName) -> Iterator[None]:
         except devices.NoDevice as error:
             raise job.error(("compute", "device"), error.what, error.remedy) from error
         if on_ray:
-            entered.enter_context(instructions.as_workers_have_it())
+            entered.enter_context(instructions.worker_xla_flags())
         invariants.check()
         yield
 
@@ -114,7 +114,7 @@ def _run(
         return attempt.finish(planned, output, backend, progress, started, new=new)
 
 
-@storage_told()
+@translate_storage_errors()
 def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
     """What a run on this machine would do, as JSON values: the plan, and what of it is there already.
 

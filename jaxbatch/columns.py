@@ -57,7 +57,7 @@ class Column:
     dtype: str = "float"
     shape: tuple[int | str, ...] = ()
     choices: tuple[str, ...] = ()
-    tested: bool = True
+    check_finite: bool = True
     """For an output: whether a NaN or infinity in it makes the row ``nonfinite``."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """For an output: written into the Parquet column's metadata."""

@@ -111,7 +111,7 @@ class Detached(Interrupted):
 
 
 @contextmanager
-def storage_told() -> Iterator[None]:
+def translate_storage_errors() -> Iterator[None]:
     """Turn what a disk or an object store says into an error for people; a decorator too.
 
     Raises:

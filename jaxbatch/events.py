@@ -15,6 +15,6 @@ LOGGER.propagate = False
 LOGGER.addHandler(logging.NullHandler())
 
 
-def tell(message: str, *values: object, run: str, level: int = logging.INFO, **fields: Any) -> None:
+def emit(message: str, *values: object, run: str, level: int = logging.INFO, **fields: Any) -> None:
     """Log something under a run's fingerprint and others of the FIELDS."""
     LOGGER.log(level, message, *values, extra={"run": run[:8], **fields})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch.batches.decode import Batch, decode, gather, widened
+from jaxbatch.batches.decode import DecodedRows, decode, gather, pad_batch
 from jaxbatch.batches.encode import arrow_type, encode
 from jaxbatch.columns import Column, Status
 
@@ -77,7 +77,7 @@ def stored(cells: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array([*cells[:1], *cells, *cells[-1:]], kind).slice(min(1, len(cells)), len(cells))
 
 
-def decoded(columns: list[Column], arrays: list[pa.Array], precision: str, drop: str | None = None) -> Batch:
+def decoded(columns: list[Column], arrays: list[pa.Array], precision: str, drop: str | None = None) -> DecodedRows:
     table = pa.table({f"stored_{column.name}": array for column, array in zip(columns, arrays, strict=True)})
     return decode(table, columns, {column.name: f"stored_{column.name}" for column in columns}, {}, precision, drop)
 
@@ -99,7 +99,9 @@ def widths_of(matrix: list[Any]) -> set[int]:
     return {len(row) for row in matrix if row is not None}
 
 
-def check(batch: Batch, columns: list[Column], cells: list[list[Any]], lengths: list[dict[str, int]], status, data):
+def check(
+    batch: DecodedRows, columns: list[Column], cells: list[list[Any]], lengths: list[dict[str, int]], status, data
+):
     """Compare statuses, lengths and the padded arrays of some rows that can be computed."""
     assert [Status(each) for each in batch.status] == status
     good = [row for row, each in enumerate(status) if each is Status.ok]
@@ -207,7 +209,7 @@ def test_decode_strings_and_constants():
 
 
 def test_widened_repeats_the_last_row():
-    wide = widened({"x": np.array([[1, 2], [3, 4]]), "n": np.array([5, 6])}, 4)
+    wide = pad_batch({"x": np.array([[1, 2], [3, 4]]), "n": np.array([5, 6])}, 4)
     assert wide["x"].tolist() == [[1, 2], [3, 4], [3, 4], [3, 4]]
     assert wide["n"].tolist() == [5, 6, 6, 6]
 

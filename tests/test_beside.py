@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxbatch.execution.compute_slots import Turns
-from jaxbatch.execution.parallel_map import side_by_side
+from jaxbatch.execution.compute_slots import ComputeSlots
+from jaxbatch.execution.parallel_map import parallel_map
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))
@@ -23,27 +23,28 @@ def test_every_piece_once_and_in_order(pieces, count):
         taken.append(piece)
         return -piece
 
-    turns = Turns(count)
-    with turns.turn("part"):
-        assert side_by_side(work, pieces, lambda: turns.spare("part")) == [-piece for piece in pieces]
+    turns = ComputeSlots(count)
+    with turns.acquire("part"):
+        assert parallel_map(work, pieces, lambda: turns.try_acquire("part")) == [-piece for piece in pieces]
     assert sorted(taken) == sorted(pieces)
 
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_as_many_at_once_as_there_are_turns(count):
-    turns, together = Turns(count), threading.Barrier(count)
-    with turns.turn("part"):
+    turns, together = ComputeSlots(count), threading.Barrier(count)
+    with turns.acquire("part"):
         assert (
-            len(side_by_side(lambda _: together.wait(60), range(2 * count), lambda: turns.spare("part"))) == 2 * count
+            len(parallel_map(lambda _: together.wait(60), range(2 * count), lambda: turns.try_acquire("part")))
+            == 2 * count
         )
 
 
 def test_who_waits_for_a_turn_comes_before_further_pieces():
-    turns, has_a_turn, ended = Turns(2), threading.Event(), threading.Event()
+    turns, has_a_turn, ended = ComputeSlots(2), threading.Event(), threading.Event()
     helped: list[int] = []
 
     def another_part() -> None:
-        with turns.turn("another part"):
+        with turns.acquire("another part"):
             has_a_turn.set()
             ended.wait(60)
 
@@ -58,15 +59,15 @@ def test_who_waits_for_a_turn_comes_before_further_pieces():
         while not turns._asking:
             time.sleep(0.001)
 
-    with turns.turn("part"):
-        side_by_side(work, range(8), lambda: turns.spare("part"))
+    with turns.acquire("part"):
+        parallel_map(work, range(8), lambda: turns.try_acquire("part"))
     assert len(helped) == 1
     ended.set()
     other.join()
 
 
 def test_what_is_raised_of_the_earliest_piece_is_raised_when_all_have_ended():
-    turns, second_failed = Turns(2), threading.Event()
+    turns, second_failed = ComputeSlots(2), threading.Event()
     at_work: list[int] = []
 
     def work(piece: int) -> None:
@@ -80,8 +81,8 @@ def test_what_is_raised_of_the_earliest_piece_is_raised_when_all_have_ended():
         finally:
             at_work.remove(piece)
 
-    with turns.turn("part"), pytest.raises(KeyError) as raised:
-        side_by_side(work, range(100), lambda: turns.spare("part"))
+    with turns.acquire("part"), pytest.raises(KeyError) as raised:
+        parallel_map(work, range(100), lambda: turns.try_acquire("part"))
     assert raised.value.args == (0,)
     assert not at_work
 
@@ -101,12 +102,12 @@ def test_what_failed_is_freed_at_once():
         made.append(weakref.ref(result))
         return result
 
-    turns = Turns(2)
+    turns = ComputeSlots(2)
     gc.disable()
     try:
-        with turns.turn("part"):
+        with turns.acquire("part"):
             with suppress(MemoryError):
-                side_by_side(work, range(10), lambda: turns.spare("part"))
+                parallel_map(work, range(10), lambda: turns.try_acquire("part"))
             while turns._having != ["part"]:  # another thread may be about to end
                 time.sleep(0.001)
         assert len(made) >= 5
@@ -120,29 +121,29 @@ def test_what_goes_wrong_where_pieces_are_made_is_raised_after_those_before():
         yield 1
         raise OSError("no more")
 
-    turns, done = Turns(3), []
-    with turns.turn("part"), pytest.raises(OSError, match="no more"):
-        side_by_side(done.append, pieces(), lambda: turns.spare("part"))
+    turns, done = ComputeSlots(3), []
+    with turns.acquire("part"), pytest.raises(OSError, match="no more"):
+        parallel_map(done.append, pieces(), lambda: turns.try_acquire("part"))
     assert done == [1]
 
 
 def test_one_that_is_given_up_gives_back_all_its_turns_and_gets_no_more():
-    turns, hangs, may_end = Turns(2), threading.Barrier(3), threading.Event()
+    turns, hangs, may_end = ComputeSlots(2), threading.Barrier(3), threading.Event()
 
     def hang(_: int) -> None:
         hangs.wait(60)
         may_end.wait(60)
 
     def part() -> None:
-        with turns.turn("part"):
-            side_by_side(hang, range(2), lambda: turns.spare("part"))
+        with turns.acquire("part"):
+            parallel_map(hang, range(2), lambda: turns.try_acquire("part"))
 
     thread = threading.Thread(target=part, daemon=True)
     thread.start()
     hangs.wait(60)
-    turns.give_up("part")
-    assert turns.spare("part") is None
-    with turns.turn("first"), turns.turn("second"):
+    turns.abandon("part")
+    assert turns.try_acquire("part") is None
+    with turns.acquire("first"), turns.acquire("second"):
         may_end.set()
         thread.join(60)
-        assert turns.spare("third") is None, "that the threads end at last takes nothing from others"
+        assert turns.try_acquire("third") is None, "that the threads end at last takes nothing from others"

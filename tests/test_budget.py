@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxbatch.execution.engines.retries import LATE_LIMIT, Attempts
-from jaxbatch.execution.shard_result import Failure, Outcome
+from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.input.shards import Part, Shard
 
 SHARD = Shard(7, (), (Part(14, 0, 1), Part(15, 1, 1)))
@@ -18,7 +18,7 @@ def test_each_count_has_its_own_limit(limit, events):
     for event in events:
         seen[event] += 1
         if event == "failed":
-            outcome, again = attempts.settle(SHARD, Outcome(7, failures=[Failure(15, "why")]))
+            outcome, again = attempts.settle(SHARD, ShardResult(7, failures=[Failure(15, "why")]))
             parts = [15]
         else:
             outcome, again = getattr(attempts, event)(SHARD, [14, 15], "why")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.compilation import executable_cache
-from jaxbatch.compilation.executable_cache import Source
+from jaxbatch.compilation.executable_cache import LazyLowering
 
 
 class Counted:
@@ -58,7 +58,7 @@ def forget():
 
 
 def result(lowered):
-    return jax.device_get(executable_cache.executable(Source(lambda: lowered), jax.devices()[0]).compiled(X))
+    return jax.device_get(executable_cache.executable(LazyLowering(lambda: lowered), jax.devices()[0]).compiled(X))
 
 
 def programs(folder):
@@ -82,7 +82,7 @@ def test_the_next_process_loads_what_the_first_compiled():
 @pytest.mark.usefixtures("folder")
 def test_what_is_known_by_its_digest_is_not_even_lowered():
     def of(digest, factor, called=()):
-        source = Source(lambda: by(factor), digest=digest, called=called)
+        source = LazyLowering(lambda: by(factor), digest=digest, called=called)
         found = executable_cache.executable(source, jax.devices()[0])
         return jax.device_get(found.compiled(X))["y"].tobytes()
 
@@ -98,8 +98,8 @@ def test_that_it_calls_lapack_is_kept_too():
     square = jax.ShapeDtypeStruct((3, 3), "float32")
     lowered = jax.jit(lambda matrix: jax.numpy.linalg.qr(matrix)[1]).lower(square)
     for _ in range(2):
-        assert executable_cache.executable(Source(lambda: lowered), jax.devices()[0]).calls_lapack
-        assert not executable_cache.executable(Source(lambda: by(3.0)), jax.devices()[0]).calls_lapack
+        assert executable_cache.executable(LazyLowering(lambda: lowered), jax.devices()[0]).calls_lapack
+        assert not executable_cache.executable(LazyLowering(lambda: by(3.0)), jax.devices()[0]).calls_lapack
         forget()
 
 

@@ -224,9 +224,9 @@ def test_where_jax_has_started_its_instructions_are_told_as_they_are(jaxbatch, t
         "import jax, jaxbatch\njax.devices()\n"
         "print(jaxbatch.plan('job.toml').identity['code']['xla_flags'])\n"
         "jaxbatch.run('job.toml')\nprint(jaxbatch.plan('job.toml').identity['code']['xla_flags'])\n"
-        "import os\nfrom jaxbatch.compilation import instructions\nwith instructions.as_workers_have_it():\n"
+        "import os\nfrom jaxbatch.compilation import instructions\nwith instructions.worker_xla_flags():\n"
         "    assert 'AVX2' in os.environ['XLA_FLAGS']\n"
-        "assert 'XLA_FLAGS' not in os.environ\nassert instructions.in_effect().flags == ''\n"
+        "assert 'XLA_FLAGS' not in os.environ\nassert instructions.startup_env().flags == ''\n"
     )
     plain = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
     ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=plain, capture_output=True, text=True)

@@ -48,7 +48,7 @@ class Given(Kernel):
 
 @dataclass(frozen=True)
 class Wide(Given):
-    wide = True
+    needs_x64 = True
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def flags(bench, monkeypatch):
         monkeypatch.chdir(bench.folder)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        return instructions.as_workers_have_it()
+        return instructions.worker_xla_flags()
 
     return set_
 
@@ -106,7 +106,7 @@ def test_settings_of_jax_are_refused_too(name, job):
 def test_a_worker_looks_for_itself(flags, job):
     planned = planner.plan(job)
     with flags(XLA_FLAGS=FAST), pytest.raises(JobError, match=r"A worker on .*: XLA_FLAGS has --xla_cpu_enable"):
-        tracing.traced_anew(planned, jax.devices()[0])
+        tracing.retrace_and_check(planned, jax.devices()[0])
 
 
 def python(bench, script: str, **variables: str) -> str:
@@ -156,7 +156,9 @@ def test_flags_are_read_as_xla_reads_them():
 
 
 def test_where_auto_can_only_be_qr_the_long_layout_says_so(bench, monkeypatch):
-    monkeypatch.setattr(least_squares, "survive", lambda: False)  # a device of which there is none here
+    monkeypatch.setattr(
+        least_squares, "error_free_transforms_hold", lambda: False
+    )  # a device of which there is none here
     bench.tasks({"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 2.0]})
     job = bench.job('kernel = "regression"\nparams.features = ["x"]\nparams.target = "y"\n')
     with pytest.raises(JobError) as caught:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from jaxbatch.compilation import device_memory
-from jaxbatch.compilation.device_memory import Budget
+from jaxbatch.compilation.device_memory import DeviceMemoryPool
 from jaxbatch.compilation.programs import Programs
-from jaxbatch.compilation.trace import representative
+from jaxbatch.compilation.trace import smallest_programs
 from jaxbatch.errors import ExitCode, JobError
 from jaxbatch.planning import planner
 from jaxbatch.planning.planner import plan
@@ -64,7 +64,7 @@ def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_dev
     plan(large.job(JOB, "job.toml", "compute.batch_rows=32"), traced=traced.append)
     (programs,), device = traced, jax.devices()[0]
     monkeypatch.setattr(device_memory, "host_bytes", lambda: 100 << 20)
-    programs.prepare(representative(programs.kernel)[0], device)
+    programs.prepare(smallest_programs(programs.kernel)[0], device)
     programs.check_memory(device)
     programs.share(8)
     with pytest.raises(JobError, match="for each of 8 at once"):
@@ -72,10 +72,10 @@ def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_dev
 
 
 def test_batches_beyond_what_a_device_has_wait_for_others():
-    budget, inside, most, together = Budget(), [], [], threading.Barrier(2)
+    budget, inside, most, together = DeviceMemoryPool(), [], [], threading.Barrier(2)
 
     def batch(_: int) -> None:
-        with budget.taken(40, 100):
+        with budget.reserve(40, 100):
             inside.append(1)
             most.append(len(inside))
             together.wait(60)
@@ -88,14 +88,14 @@ def test_batches_beyond_what_a_device_has_wait_for_others():
 
 
 def test_a_batch_that_is_too_large_by_itself_is_computed_alone():
-    budget = Budget()
+    budget = DeviceMemoryPool()
 
     def small() -> None:
-        with budget.taken(1, 100):
+        with budget.reserve(1, 100):
             pass
 
     with ThreadPoolExecutor(1) as pool:
-        with budget.taken(500, 100):
+        with budget.reserve(500, 100):
             other = pool.submit(small)
             assert wait([other], timeout=0.2).not_done
         other.result(timeout=60)
@@ -105,10 +105,10 @@ def test_the_batches_of_one_worker_share_the_memory_of_their_device(bench, monke
     """Though many may compute, no more do so at once than there is memory for."""
     x = np.arange(64.0 * 40)
     bench.tasks({"x": x})
-    at_once, most, taken = [], [], Budget.taken
+    at_once, most, taken = [], [], DeviceMemoryPool.reserve
 
     @contextmanager
-    def counted(budget: Budget, count: int, size: int) -> Iterator[None]:
+    def counted(budget: DeviceMemoryPool, count: int, size: int) -> Iterator[None]:
         assert 2 * count < size
         with taken(budget, count, 2 * count):
             at_once.append(1)
@@ -117,7 +117,7 @@ def test_the_batches_of_one_worker_share_the_memory_of_their_device(bench, monke
             yield
             at_once.pop()
 
-    monkeypatch.setattr(Budget, "taken", counted)
+    monkeypatch.setattr(DeviceMemoryPool, "reserve", counted)
     monkeypatch.setattr(planner, "CHUNK_ROWS", 64)
     job = 'kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\n[compute]\nbatch_rows = 64\n'
     assert bench.run(job, workers=8).exit_code == 0

@@ -15,7 +15,7 @@ from jaxbatch.output import part_file
 from jaxbatch.output.catalog import Expected
 from jaxbatch.output.claim import Output, publish
 from jaxbatch.output.part_file import Receipt
-from jaxbatch.output.paths import ALONE, SUCCESS
+from jaxbatch.output.paths import SINGLE_RUN, SUCCESS
 from jaxbatch.output.verification import verify
 from jaxbatch.storage import LocalStore, StorageOptions, open_store
 
@@ -99,7 +99,7 @@ def test_verify_names_what_is_missing_or_more(tmp_path):
     assert len(problems) == 4
     for said in (f"{first.name} is missing", f"{second.name} has", "notes.txt is not", "_SUCCESS is missing"):
         assert any(said in problem for problem in problems), said
-    (tmp_path / ALONE.manifest).unlink()
+    (tmp_path / SINGLE_RUN.manifest).unlink()
     assert "not finished" in verify(str(tmp_path))[0]
 
 
@@ -110,14 +110,19 @@ def test_verify_needs_an_output(tmp_path):
 
 def test_the_manifest_says_what_is_there(tmp_path):
     finished(tmp_path)
-    manifest = json.loads((tmp_path / ALONE.manifest).read_text())
+    manifest = json.loads((tmp_path / SINGLE_RUN.manifest).read_text())
     assert (manifest["fingerprint"], manifest["rows"], manifest["skipped_files"]) == (OURS, 6, [])
     for index, part in enumerate(manifest["parts"]):
         data = (tmp_path / part["name"]).read_bytes()
         assert part["name"] == f"data/part-{index:07d}-01234567.parquet"
         assert (part["part"], part["rows"], part["bytes"]) == (index, 3, len(data))
         assert pq.read_table(tmp_path / part["name"]).num_rows == 3
-    assert set(files(tmp_path)) == {ALONE.plan, ALONE.manifest, SUCCESS, *(part["name"] for part in manifest["parts"])}
+    assert set(files(tmp_path)) == {
+        SINGLE_RUN.plan,
+        SINGLE_RUN.manifest,
+        SUCCESS,
+        *(part["name"] for part in manifest["parts"]),
+    }
 
 
 def test_sealing_needs_every_part(tmp_path):
@@ -125,7 +130,7 @@ def test_sealing_needs_every_part(tmp_path):
     publish(output.store, *encoded(1))
     assert "part 0" in refusal(output.seal, [])
     assert not output.sealed
-    assert not (tmp_path / ALONE.manifest).exists()
+    assert not (tmp_path / SINGLE_RUN.manifest).exists()
 
 
 def test_a_late_run_cannot_seal_a_folder_that_another_has_taken(tmp_path):
@@ -177,7 +182,7 @@ def test_only_whole_parts_of_this_run_count(tmp_path):
     for name, data in there.items():
         (tmp_path / name).write_bytes(data)
     assert output.data.published() == {0: receipt}
-    output.data.recover()
+    output.data.drop_damaged()
     assert set(files(tmp_path)) == {receipt.name, part_file.part_name(1, OTHER)}
 
 
@@ -224,7 +229,7 @@ def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '{"fingerprint": 1}'])
 def test_a_damaged_plan_is_refused(tmp_path, content):
     finished(tmp_path)
-    (tmp_path / ALONE.plan).write_text(content)
+    (tmp_path / SINGLE_RUN.plan).write_text(content)
     assert "--restart" in refusal(an_output(tmp_path).check, IDENTITY)
 
 
@@ -232,10 +237,10 @@ def test_a_claim_is_taken_back_only_while_nothing_is_there(tmp_path):
     output = claimed(tmp_path)
     publish(output.store, *encoded(0))
     output.disclaim()
-    assert (tmp_path / ALONE.plan).exists()
+    assert (tmp_path / SINGLE_RUN.plan).exists()
     (tmp_path / encoded(0)[1].name).unlink()
     output.disclaim()
-    assert not (tmp_path / ALONE.plan).exists()
+    assert not (tmp_path / SINGLE_RUN.plan).exists()
 
 
 def test_parts_without_a_plan_must_be_this_runs(tmp_path):

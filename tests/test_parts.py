@@ -167,7 +167,7 @@ def test_a_dictionary_column_is_written_as_its_values():
 
 
 def test_memory_is_used_again_for_the_next_part():
-    table, scratch = pa.table({"x": range(200_000)}), part_file.Scratch()
+    table, scratch = pa.table({"x": range(200_000)}), part_file.EncodeBuffer()
     stamp: dict[str, Any] = {"fingerprint": RUN, "compression": "none", "statuses": {}}
     alone = bytes(part_file.encode(table, part=1, **stamp)[0])
     first, _ = part_file.encode(table, part=0, scratch=scratch, **stamp)

@@ -4,15 +4,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from jaxbatch.execution.compute_slots import GivenUp, Turns
+from jaxbatch.execution.compute_slots import ComputeSlots, ShardAbandoned
 
 
 def test_so_many_at_once_and_no_more():
-    turns, having, most = Turns(3), [], []
+    turns, having, most = ComputeSlots(3), [], []
 
     def take(owner: int) -> None:
         for _ in range(20):
-            with turns.turn(owner):
+            with turns.acquire(owner):
                 having.append(owner)
                 most.append(len(having))
                 time.sleep(0.0005)
@@ -25,13 +25,13 @@ def test_so_many_at_once_and_no_more():
 
 
 def test_one_that_is_given_up_keeps_nobody_waiting():
-    turns, ended = Turns(1), threading.Event()
+    turns, ended = ComputeSlots(1), threading.Event()
 
     def hang() -> None:
-        with turns.turn("hanging"):
+        with turns.acquire("hanging"):
             ended.wait()
 
-    following, has_a_turn, may_end = turns.turn("next"), threading.Event(), threading.Event()
+    following, has_a_turn, may_end = turns.acquire("next"), threading.Event(), threading.Event()
 
     def follow() -> None:
         with following:
@@ -44,8 +44,8 @@ def test_one_that_is_given_up_keeps_nobody_waiting():
         time.sleep(0.001)
     threads[1].start()
     assert not has_a_turn.wait(timeout=0.2)
-    assert turns.waited("next") > 0.1
-    turns.give_up("hanging")
+    assert turns.wait_seconds("next") > 0.1
+    turns.abandon("hanging")
     assert has_a_turn.wait(timeout=60)
     ended.set()
     threads[0].join(timeout=60)
@@ -53,22 +53,22 @@ def test_one_that_is_given_up_keeps_nobody_waiting():
     may_end.set()
     threads[1].join(timeout=60)
     assert not turns._having
-    assert turns.end("next") > 0.1
-    assert turns.waited("next") == 0
+    assert turns.forget("next") > 0.1
+    assert turns.wait_seconds("next") == 0
 
 
 def test_one_that_is_given_up_while_it_waits_gets_no_turn():
-    turns, ends, raised = Turns(1), threading.Event(), threading.Event()
+    turns, ends, raised = ComputeSlots(1), threading.Event(), threading.Event()
 
     def have() -> None:
-        with turns.turn("first"):
+        with turns.acquire("first"):
             ends.wait()
 
     def wait() -> None:
         try:
-            with turns.turn("second"):
+            with turns.acquire("second"):
                 pass
-        except GivenUp:
+        except ShardAbandoned:
             raised.set()
 
     threads = [threading.Thread(target=target, daemon=True) for target in (have, wait)]
@@ -78,8 +78,8 @@ def test_one_that_is_given_up_while_it_waits_gets_no_turn():
     threads[1].start()
     while not turns._waiting:
         time.sleep(0.001)
-    turns.give_up("second")
+    turns.abandon("second")
     assert raised.wait(timeout=60)
     ends.set()
-    with turns.turn("third"):
+    with turns.acquire("third"):
         assert turns._having == ["third"]

@@ -18,7 +18,7 @@ from jaxbatch.input.types import is_list
 
 
 @dataclass
-class Lists:
+class RaggedColumn:
     """A list column: ``values`` of all rows end to end, and where each row's begin.
 
     ``lengths`` has one array per level of nesting: rows of the list, and columns of each for depth 2.
@@ -28,7 +28,7 @@ class Lists:
     values: np.ndarray
     lengths: tuple[np.ndarray, ...]
     nulls: np.ndarray
-    regular: np.ndarray
+    rectangular: np.ndarray
     """Per row: whether all inner lists are equally long, nulls aside. A row where they are not has no values."""
     unfit: np.ndarray
     """Per row: whether a value in it does not fit the column's type."""
@@ -66,7 +66,7 @@ class Lists:
 
     def _of(self, rows: np.ndarray) -> np.ndarray:
         """The values of some rows, which are in ascending order, end to end."""
-        if len(rows) == len(self.regular):
+        if len(rows) == len(self.rectangular):
             return self.values
         sizes = np.prod(np.stack(self.lengths), axis=0)
         starts = np.cumsum(sizes) - sizes
@@ -78,11 +78,11 @@ class Lists:
 
 
 @dataclass
-class Batch:
+class DecodedRows:
     """Decoded rows: a number array or :class:`Lists` per column, and which rows cannot be computed."""
 
     rows: int
-    columns: dict[str, "np.ndarray | Lists"]
+    columns: dict[str, "np.ndarray | RaggedColumn"]
     dimensions: dict[str, np.ndarray]
     """The length of each named dimension, per row; 0 for rows that cannot be computed."""
     status: np.ndarray
@@ -97,7 +97,7 @@ def decode(
     drop_nulls: str | None = None,
     *,
     wide: bool = False,
-) -> Batch:
+) -> DecodedRows:
     """Read a kernel's input columns off a table.
 
     Args:
@@ -110,7 +110,7 @@ def decode(
         wide: whether there are 64-bit types in float32 too.
     """
     rows = table.num_rows
-    decoded: dict[str, np.ndarray | Lists] = {}
+    decoded: dict[str, np.ndarray | RaggedColumn] = {}
     null = np.zeros(rows, bool)
     invalid = np.zeros(rows, bool)
     for column in columns:
@@ -134,7 +134,7 @@ def decode(
         _drop(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
     dimensions = _agree(decoded, columns, null, invalid)
     status = np.where(null, Status.null_input, np.where(invalid, Status.invalid_input, Status.ok)).astype(np.int8)
-    return Batch(rows, decoded, dimensions, status)
+    return DecodedRows(rows, decoded, dimensions, status)
 
 
 def _constant(value: Any, column: Column, kind: np.dtype, rows: int) -> np.ndarray:
@@ -149,14 +149,14 @@ def _choices(array: pa.Array, choices: tuple[str, ...]) -> np.ndarray:
     return to_numpy(found, filled=-1).astype(np.int64)
 
 
-def _lists(array: pa.Array, column: Column, kind: np.dtype) -> Lists:
+def _lists(array: pa.Array, column: Column, kind: np.dtype) -> RaggedColumn:
     lengths = _lengths(array)
     inner = array.flatten()
     nulls = is_null(inner)
     if len(column.shape) == 1:
         numbers, fits = converted(inner, column, kind)
         unfit = np.zeros(len(lengths), bool) if fits is None else _sums(~fits, lengths) > 0
-        return Lists(numbers, (lengths,), nulls, np.ones(len(lengths), bool), unfit)
+        return RaggedColumn(numbers, (lengths,), nulls, np.ones(len(lengths), bool), unfit)
     assert is_list(inner.type)
     widths = _lengths(inner)
     missing = nulls
@@ -172,7 +172,7 @@ def _lists(array: pa.Array, column: Column, kind: np.dtype) -> Lists:
         filled = np.zeros(int((lengths * first).sum()), numbers.dtype)
         filled[np.repeat(~missing, np.repeat(first, lengths))] = numbers[np.repeat(np.repeat(regular, lengths), widths)]
         numbers = filled
-    return Lists(numbers, (lengths, first), nulls, regular, unfit)
+    return RaggedColumn(numbers, (lengths, first), nulls, regular, unfit)
 
 
 def _lengths(array: pa.Array) -> np.ndarray:
@@ -199,14 +199,14 @@ def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 def _drop(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarray) -> None:
     """Leave out the entries of the first level in which any of the columns has a null."""
-    lists: list[Lists] = [decoded[column.name] for column in columns]
+    lists: list[RaggedColumn] = [decoded[column.name] for column in columns]
     lengths = lists[0].lengths[0]
     agreeing = np.all([np.array_equal(each.lengths[0], lengths) for each in lists]) and all(
-        each.regular.all() for each in lists
+        each.rectangular.all() for each in lists
     )
     if not agreeing:
         mismatch = np.any([each.lengths[0] != lengths for each in lists], axis=0)
-        mismatch |= ~np.all([each.regular for each in lists], axis=0)
+        mismatch |= ~np.all([each.rectangular for each in lists], axis=0)
         invalid |= mismatch
         for column, each in zip(columns, lists, strict=True):
             decoded[column.name] = _without(each, mismatch)
@@ -220,12 +220,12 @@ def _drop(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarra
         decoded[column.name] = replace(each, lengths=(left, *each.lengths[1:]), **kept)
 
 
-def _without(lists: Lists, rows: np.ndarray) -> Lists:
+def _without(lists: RaggedColumn, rows: np.ndarray) -> RaggedColumn:
     """The lists with those of some rows emptied."""
     sizes = np.prod(np.stack(lists.lengths), axis=0)
     lengths = (np.where(rows, 0, lists.lengths[0]), *lists.lengths[1:])
     kept = {"values": lists.values[np.repeat(~rows, sizes)], "nulls": lists.nulls[np.repeat(~rows, lists.lengths[0])]}
-    return replace(lists, lengths=lengths, regular=lists.regular | rows, **kept)
+    return replace(lists, lengths=lengths, regular=lists.rectangular | rows, **kept)
 
 
 def _agree(
@@ -235,10 +235,10 @@ def _agree(
     dimensions: dict[str, np.ndarray] = {}
     for column in columns:
         lists = decoded[column.name]
-        if not isinstance(lists, Lists):
+        if not isinstance(lists, RaggedColumn):
             continue
         null |= _sums(lists.nulls, lists.lengths[0]) > 0
-        invalid |= ~lists.regular
+        invalid |= ~lists.rectangular
         for level, (size, length) in enumerate(zip(column.shape, lists.lengths, strict=True)):
             if isinstance(size, str):
                 invalid |= length != dimensions.setdefault(size, length)
@@ -249,14 +249,14 @@ def _agree(
 
 
 def gather(
-    batch: Batch, columns: Sequence[Column], rows: np.ndarray, sizes: Mapping[str, int]
+    batch: DecodedRows, columns: Sequence[Column], rows: np.ndarray, sizes: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
     """The arrays of a row function for some rows: every column padded to ``sizes``, and the true lengths."""
     arrays: dict[str, np.ndarray] = {}
     everything = len(rows) == batch.rows
     for column in columns:
         values = batch.columns[column.name]
-        if isinstance(values, Lists):
+        if isinstance(values, RaggedColumn):
             arrays[column.name] = values.padded(rows, column.sized(sizes))
         else:
             arrays[column.name] = values if everything else values[rows]
@@ -265,7 +265,7 @@ def gather(
     return arrays
 
 
-def widened(arrays: Mapping[str, np.ndarray], width: int) -> dict[str, np.ndarray]:
+def pad_batch(arrays: Mapping[str, np.ndarray], width: int) -> dict[str, np.ndarray]:
     """The arrays with their last row repeated up to ``width`` rows."""
 
     def widen(array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from jaxbatch.errors import JobError, nearest
 
 
 @dataclass(frozen=True)
-class Sample:
+class JobTemplate:
     """A job's TOML, the functions beside it (if any), and its tasks; and ``more`` that one may put in the job, by what
     it does."""
 
@@ -92,25 +92,25 @@ integers = ["seed"]
 """
 
 SAMPLES = {
-    "apply": Sample(
+    "apply": JobTemplate(
         _JOB.format(kernel="apply", params='function = "functions.py:f"'),
         _RESULTS,
         _points,
         {"Identifiers and seeds come whole, however large": _INTEGERS},
     ),
-    "derivatives": Sample(
+    "derivatives": JobTemplate(
         _JOB.format(kernel="derivatives", params='function = "functions.py:f"\norder = 2'),
         _FUNCTION,
         _points,
         {"Some derivatives of several arguments: value, d_spot, d_vol, d_spot_spot and d_spot_vol": _GREEKS},
     ),
-    "regression": Sample(
+    "regression": JobTemplate(
         _JOB.format(kernel="regression", params='method = "auto"'),
         None,
         _datasets,
         {"Rows that are observations, a regression for each instrument": _LONG},
     ),
-    "taylor": Sample(
+    "taylor": JobTemplate(
         _JOB.format(kernel="taylor", params='function = "jax.numpy:sqrt"'),
         None,
         _expansions,
@@ -119,7 +119,7 @@ SAMPLES = {
 }
 
 
-def sample(kernel: str) -> Sample:
+def sample(kernel: str) -> JobTemplate:
     """The sample of a built-in kernel.
 
     Raises:

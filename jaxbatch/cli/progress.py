@@ -102,7 +102,7 @@ class _JsonHandler(logging.Handler):
         click.echo(json.dumps({"log": said}), err=True)
 
 
-def told(line: str) -> "dict[str, Any] | None":
+def parse_progress(line: str) -> "dict[str, Any] | None":
     """What a line of such JSON says, None for any other line."""
     said = as_json(line).get("progress")
     return said if isinstance(said, dict) and said.keys() == _KEYS else None

@@ -11,7 +11,7 @@ from jaxbatch.cluster.probe import missing
 from jaxbatch.compilation import process_setup
 from jaxbatch.compilation.devices import NoDevice
 from jaxbatch.errors import JaxbatchError
-from jaxbatch.execution.shard_result import Outcome
+from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.execution.worker import Worker
 from jaxbatch.input.shards import Shard
 from jaxbatch.planning.plan import Plan, Stage
@@ -58,18 +58,18 @@ class Actor:
             process_setup.prepare()
             neighbours = min(self._workers, _fitting_here(self._cpus))
             at_once = max(SLOTS, int(self._cpus))
-            self._worker = Worker(plan, at_once, shards=SLOTS, neighbours=neighbours)
+            self._worker = Worker(plan, at_once, shards=SLOTS, workers_per_node=neighbours)
         except NoDevice as error:
             return missing(error, plan.platform)
         except JaxbatchError as error:
             return error
         return None
 
-    @ray.method(concurrency_group="pulse")
-    def pulse(self) -> None:
+    @ray.method(concurrency_group="ping")
+    def ping(self) -> None:
         """Answers."""
 
-    def run(self, task: Task) -> Outcome:
+    def run(self, task: Task) -> ShardResult:
         """Write those of a shard's parts that are wanted."""
         return self._worker.run(task.shard, task.wanted, task.stage)
 
@@ -90,27 +90,27 @@ class Call:
 
 
 @dataclass(eq=False)
-class Slot:
+class WorkerHandle:
     """One worker process, and the calls in flight in it."""
 
     actor: Any
     calls: dict[Any, Call]
-    pulse: Any
+    ping: Any
     """The question that it has not answered yet …"""
     started: bool = False
     since: float = field(default_factory=time.monotonic)
     heard: float | None = None
     """… and when it answered last: not before it has a place, for which it may wait long."""
 
-    def silent(self, now: float) -> bool:
+    def unresponsive(self, now: float) -> bool:
         """Whether the worker has not answered for too long; asks it again where it has."""
-        if self.pulse is not None and ray.wait([self.pulse], timeout=0)[0]:
-            self.pulse, self.heard = None, now  # an error is an answer too: its calls have it as well
+        if self.ping is not None and ray.wait([self.ping], timeout=0)[0]:
+            self.ping, self.heard = None, now  # an error is an answer too: its calls have it as well
         if self.heard is None:
             return now - self.since > PLACE_S
-        if self.pulse is None and now - self.heard > PULSE_S:
-            self.pulse, self.heard = self.actor.pulse.remote(), now
-        return self.pulse is not None and now - self.heard > SILENCE_S
+        if self.ping is None and now - self.heard > PULSE_S:
+            self.ping, self.heard = self.actor.ping.remote(), now
+        return self.ping is not None and now - self.heard > SILENCE_S
 
     def takes(self, task: Task) -> bool:
         """Whether there is room for a task."""
@@ -123,7 +123,7 @@ class Slot:
         self.calls[self.actor.run.remote(task)] = Call(task, time.monotonic())
 
 
-def answers(slots: list[Slot]) -> list[tuple[Slot, Any, Any]]:
+def poll(slots: list[WorkerHandle]) -> list[tuple[WorkerHandle, Any, Any]]:
     """The calls that have been answered, waiting a little for the first: all at once, since asking costs by the call.
 
     Errors come last: what a worker has done before it died counts.

@@ -52,7 +52,7 @@ class Connection:
         os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
         try:
             if address:
-                _knock(address)
+                _check_reachable(address)
                 if not allow_unauthenticated:
                     check_access(address)
                     _use_token()
@@ -130,7 +130,7 @@ def _init(address: str, options: dict[str, Any]) -> None:
         signal.signal(signal.SIGTERM, answer)
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Try the cluster's door first: where nobody answers, Ray ends the whole process.
 
     Raises:

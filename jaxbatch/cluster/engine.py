@@ -9,7 +9,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from jaxbatch.cluster.actors import POLL_S, SILENCE_S, SLOTS, Actor, Call, Slot, Task, answers
+from jaxbatch.cluster.actors import POLL_S, SILENCE_S, SLOTS, Actor, Call, Task, WorkerHandle, poll
 from jaxbatch.cluster.connection import Connection, last_line
 from jaxbatch.cluster.metrics import Metrics
 from jaxbatch.cluster.placement import Placement
@@ -18,7 +18,7 @@ from jaxbatch.compilation.devices import Device, NoDevice
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import ClusterError
 from jaxbatch.execution.engines.retries import Attempts
-from jaxbatch.execution.shard_result import Failure, Outcome
+from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.job.model import Job
 from jaxbatch.planning.plan import Plan
 
@@ -40,7 +40,7 @@ class RayEngine:
         self._any_started = False
         self._shared: Any = None
         """The plan in the object store, from which workers know all stages …"""
-        self._slots: list[Slot] = []
+        self._slots: list[WorkerHandle] = []
         """… and the workers, which stay for the next one."""
         self._failed_starts = 0
         self._connection = Connection(address, allow_unauthenticated=allow_unauthenticated)
@@ -65,14 +65,14 @@ class RayEngine:
         return self._workers
 
     @property
-    def at_once(self) -> int:
+    def max_concurrency(self) -> int:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         return SLOTS * self._workers
 
     def adopt(self, programs: Programs, *, ahead: bool) -> None:
         """See :class:`~jaxbatch.execution.engines.Engine`. Workers are elsewhere, and trace for themselves."""
 
-    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
+    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         outcomes = self._outcomes(plan, outstanding)
         if not self._monitored:
@@ -87,7 +87,7 @@ class RayEngine:
         finally:
             metrics.workers(0)
 
-    def _outcomes(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
+    def _outcomes(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         if self._shared is None:
             self._shared = ray.put(plan.for_workers())
@@ -99,7 +99,7 @@ class RayEngine:
             for slot in slots:
                 while todo and slot.takes(todo[0]):
                     slot.submit(todo.popleft())
-            for slot, reference, answer in answers(slots):
+            for slot, reference, answer in poll(slots):
                 yield from self._collect(slot, reference, answer, attempts, todo)
             now = time.monotonic()
             if now - looked < POLL_S:
@@ -121,8 +121,8 @@ class RayEngine:
         self._slots += [self._start() for _ in range(missing)]
 
     def _collect(
-        self, slot: Slot, reference: Any, answer: Any, attempts: Attempts, todo: deque[Task]
-    ) -> Iterator[Outcome]:
+        self, slot: WorkerHandle, reference: Any, answer: Any, attempts: Attempts, todo: deque[Task]
+    ) -> Iterator[ShardResult]:
         """Take in one answered call, and put back what deserves another attempt."""
         if slot not in self._slots:
             return  # given up meanwhile, and what it had in flight is put back
@@ -136,7 +136,7 @@ class RayEngine:
                 self._replace(slot)
                 yield from _lost(slot, attempts, todo, _why_it_died(error))
                 return
-            answer = Outcome(task.shard.index, failures=[Failure(part, last_line(error)) for part in task.wanted])
+            answer = ShardResult(task.shard.index, failures=[Failure(part, last_line(error)) for part in task.wanted])
         del slot.calls[reference]
         if task is None:
             if answer is not None:
@@ -173,30 +173,30 @@ class RayEngine:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         self._connection.close()
 
-    def _start(self) -> Slot:
+    def _start(self) -> WorkerHandle:
         options: dict[str, Any] = {
             "max_restarts": 0,
             "max_task_retries": 0,
             "max_concurrency": SLOTS,
-            "concurrency_groups": {"pulse": 1},
+            "concurrency_groups": {"ping": 1},
         }
         remote: Any = ray.remote(**options, **self._placement.options())
         most = sys.maxsize if self._elastic else self._workers
         handle = remote(Actor).remote(self._shared, self._placement.needs.cpus, most)
-        return Slot(handle, {handle.start.remote(): Call(None, time.monotonic())}, handle.pulse.remote())
+        return WorkerHandle(handle, {handle.start.remote(): Call(None, time.monotonic())}, handle.ping.remote())
 
-    def _drop(self, slot: Slot) -> None:
+    def _drop(self, slot: WorkerHandle) -> None:
         """Go on with one worker less, where one of a node's devices is sick and others are not."""
         ray.kill(slot.actor, no_restart=True)
         self._slots.remove(slot)
         self._placement.missing += 1
         self._workers = max(1, self._workers - 1)
 
-    def _replace(self, slot: Slot) -> None:
+    def _replace(self, slot: WorkerHandle) -> None:
         ray.kill(slot.actor, no_restart=True)
         self._slots[self._slots.index(slot)] = self._start()
 
-    def _stop_overdue(self, plan: Plan, attempts: Attempts, todo: deque[Task]) -> Iterator[Outcome]:
+    def _stop_overdue(self, plan: Plan, attempts: Attempts, todo: deque[Task]) -> Iterator[ShardResult]:
         """Kill workers with a shard past its deadline, and put their other shards back."""
         limit = plan.job.cluster.part_timeout_s
         if limit is None:
@@ -217,11 +217,11 @@ class RayEngine:
                     todo.append(task)
             self._replace(slot)
 
-    def _stop_silent(self, attempts: Attempts, todo: deque[Task]) -> Iterator[Outcome]:
+    def _stop_silent(self, attempts: Attempts, todo: deque[Task]) -> Iterator[ShardResult]:
         """Kill workers that answer no more."""
         now = time.monotonic()
         for slot in list(self._slots):
-            if slot.silent(now):
+            if slot.unresponsive(now):
                 reason = f"its worker did not answer for {SILENCE_S:g} s"
                 if slot.heard is not None and not slot.started:
                     self._count_failed_start(reason, by_chance=True)
@@ -235,7 +235,7 @@ def _why_it_died(error: Exception) -> str:
     return f"its worker died: {last_line(error)}"
 
 
-def _lost(slot: Slot, attempts: Attempts, todo: deque[Task], reason: str) -> Iterator[Outcome]:
+def _lost(slot: WorkerHandle, attempts: Attempts, todo: deque[Task], reason: str) -> Iterator[ShardResult]:
     """Put back what a dead worker had in flight, to be tried alone, so that what killed it is pinned on one shard.
 
     Only a shard that was alone when its worker died has lost an attempt.

@@ -2,7 +2,7 @@
 
 from ray.util import metrics
 
-from jaxbatch.execution.shard_result import Outcome
+from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.output.part_file import DATA
 from jaxbatch.planning.plan import Plan
 
@@ -21,7 +21,7 @@ class Metrics:
         )
         self._workers = metrics.Gauge("jaxbatch_workers", "Workers at work or asked for.", _TAGS)
 
-    def count(self, outcome: Outcome) -> None:
+    def count(self, outcome: ShardResult) -> None:
         """Count one shard's outcome; of a first stage the time alone, for what that writes does not stay."""
         receipts = [receipt for receipt in outcome.receipts if receipt.name.startswith(f"{DATA}/")]
         for receipt in receipts:

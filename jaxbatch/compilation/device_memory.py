@@ -27,7 +27,7 @@ def host_bytes() -> int:
     return min(limits)
 
 
-class Budget:
+class DeviceMemoryPool:
     """The memory of a device that batches take while they are computed."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def taken(self, count: int, size: int) -> Iterator[None]:
+    def reserve(self, count: int, size: int) -> Iterator[None]:
         """Take so many bytes of ``size``, as soon as others leave them; or whatever they are, where nobody has any."""
         with self._changed:
             self._changed.wait_for(lambda: not self._taken or self._taken + count <= size)

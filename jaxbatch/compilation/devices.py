@@ -171,7 +171,7 @@ def _starting_with_cpus() -> Iterator[None]:
 def _let_go(platforms: str | None) -> None:
     jax.config.update("jax_platforms", platforms)
     if instructions.started() and _others(platforms):
-        instructions.in_effect()  # noted, as XLA keeps its flags
+        instructions.startup_env()  # noted, as XLA keeps its flags
         clear_backends()
         user_code.forget()
         instructions.forget_cpus()

@@ -29,7 +29,7 @@ from filelock import FileLock
 from jax.experimental import serialize_executable
 
 from jaxbatch import __version__
-from jaxbatch.compilation.instructions import in_effect
+from jaxbatch.compilation.instructions import startup_env
 
 KEPT = 64
 """So many programs, those used last, are kept in a process …"""
@@ -67,7 +67,7 @@ _kept: dict[tuple[str, Any], Executable] = {}
 _kept_lock = threading.Lock()
 
 
-class Source:
+class LazyLowering:
     """A program that is lowered only where it must be, because that takes longer than to load what was kept.
 
     Args:
@@ -97,7 +97,7 @@ class Source:
         return Executable(self._lowered.compile(), any(name in self._text for name in _LAPACK))
 
 
-def executable(source: Source, device: Any) -> Executable:
+def executable(source: LazyLowering, device: Any) -> Executable:
     """A program compiled for a device: now, or by an earlier run."""
     key = _key(source, device)
     with _kept_lock:
@@ -112,12 +112,12 @@ def executable(source: Source, device: Any) -> Executable:
     return found
 
 
-def _key(source: Source, device: Any) -> str:
+def _key(source: LazyLowering, device: Any) -> str:
     """A digest of all that decides the machine code."""
     facts = (
         *source.identity,
         *(f"{name} {value}" for name, value in sorted(jax.config.values.items()) if not name.startswith(_CHOOSING)),
-        *in_effect(),
+        *startup_env(),
         __version__,
         jax.__version__,
         jaxlib.__version__,
@@ -176,7 +176,7 @@ def _distrusted(folder: Path) -> str:
     return ""
 
 
-def _from(folder: Path, key: str, source: Source, device: Any) -> Executable:
+def _from(folder: Path, key: str, source: LazyLowering, device: Any) -> Executable:
     """The program of this key in the folder; compiled where it is missing, by one process at a time."""
     path = folder / key
     if (found := _read(path, device)) is not None:
@@ -230,7 +230,7 @@ def _find_lapack(device: Any) -> None:
     jax.jit(jnp.linalg.eigvals).lower(number)
 
 
-def _made(folder: Path, path: Path, source: Source) -> Executable:
+def _made(folder: Path, path: Path, source: LazyLowering) -> Executable:
     started = time.perf_counter()
     made = source.compile()
     if time.perf_counter() - started < WORTH_KEEPING_S:

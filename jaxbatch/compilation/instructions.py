@@ -35,7 +35,7 @@ _noted: dict[str, str] = {}
 """What XLA has started with."""
 
 
-def in_effect() -> Settings:
+def startup_env() -> Settings:
     """What XLA started with in this process, if this was asked before that changed; or what it would start with."""
     settings = Settings(**{**_now()._asdict(), **_noted})
     if started():
@@ -50,7 +50,7 @@ def forget_cpus() -> None:
 
 def of_the_run() -> Settings:
     """What it has where the run computes: in this process, or in those that are yet to start."""
-    return _now() if elsewhere() else in_effect()
+    return _now() if elsewhere() else startup_env()
 
 
 def _now() -> Settings:
@@ -71,7 +71,7 @@ def _counted() -> str:
 
 
 @contextmanager
-def as_workers_have_it() -> Iterator[None]:
+def worker_xla_flags() -> Iterator[None]:
     """XLA's flags as processes have them that are yet to start, where JAX has started in this one with others."""
     before = os.environ.get(xla_flags.VARIABLE)
     already = started()
@@ -118,7 +118,7 @@ def prepare() -> None:
     """Set both, where JAX has not started yet."""
     already = started()
     if already:
-        in_effect()
+        startup_env()
     os.environ[_CPUS] = "8"
     if not already:
         _limit()

@@ -79,7 +79,7 @@ def _refuse(variable: str, flags: dict[str, str], here: str = "") -> NoReturn:
 @functools.cache
 def _lost(device: Any) -> tuple[str, ...]:
     """What does not hold on a device, in words."""
-    from jaxbatch.least_squares import survive
+    from jaxbatch.least_squares import error_free_transforms_hold
 
     given = {
         kind: (np.ones(16, kind), np.array([np.nan, np.inf, -np.inf, 1.0] * 4, kind)) for kind in ("float32", "float64")
@@ -89,7 +89,7 @@ def _lost(device: Any) -> tuple[str, ...]:
         program = jax.jit(lambda each: {kind: _held(*numbers) for kind, numbers in each.items()})
         found = jax.device_get(program.lower(arguments).compile()(arguments))
     lost = dict.fromkeys(what for held in found.values() for what, holds in held.items() if not holds)
-    if device.platform == "cpu" and not survive():
+    if device.platform == "cpu" and not error_free_transforms_hold():
         lost["sums are not rounded one by one"] = None
     return tuple(lost)
 

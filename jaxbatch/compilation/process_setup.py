@@ -59,7 +59,7 @@ def prepared(*, platforms: str | None = None) -> Iterator[None]:
         with _held.lock:
             _held.runs -= 1
             if instructions.started():
-                instructions.in_effect()  # noted, before what JAX has started with is gone
+                instructions.startup_env()  # noted, before what JAX has started with is gone
             if not _held.runs:
                 rays = {name for name in changed(_held.before) if name.startswith("RAY_")}  # set when it is imported
                 restore(_held.ours | rays, _held.before)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxbatch.compilation.device_memory import (
-    Budget,
+    DeviceMemoryPool,
     device_bytes,
     fitting_width,
     gib,
@@ -20,11 +20,11 @@ from jaxbatch.compilation.device_memory import (
     program_bytes,
 )
 from jaxbatch.compilation.digest import digest
-from jaxbatch.compilation.executable_cache import Source, executable
-from jaxbatch.compilation.trace import Program, Traced, precision, representative, row_structs, trace
+from jaxbatch.compilation.executable_cache import LazyLowering, executable
+from jaxbatch.compilation.trace import ProgramKey, TracedProgram, row_structs, smallest_programs, trace, x64_context
 from jaxbatch.errors import JobError
 from jaxbatch.kernels.base import Kernel
-from jaxbatch.kernels.trace_errors import failure
+from jaxbatch.kernels.trace_errors import explain_trace_error
 
 BATCH_BYTES = 16 * 2**20
 """Inputs and outputs of one batch hold at most so many bytes, unless the job sets ``batch_rows``."""
@@ -78,7 +78,7 @@ def width_limit(largest_part: int) -> int:
     return min(MAX_WIDTH, max(MIN_WIDTH, 1 << max(largest_part - 1, 0).bit_length()))
 
 
-def beside(compile_: Callable[..., Any], *arguments: Any) -> None:
+def compile_in_background(compile_: Callable[..., Any], *arguments: Any) -> None:
     """Compile in a thread of its own; whatever goes wrong is met again, and told, where it is used."""
 
     def run() -> None:
@@ -102,54 +102,56 @@ class Programs:
         *,
         batch_rows: int | None,
         limit: int,
-        budgets: defaultdict[Any, Budget] | None = None,
+        budgets: defaultdict[Any, DeviceMemoryPool] | None = None,
     ):
         self.kernel = kernel
         self.dtype = dtype
         self._batch_rows = batch_rows
         self._limit = limit
-        self._needed: dict[tuple[Program, Any], int] = {}
+        self._needed: dict[tuple[ProgramKey, Any], int] = {}
         """The memory of those."""
-        self._at_once = self._neighbours = 1
+        self._max_concurrency = self._workers_per_node = 1
         self._device_bytes: dict[Any, int] = {}
-        self._budgets = defaultdict[Any, Budget](Budget) if budgets is None else budgets
+        self._budgets = defaultdict[Any, DeviceMemoryPool](DeviceMemoryPool) if budgets is None else budgets
         self._seconds = 0.0
         self._lock = threading.Lock()
-        self._making: dict[Program, threading.Lock] = {}
-        self._traces: dict[Program, Traced] = {}
-        self._compiled: dict[tuple[Program, Any], tuple[Any, AbstractContextManager[Any]]] = {}
+        self._making: dict[ProgramKey, threading.Lock] = {}
+        self._traces: dict[ProgramKey, TracedProgram] = {}
+        self._compiled: dict[tuple[ProgramKey, Any], tuple[Any, AbstractContextManager[Any]]] = {}
         one = kernel.grouping is not None and not kernel.grouping.by
         then_limit = MIN_WIDTH if one else min(limit, THEN_WIDTH)
-        self.then: Programs | None = None
+        self.second_stage: Programs | None = None
         """The programs of the kernel's second stage."""
-        if kernel.then:
-            self.then = Programs(kernel.then, dtype, batch_rows=None, limit=then_limit, budgets=self._budgets)
+        if kernel.second_stage:
+            self.second_stage = Programs(
+                kernel.second_stage, dtype, batch_rows=None, limit=then_limit, budgets=self._budgets
+            )
 
-    def share(self, at_once: int, neighbours: int = 1) -> None:
+    def share(self, max_concurrency: int, workers_per_node: int = 1) -> None:
         """Have a device's memory suffice for so many batches at once, in each of so many processes.
 
         There may be more at once, but no more than its memory has room for.
         """
-        self._at_once, self._neighbours = at_once * neighbours, neighbours
-        if self.then:
-            self.then.share(at_once, neighbours)
+        self._max_concurrency, self._workers_per_node = max_concurrency * workers_per_node, workers_per_node
+        if self.second_stage:
+            self.second_stage.share(max_concurrency, workers_per_node)
 
     @property
     def compilations(self) -> int:
         """How many programs have been compiled so far."""
-        return len(self._compiled) + (self.then.compilations if self.then else 0)
+        return len(self._compiled) + (self.second_stage.compilations if self.second_stage else 0)
 
     @property
     def seconds(self) -> float:
         """How long that has taken."""
-        return self._seconds + (self.then.seconds if self.then else 0.0)
+        return self._seconds + (self.second_stage.seconds if self.second_stage else 0.0)
 
-    def representative(self) -> Iterator[Traced]:
+    def smallest_traces(self) -> Iterator[TracedProgram]:
         """One traced program per bucket of every stage, its named dimensions at their smallest."""
-        for program in representative(self.kernel):
+        for program in smallest_programs(self.kernel):
             yield self.traced(program)
-        if self.then:
-            yield from self.then.representative()
+        if self.second_stage:
+            yield from self.second_stage.smallest_traces()
 
     def digests(self) -> Iterator[str]:
         """What each of those programs does; where Python that is not JAX's or ours says how to batch a part of it, as
@@ -158,38 +160,38 @@ class Programs:
         Raises:
             JobError: it cannot be batched.
         """
-        for program in representative(self.kernel):
+        for program in smallest_programs(self.kernel):
             traced = self.traced(program)
             if not traced.digest.foreign:
                 yield traced.digest.hexadecimal
                 continue
             try:
-                with precision(self.dtype, self.kernel):
+                with x64_context(self.dtype, self.kernel):
                     batched = jax.make_jaxpr(jax.vmap(traced.row))(self._batch(program))
             except Exception as error:  # of somebody's rule, or of JAX's where it meets one
-                what, hint = failure(error)
+                what, hint = explain_trace_error(error)
                 raise JobError(
                     f"{self.kernel.describe_bucket(program.bucket)} cannot be batched{what}.", hint
                 ) from error
             yield f"{traced.digest.hexadecimal} {digest(batched).hexadecimal}"
-        if self.then:
-            yield from self.then.digests()
+        if self.second_stage:
+            yield from self.second_stage.digests()
 
-    def traced(self, program: Program) -> Traced:
+    def traced(self, program: ProgramKey) -> TracedProgram:
         """The program's trace, made once."""
         if program not in self._traces:
-            with precision(self.dtype, self.kernel):
+            with x64_context(self.dtype, self.kernel):
                 self._traces[program] = trace(self.kernel, program, self.dtype)
         return self._traces[program]
 
-    def width(self, program: Program) -> int:
+    def width(self, program: ProgramKey) -> int:
         """The rows of every batch of this program: decided by the plan, never by the machine."""
         if self._batch_rows is not None:
             return self._batch_rows
         fitting = BATCH_BYTES // self.traced(program).row_bytes
         return min(self._limit, max(MIN_WIDTH, 1 << max(fitting.bit_length() - 1, 0)))
 
-    def prepare(self, program: Program, device: Any) -> float:
+    def prepare(self, program: ProgramKey, device: Any) -> float:
         """Compile a program if this is its first use; the seconds that this call has waited for that."""
         key = (program, device)
         if key in self._compiled:
@@ -209,9 +211,9 @@ class Programs:
 
         Why it fails is told to whoever uses it.
         """
-        programs = representative(self.kernel)
+        programs = smallest_programs(self.kernel)
         if len(programs) == 1 and not programs[0].sizes:
-            beside(self.prepare, programs[0], device)
+            compile_in_background(self.prepare, programs[0], device)
 
     def check_memory(self, device: Any) -> None:
         """Refuse programs that a device cannot hold; compiles only those of which that is not clear without.
@@ -219,19 +221,19 @@ class Programs:
         Raises:
             JobError: with the width that fits.
         """
-        for program in representative(self.kernel):
+        for program in smallest_programs(self.kernel):
             traced = self.traced(program)
             if (program, device) in self._needed:
                 self._check_fits(program, device)
                 continue
             most = (traced.row_bytes + intermediate_bytes(traced.jaxpr)) * self.width(program)
-            if most > self._memory(device) // self._at_once:
+            if most > self._memory(device) // self._max_concurrency:
                 self.prepare(program, device)
-        if self.then:
-            self.then.check_memory(device)
+        if self.second_stage:
+            self.second_stage.check_memory(device)
 
     def run(
-        self, program: Program, arrays: Mapping[str, np.ndarray], valid: int, device: Any, stage: Timer = _untimed
+        self, program: ProgramKey, arrays: Mapping[str, np.ndarray], valid: int, device: Any, stage: Timer = _untimed
     ) -> Results:
         """Evaluate one batch of exactly the program's width, and keep its first ``valid`` rows.
 
@@ -240,9 +242,9 @@ class Programs:
         self.prepare(program, device)
         compiled, turn = self._compiled[program, device]
         available = self._memory(device)
-        needed = self._needed[program, device] or available // self._at_once
-        room = self._budgets[device].taken(needed, available // self._neighbours)
-        with precision(self.dtype, self.kernel), turn, room:
+        needed = self._needed[program, device] or available // self._max_concurrency
+        room = self._budgets[device].reserve(needed, available // self._workers_per_node)
+        with x64_context(self.dtype, self.kernel), turn, room:
             with stage("transfer"):
                 there = jax.block_until_ready(jax.device_put(dict(arrays), device))
             with stage("compute"):
@@ -258,11 +260,11 @@ class Programs:
             self._device_bytes[device] = device_bytes(device)
         return self._device_bytes[device]
 
-    def _compile(self, program: Program, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
+    def _compile(self, program: ProgramKey, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
         traced = self.traced(program)
-        with precision(self.dtype, self.kernel):
+        with x64_context(self.dtype, self.kernel):
             batch = self._batch(program, jax.sharding.SingleDeviceSharding(device))
-            source = Source(
+            source = LazyLowering(
                 lambda: jax.jit(jax.vmap(traced.row)).lower(batch),
                 digest=traced.digest.hexadecimal if traced.digest.complete else None,
                 called=("jit(vmap)", str(batch), str(traced.outputs)),
@@ -273,7 +275,7 @@ class Programs:
         self._check_fits(program, device)
         return made.compiled, turn
 
-    def _batch(self, program: Program, sharding: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
+    def _batch(self, program: ProgramKey, sharding: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of a batch of a program's inputs."""
         width = self.width(program)
         return {
@@ -281,11 +283,11 @@ class Programs:
             for name, struct in row_structs(self.kernel, program, self.dtype).items()
         }
 
-    def _check_fits(self, program: Program, device: Any) -> None:
+    def _check_fits(self, program: ProgramKey, device: Any) -> None:
         width = self.width(program)
-        needed, available = self._needed[program, device], self._memory(device) // self._at_once
+        needed, available = self._needed[program, device], self._memory(device) // self._max_concurrency
         if needed > available:
-            shared = f" for each of {self._at_once} at once" if self._at_once > 1 else ""
+            shared = f" for each of {self._max_concurrency} at once" if self._max_concurrency > 1 else ""
             raise JobError(
                 f"A batch of {width:,} rows of {self.kernel.describe_bucket(program.bucket)} needs {gib(needed)}, "
                 f"and the {device.device_kind} has {gib(available)}{shared}.",

@@ -15,11 +15,11 @@ from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.compilation.digest import Digest, digest
 from jaxbatch.errors import JaxbatchError, JobError
 from jaxbatch.kernels.base import Kernel, dimensions
-from jaxbatch.kernels.trace_errors import failure
+from jaxbatch.kernels.trace_errors import explain_trace_error
 
 
 @dataclass(frozen=True)
-class Program:
+class ProgramKey:
     """What one compiled program is for: a kernel's bucket, and a size for each named dimension."""
 
     bucket: int
@@ -27,7 +27,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedProgram:
     """A traced program: its closed jaxpr, the bytes of one row's inputs and outputs, and how these are put together."""
 
     jaxpr: Any
@@ -49,9 +49,9 @@ class Traced:
         return jax.tree.unflatten(self.outputs, flat)
 
 
-def precision(name: str, kernel: "type[Kernel] | Kernel | None" = None) -> AbstractContextManager[Any]:
+def x64_context(name: str, kernel: "type[Kernel] | Kernel | None" = None) -> AbstractContextManager[Any]:
     """The context in which functions are loaded, traced and run: 64-bit types on or off."""
-    wide = kernel is not None and kernel.wide
+    wide = kernel is not None and kernel.needs_x64
     return jax.enable_x64(name == "float64" or wide)
 
 
@@ -92,7 +92,7 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
                         f"'{column.name}'.",
                         "Give one truth value: Maybe(value, present).",
                     )
-            if column.tested and jnp.issubdtype(value.dtype, jnp.floating):
+            if column.check_finite and jnp.issubdtype(value.dtype, jnp.floating):
                 counted = _counted(column, value.shape, own_lengths)
                 finite = jnp.all(jnp.isfinite(value) | ~counted) | jnp.logical_not(there)
                 status = jnp.maximum(status, jnp.where(finite, Status.ok, Status.nonfinite).astype(jnp.int8))
@@ -117,18 +117,18 @@ def _counted(column: Column, shape: tuple[int, ...], lengths: Mapping[str, Any])
     return counted
 
 
-def row_structs(kernel: Kernel, program: Program, dtype: str) -> dict[str, jax.ShapeDtypeStruct]:
+def row_structs(kernel: Kernel, program: ProgramKey, dtype: str) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes and dtypes of one row of a program's inputs."""
     sizes = dict(program.sizes)
     integer = jax.dtypes.canonicalize_dtype("int64")
     structs = {
-        column.name: jax.ShapeDtypeStruct(column.sized(sizes), column.numpy_type(dtype, wide=kernel.wide))
+        column.name: jax.ShapeDtypeStruct(column.sized(sizes), column.numpy_type(dtype, wide=kernel.needs_x64))
         for column in kernel.inputs
     }
     return structs | {name: jax.ShapeDtypeStruct((), integer) for name in dimensions(kernel.inputs)}
 
 
-def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
+def trace(kernel: Kernel, program: ProgramKey, dtype: str) -> TracedProgram:
     """Trace a program, and compare its outputs with the declared ones.
 
     Raises:
@@ -140,13 +140,13 @@ def trace(kernel: Kernel, program: Program, dtype: str) -> Traced:
     except JaxbatchError:
         raise
     except (Exception, SystemExit) as error:
-        what, hint = failure(error, structs)
+        what, hint = explain_trace_error(error, structs)
         raise JobError(f"{kernel.describe_bucket(program.bucket)} cannot be traced{what}.", hint) from error
     for column in kernel.outputs:
         _check_output(column, outputs["values"][column.name], _kind(column, dtype))
     leaves = jax.tree.leaves((structs, outputs))
     row_bytes = max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
-    return Traced(jaxpr, row_bytes, jax.tree.structure(outputs))
+    return TracedProgram(jaxpr, row_bytes, jax.tree.structure(outputs))
 
 
 def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> None:
@@ -166,8 +166,8 @@ def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> No
         )
 
 
-def representative(kernel: Kernel) -> Sequence[Program]:
+def smallest_programs(kernel: Kernel) -> Sequence[ProgramKey]:
     """One program per bucket, its named dimensions at their smallest: what a plan traces."""
     names = dimensions(kernel.inputs)
     smallest = {name: int(kernel.size(name, np.array([1]))[0]) for name in names}
-    return [Program(bucket, tuple(smallest.items())) for bucket in range(kernel.buckets)]
+    return [ProgramKey(bucket, tuple(smallest.items())) for bucket in range(kernel.buckets)]

@@ -9,10 +9,10 @@ import pyarrow as pa
 from jaxbatch.batches import decode, encode
 from jaxbatch.batches.grouping import Groups, buckets_of, groups_of, sorted_order, stable_order
 from jaxbatch.columns import Status
-from jaxbatch.compilation.programs import Programs, beside
-from jaxbatch.compilation.trace import Program
+from jaxbatch.compilation.programs import Programs, compile_in_background
+from jaxbatch.compilation.trace import ProgramKey
 from jaxbatch.execution.evaluation import count_padding, encoded_batch, in_batches, run_batch, sizes_of
-from jaxbatch.execution.shard_result import Outcome
+from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.input.arrow_arrays import one_chunk, to_arrow, to_numpy
 from jaxbatch.kernels.base import Grouping, Kernel
 from jaxbatch.planning.plan import Plan
@@ -30,28 +30,28 @@ class Aggregation:
 
     def __init__(self, plan: Plan, kernel: Kernel, programs: Programs):
         assert kernel.grouping is not None
-        assert kernel.then is not None
-        assert programs.then is not None
+        assert kernel.second_stage is not None
+        assert programs.second_stage is not None
         self._plan = plan
         self._kernel = kernel
         self._grouping: Grouping = kernel.grouping
-        self._then = kernel.then
+        self._then = kernel.second_stage
         self._programs = programs
-        self._then_programs = programs.then
+        self._then_programs = programs.second_stage
 
     def prepare_ahead(self, device: Any) -> None:
         """Compile the second stage's program while the first shards are read."""
-        nothing = {name: value[None] for name, value in self._kernel.nothing().items() if name != _STATUS}
-        beside(self._then_programs.prepare, Program(0, sizes_of(self._then.inputs, nothing)), device)
+        nothing = {name: value[None] for name, value in self._kernel.empty_state().items() if name != _STATUS}
+        compile_in_background(self._then_programs.prepare, ProgramKey(0, sizes_of(self._then.inputs, nothing)), device)
 
-    def partials(self, table: pa.Table, device: Any, outcome: Outcome) -> pa.Table:
+    def partials(self, table: pa.Table, device: Any, outcome: ShardResult) -> pa.Table:
         """One row per group that a table's rows meet: its keys and its statistic."""
         grouping, plan = self._grouping, self._plan
         with outcome.stage("group"):
             groups = groups_of(table.select([plan.names[name] for name in grouping.by]))
         with outcome.stage("decode"):
             given = (table, grouping.columns, plan.names, plan.source.constants, plan.job.compute.precision)
-            batch = decode.decode(*given, wide=self._kernel.wide)
+            batch = decode.decode(*given, wide=self._kernel.needs_x64)
         with outcome.stage("group"):
             whole = batch.status == Status.ok
             status = np.zeros(len(groups), np.int8)
@@ -87,11 +87,11 @@ class Aggregation:
         place = sorted_order(groups.keys)
         return groups.keys.take(to_arrow(place)), {name: values[place] for name, values in found.items()}
 
-    def fits(self, statistics: Arrays, device: Any, outcome: Outcome) -> tuple[list[pa.Array], np.ndarray]:
+    def fits(self, statistics: Arrays, device: Any, outcome: ShardResult) -> tuple[list[pa.Array], np.ndarray]:
         """The results of groups as Arrow arrays, and their statuses."""
         arrays = {name: values for name, values in statistics.items() if name != _STATUS}
         status = statistics[_STATUS].astype(np.int8)
-        program = Program(0, sizes_of(self._then.inputs, arrays))
+        program = ProgramKey(0, sizes_of(self._then.inputs, arrays))
         arrays |= {name: np.full(len(status), size) for name, size in program.sizes}
         precision = self._plan.job.compute.precision
         encoded: list[list[pa.Array]] = []
@@ -110,7 +110,7 @@ class Aggregation:
         order: np.ndarray | None,
         lengths: np.ndarray,
         device: Any,
-        outcome: Outcome,
+        outcome: ShardResult,
     ) -> Arrays:
         """The statistic of every block, in the order of the blocks, which follow each other along ``order``."""
         kernel, programs = self._kernel, self._programs
@@ -120,7 +120,7 @@ class Aggregation:
         sizes = kernel.size("n", lengths)
         for size in np.unique(sizes):
             blocks = np.flatnonzero(sizes == size)
-            program = Program(0, (("n", int(size)),))
+            program = ProgramKey(0, (("n", int(size)),))
             width = programs.width(program)
             for start in range(0, len(blocks), width):
                 taken = blocks[start : start + width]
@@ -140,7 +140,7 @@ class Aggregation:
 
     def _placed(self, statistics: Arrays, places: np.ndarray, count: int) -> Arrays:
         """Statistics at their places among ``count``; the others are those of no observations."""
-        nothing = self._kernel.nothing()
+        nothing = self._kernel.empty_state()
         placed = {name: np.repeat(value[None], count, axis=0) for name, value in nothing.items()}
         for name, values in statistics.items():
             placed[name][places] = values

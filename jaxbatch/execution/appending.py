@@ -15,7 +15,7 @@ from jaxbatch.compilation.devices import KEYS, Device
 from jaxbatch.errors import ClaimedByAnother, ExitCode, InputError, JaxbatchError, JobError, NoUsableFile, OutputError
 from jaxbatch.execution import attempt
 from jaxbatch.execution.engines import Engine
-from jaxbatch.execution.progress import Progress, Summary, combined, nothing_new
+from jaxbatch.execution.progress import Progress, Summary, combined, summary_of_existing
 from jaxbatch.input.listing import Listed, is_input, list_files
 from jaxbatch.input.schemas import BadFile, refuse
 from jaxbatch.job.model import Job
@@ -30,12 +30,12 @@ _LOG = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_MAY_CHANGE = ("code", *KEYS, "rows_per_part", "compression", "compute", "input", "run")
+_MUTABLE = ("code", *KEYS, "rows_per_part", "compression", "compute", "input", "run")
 """What may differ between the runs of an output: what is between them is that the same columns mean the same."""
 
 
 @dataclass(frozen=True)
-class Work:
+class PendingRun:
     """What is to be done next: a run that was begun, or a new one of files that nobody has taken."""
 
     job: Job
@@ -43,7 +43,7 @@ class Work:
     left_out: tuple[BadFile, ...] = ()
     same: Mapping[str, str] | None = None
     """Other versions of files that were taken, to be remembered."""
-    begun: Run | None = None
+    unfinished: Run | None = None
 
     @property
     def number(self) -> int:
@@ -52,7 +52,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Idle:
+class NothingToDo:
     """That nothing is to be done, but that some files cannot be used."""
 
     left_out: tuple[BadFile, ...] = ()
@@ -75,23 +75,25 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
         done, idle = _run(job, known, open_engine, progress)
     except JaxbatchError:
         with suppress(JaxbatchError, OSError):  # it is the other error that is to be told
-            known.settle()
+            known.sync_success_marker()
         raise
-    known.settle()
+    known.sync_success_marker()
     seconds = time.monotonic() - started
     if done:
         return combined(done, seconds)
     latest = Ledger.read(store, known).runs[-1]
-    return nothing_new(job, latest.fingerprint, latest.receipts or (), latest.records, len(idle.left_out), seconds)
+    return summary_of_existing(
+        job, latest.fingerprint, latest.receipts or (), latest.records, len(idle.left_out), seconds
+    )
 
 
 def _run(
     job: Job, known: Ledger, open_engine: Callable[[], Engine], progress: Callable[[Progress], None]
-) -> tuple[list[Summary], Idle]:
+) -> tuple[list[Summary], NothingToDo]:
     done: list[Summary] = []
     tried: list[tuple[int, bool]] = []
-    while isinstance(work := next_work(job, known := Ledger.read(known.store, known)), Work):
-        new = work.begun is None
+    while isinstance(work := next_work(job, known := Ledger.read(known.store, known)), PendingRun):
+        new = work.unfinished is None
         if (work.number, new) in tried:
             raise OutputError(
                 f"{known.store.url}: what run {work.number} has done does not stay.",
@@ -105,23 +107,25 @@ def _run(
             if not _may_be_left_out(work, known):
                 raise
             _LOG.warning("%s", error.what)
-            return done, Idle((*work.left_out, *(BadFile(file.path, error.what) for file in work.addition.files)))
+            return done, NothingToDo(
+                (*work.left_out, *(BadFile(file.path, error.what) for file in work.addition.files))
+            )
         finally:
             backend.close()
         if summary is None:
             continue  # another run has begun, or this one was forgotten: what there is to do is to be asked again
         done.append(summary)
         if new or summary.exit_code == ExitCode.PARTS_FAILED:
-            return done, Idle()
+            return done, NothingToDo()
     return done, work
 
 
-def _may_be_left_out(work: Work, known: Ledger) -> bool:
+def _may_be_left_out(work: PendingRun, known: Ledger) -> bool:
     """Whether it is nothing to do, and no error, if all files of a run are bad."""
-    return work.begun is None and bool(known.runs) and work.job.input.on_bad_file == "skip"
+    return work.unfinished is None and bool(known.runs) and work.job.input.on_bad_file == "skip"
 
 
-def next_work(job: Job, known: Ledger) -> Work | Idle:
+def next_work(job: Job, known: Ledger) -> PendingRun | NothingToDo:
     """What is to be done first.
 
     Raises:
@@ -129,8 +133,8 @@ def next_work(job: Job, known: Ledger) -> Work | Idle:
         OutputError: a run that was begun cannot be finished.
     """
     if (begun := known.unfinished) is not None:
-        return _told_of(begun, partial(_begun, job, begun))
-    news = known.news(job, list_files(job))
+        return _as_output_error(begun, partial(_begun, job, begun))
+    news = known.diff(job, list_files(job))
     if news.changed and job.input.on_bad_file == "stop":
         anew, kept = 'compute all anew: mode = "replace"', 'keep what was computed of them: on_bad_file = "skip"'
         raise refuse(news.changed, remedy=f"Put them back, and new rows into files of their own; or {anew}; or {kept}.")
@@ -138,9 +142,9 @@ def next_work(job: Job, known: Ledger) -> Work | Idle:
         _check_same_job(job, known)
         for file in news.changed:
             _LOG.warning("%s is left out: %s.", file.path, file.reason)
-        return Idle(tuple(news.changed))
+        return NothingToDo(tuple(news.changed))
     types = known.runs[-1].claim["types"] if known.runs else {}
-    return Work(job, Addition(news.files, types, known.next), tuple(news.changed), news.same)
+    return PendingRun(job, Addition(news.files, types, known.next), tuple(news.changed), news.same)
 
 
 def _check_same_job(job: Job, known: Ledger) -> None:
@@ -164,7 +168,7 @@ def _unlike(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Ou
     )
 
 
-def _begun(job: Job, begun: Run) -> Work:
+def _begun(job: Job, begun: Run) -> PendingRun:
     """What is to be done of a run that was begun, with the values that it began with."""
     try:
         before = job.as_begun(begun.claim["job"])
@@ -175,10 +179,10 @@ def _begun(job: Job, begun: Run) -> Work:
         if not is_input(job, file.path):
             raise InputError(f"{file.path} is no file of [input] path", "Put that back as it was")
     skipped = tuple(BadFile(each["path"], each["reason"]) for each in begun.claim["skipped_files"])
-    return Work(before, Addition(files, begun.claim["types"], begun.records), skipped, begun=begun)
+    return PendingRun(before, Addition(files, begun.claim["types"], begun.records), skipped, unfinished=begun)
 
 
-def _told_of(begun: Run | None, make: Callable[[], _T]) -> _T:
+def _as_output_error(begun: Run | None, make: Callable[[], _T]) -> _T:
     """What a function makes; what is wrong with a run that was begun is told as such, since the job is today's.
 
     Raises:
@@ -207,7 +211,7 @@ def preview(job: Job, device: Device) -> dict[str, Any]:
     """What would be done first, as JSON values."""
     known = Ledger.read(open_store(job.resolve(job.output.path), job.storage))
     work = next_work(job, known)
-    if isinstance(work, Idle):
+    if isinstance(work, NothingToDo):
         return _nothing(job, known)
     try:
         planned = checked(work, known, partial(plan, work.job, device=device, addition=work.addition))
@@ -217,21 +221,21 @@ def preview(job: Job, device: Device) -> dict[str, Any]:
         return _nothing(job, known)
     output = attempt.output_of(planned, lambda: known.others(planned.records))
     described = attempt.described(planned, output, output.data.published())
-    return described | {"run": planned.records.number, "finishes": work.begun is not None}
+    return described | {"run": planned.records.number, "finishes": work.unfinished is not None}
 
 
-def checked(work: Work, known: Ledger, make: Callable[[], Plan]) -> Plan:
+def checked(work: PendingRun, known: Ledger, make: Callable[[], Plan]) -> Plan:
     """The plan of what is to be done, as the output has it.
 
     Raises:
         OutputError: it is not what was begun, or would add other columns than are there.
     """
-    planned = _told_of(work.begun, make)
-    if work.begun is not None and planned.fingerprint != work.begun.fingerprint:
-        changed = "; ".join(differences(work.begun.claim["identity"], planned.identity))
-        raise _cannot_finish(work.begun, changed)
-    before = _meaning(known.runs[-1].claim["identity"]) if known.runs else None
-    if work.begun is None and before not in (None, now := _meaning(planned.identity)):
+    planned = _as_output_error(work.unfinished, make)
+    if work.unfinished is not None and planned.fingerprint != work.unfinished.fingerprint:
+        changed = "; ".join(differences(work.unfinished.claim["identity"], planned.identity))
+        raise _cannot_finish(work.unfinished, changed)
+    before = _compatibility_key(known.runs[-1].claim["identity"]) if known.runs else None
+    if work.unfinished is None and before not in (None, now := _compatibility_key(planned.identity)):
         raise _unlike(planned.output, before or {}, now)
     if any(planned.fingerprint[:8] == other[:8] for other in known.others(work.addition.records)):
         raise OutputError(
@@ -241,15 +245,15 @@ def checked(work: Work, known: Ledger, make: Callable[[], Plan]) -> Plan:
     return replace(planned, skipped=(*planned.skipped, *work.left_out))
 
 
-def _add(work: Work, known: Ledger, backend: Engine, progress: Callable[[Progress], None]) -> Summary | None:
+def _add(work: PendingRun, known: Ledger, backend: Engine, progress: Callable[[Progress], None]) -> Summary | None:
     """Do one run; None where it is no longer what is to be done."""
     started = time.monotonic()
     planned = checked(work, known, partial(attempt.planned_for, work.job, backend, ahead=True, addition=work.addition))
     output = attempt.output_of(planned, lambda: Ledger.read(known.store, known).others(planned.records))
-    if work.begun is not None and not output.is_ours():
+    if work.unfinished is not None and not output.is_ours():
         return None
     output.unseal()  # before the claim, or the mark would stand beside a run that is not finished; and again after
-    if work.begun is None:
+    if work.unfinished is None:
         versions = {file.path: file.version or "" for file in work.addition.files}
         entries = [(ledger.place(work.job, file.path), versions[file.path]) for file in planned.files]
         types = {column.name: str(column.type) for column in planned.read}
@@ -259,12 +263,12 @@ def _add(work: Work, known: Ledger, backend: Engine, progress: Callable[[Progres
         except ClaimedByAnother:
             return None
         output.unseal()
-    finish = partial(attempt.finish, planned, output, backend, progress, started, new=work.begun is None)
-    return _told_of(work.begun, finish)
+    finish = partial(attempt.finish, planned, output, backend, progress, started, new=work.unfinished is None)
+    return _as_output_error(work.unfinished, finish)
 
 
-def _meaning(identity: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in identity.items() if name not in _MAY_CHANGE}
+def _compatibility_key(identity: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in identity.items() if name not in _MUTABLE}
     inputs = {name: identity.get("input", {}).get(name, []) for name in ("columns", "keep", "defaults")}
     columns = [column[:2] for column in identity.get("schema", ())]
     return {**kept, "input": inputs, "schema": columns, "precision": identity.get("compute", {}).get("precision")}
@@ -290,5 +294,5 @@ def _nothing(job: Job, known: Ledger) -> dict[str, Any]:
         "finishes": False,
         "identity": dict(latest["identity"]),
         "compilations": "none",
-        "sealed": known.marked,
+        "sealed": known.has_success,
     }

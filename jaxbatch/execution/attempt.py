@@ -10,13 +10,13 @@ from typing import Any
 from jaxbatch import __version__
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import JobError, OutputTaken
-from jaxbatch.events import tell
+from jaxbatch.events import emit
 from jaxbatch.execution.engines import Engine
-from jaxbatch.execution.progress import Progress, Summary, Tally
+from jaxbatch.execution.progress import Progress, ProgressTracker, Summary
 from jaxbatch.execution.space import check_space
 from jaxbatch.failpoints import crash_point
 from jaxbatch.job.model import Job
-from jaxbatch.output.catalog import Published
+from jaxbatch.output.catalog import PartCatalog
 from jaxbatch.output.claim import Output
 from jaxbatch.output.ownership import check_owner
 from jaxbatch.output.part_file import Receipt
@@ -57,7 +57,7 @@ def outstanding(planned: Plan, there: Mapping[int, Receipt]) -> dict[int, list[i
 
 def described(planned: Plan, output: Output, there: Mapping[int, Receipt]) -> dict[str, Any]:
     """A plan as JSON values, and what of it is there already."""
-    output.data.note(there.values())
+    output.data.record(there.values())
     return {
         **planned.describe(),
         "compilations": planned.compilations,
@@ -109,17 +109,17 @@ def _finish_claimed(
     *earlier, final = planned.stages()
     there = output.data.published()
     todo = outstanding(final, there)
-    tally = Tally(planned, there, lambda: backend.workers)
+    tally = ProgressTracker(planned, there, lambda: backend.workers)
     progress(tally.progress())
     run = planned.fingerprint
-    tell("%d of %d parts are to be written to %s.", final.parts - len(there), final.parts, planned.output, run=run)
+    emit("%d of %d parts are to be written to %s.", final.parts - len(there), final.parts, planned.output, run=run)
     if todo:
         check_space(final, todo, output.store)
         output.unseal()
-        output.data.recover()
+        output.data.drop_damaged()
         for stage in earlier:
-            partials = Published(output.store, stage.folder, stage.fingerprint, stage.expected)
-            left = partials.recover()
+            partials = PartCatalog(output.store, stage.folder, stage.fingerprint, stage.expected)
+            left = partials.drop_damaged()
             tally.skip(left)
             _run_stage(stage, outstanding(stage, left), backend, partials, tally, progress)
         if not tally.failed:
@@ -127,21 +127,21 @@ def _finish_claimed(
     skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
     summary = tally.summary(time.monotonic() - started)
     output.check_owner()
-    with _told_anyway(tally.failed):
+    with _prefer_part_failures(tally.failed):
         output.record_errors(
             [{"part": part, "reason": reason} for part, reason in sorted(tally.failed.items())]
             + [{"file": file["path"], "reason": file["reason"]} for file in skipped]
         )
         if todo or not output.sealed:
-            output.report({**_report(summary, backend, planned), **tally.times(backend.at_once)})
+            output.report({**_report(summary, backend, planned), **tally.timing_report(backend.max_concurrency)})
     if not (tally.failed or output.sealed):
         output.seal(skipped)
-    tell("Exit code %d after %.3f s.", summary.exit_code, summary.seconds, run=run)
+    emit("Exit code %d after %.3f s.", summary.exit_code, summary.seconds, run=run)
     return summary
 
 
 @contextmanager
-def _told_anyway(failed: Mapping[int, str]) -> Iterator[None]:
+def _prefer_part_failures(failed: Mapping[int, str]) -> Iterator[None]:
     """Where parts have failed, perhaps of a full disk, that is the news, and not that it cannot be written down."""
     try:
         yield
@@ -155,8 +155,8 @@ def _run_stage(
     stage: Plan,
     todo: Mapping[int, list[int]],
     backend: Engine,
-    published: Published,
-    tally: Tally,
+    published: PartCatalog,
+    tally: ProgressTracker,
     progress: Callable[[Progress], None],
 ) -> None:
     if not todo:
@@ -166,8 +166,8 @@ def _run_stage(
         tally.add(stage, outcome)
         for failure in outcome.failures:
             told = {"run": stage.fingerprint, "part": failure.part, "worker": outcome.worker}
-            tell("Part %d has failed: %s", failure.part, failure.reason, level=logging.ERROR, **told)
-        published.note(outcome.receipts)
+            emit("Part %d has failed: %s", failure.part, failure.reason, level=logging.ERROR, **told)
+        published.record(outcome.receipts)
         progress(tally.progress())
         if time.monotonic() - checked > OWNER_S:
             check_owner(published.store, stage.fingerprint, stage.records)

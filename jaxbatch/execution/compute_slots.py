@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 
 
-class GivenUp(Exception):
+class ShardAbandoned(Exception):
     """What was given up is still at work."""
 
 
-class Turns:
+class ComputeSlots:
     """So many turns at once, each of an ``owner`` that waits for one and may have more that nobody else waits for; and
     how long each has waited for others."""
 
@@ -26,7 +26,7 @@ class Turns:
         self._changed = threading.Condition()
 
     @contextmanager
-    def turn(self, owner: Hashable) -> Iterator[None]:
+    def acquire(self, owner: Hashable) -> Iterator[None]:
         """A turn, as soon as there is one.
 
         Raises:
@@ -37,14 +37,14 @@ class Turns:
             self._changed.wait_for(lambda: owner in self._given_up or len(self._having) < self._count)
             self._asking -= 1
             if owner in self._given_up:
-                raise GivenUp
+                raise ShardAbandoned
             self._having.append(owner)
         try:
             yield
         finally:
             self._end(owner)
 
-    def spare(self, owner: Hashable) -> ExitStack | None:
+    def try_acquire(self, owner: Hashable) -> ExitStack | None:
         """One more turn, had already and until what is returned ends; or None where somebody waits or has it.
 
         Nor is there one once anybody was given up: what hangs must not take more threads each time.
@@ -68,7 +68,7 @@ class Turns:
             with self._changed:
                 self._waited[owner] += time.monotonic() - self._waiting.pop(owner)
 
-    def give_up(self, owner: Hashable) -> None:
+    def abandon(self, owner: Hashable) -> None:
         """Give an owner's turns to others, though it has not ended, and let it have no more."""
         with self._changed:
             self._given_up.add(owner)
@@ -81,13 +81,13 @@ class Turns:
                 self._having.remove(owner)
             self._changed.notify_all()
 
-    def waited(self, owner: Hashable) -> float:
+    def wait_seconds(self, owner: Hashable) -> float:
         """How many seconds an owner has waited so far, and waits."""
         with self._changed:
             since = self._waiting.get(owner)
             return self._waited.get(owner, 0.0) + (0.0 if since is None else time.monotonic() - since)
 
-    def end(self, owner: Hashable) -> float:
+    def forget(self, owner: Hashable) -> float:
         """Forget an owner that has no turn any more; how many seconds it has waited in all."""
         with self._changed:
             return self._waited.pop(owner, 0.0)

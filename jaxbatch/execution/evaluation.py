@@ -11,9 +11,9 @@ import pyarrow as pa
 from jaxbatch.batches import decode, encode
 from jaxbatch.columns import Column, Status
 from jaxbatch.compilation.programs import Programs, Results
-from jaxbatch.compilation.trace import Program
+from jaxbatch.compilation.trace import ProgramKey
 from jaxbatch.errors import JobError
-from jaxbatch.execution.shard_result import Outcome
+from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.input.arrow_arrays import to_arrow
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.planning.plan import Plan
@@ -30,7 +30,7 @@ class Evaluation:
         self._kernel = kernel
         self._programs = programs
 
-    def rows(self, table: pa.Table, device: Any, outcome: Outcome) -> tuple[list[pa.Array], np.ndarray]:
+    def rows(self, table: pa.Table, device: Any, outcome: ShardResult) -> tuple[list[pa.Array], np.ndarray]:
         """The results of a table's rows as Arrow arrays, in the order of the rows, and their statuses."""
         kernel = self._kernel
         with outcome.stage("decode"):
@@ -41,13 +41,13 @@ class Evaluation:
                 self._plan.source.constants,
                 self._plan.job.compute.precision,
                 kernel.drop_nulls,
-                wide=kernel.wide,
+                wide=kernel.needs_x64,
             )
             groups = list(self._by_program(batch))
         status = batch.status.copy()
         computed = self._first_stage(batch, groups, status, device, outcome)
-        if self._programs.then:
-            computed = self._second_stage(self._programs.then, list(computed), status, device, outcome)
+        if self._programs.second_stage:
+            computed = self._second_stage(self._programs.second_stage, list(computed), status, device, outcome)
         order: list[np.ndarray] = []
         encoded: list[list[pa.Array]] = []
         for rows, results in computed:
@@ -57,12 +57,12 @@ class Evaluation:
         with outcome.stage("encode"):
             return _in_order(encoded, np.concatenate(order) if order else np.arange(0)), status
 
-    def _by_program(self, batch: decode.Batch) -> Iterator[tuple[Program, np.ndarray]]:
+    def _by_program(self, batch: decode.DecodedRows) -> Iterator[tuple[ProgramKey, np.ndarray]]:
         """The batch's rows by program, in the order of the rows within each."""
         numbers = {name: values for name, values in batch.columns.items() if isinstance(values, np.ndarray)}
         given = np.asarray(self._kernel.bucket(numbers))
         if given.shape == () and given == 0 and not batch.dimensions:
-            yield Program(0, ()), np.arange(batch.rows)
+            yield ProgramKey(0, ()), np.arange(batch.rows)
             return
         buckets = np.broadcast_to(given, (batch.rows,))
         buckets = np.where(batch.status == Status.ok, buckets, 0)
@@ -80,15 +80,15 @@ class Evaluation:
             kinds, which = np.unique(keys, axis=0, return_inverse=True)
         for number, key in enumerate(kinds):
             sizes = tuple(zip(names, (int(size) for size in key[1:]), strict=True))
-            yield Program(int(key[0]), sizes), np.flatnonzero(which == number)
+            yield ProgramKey(int(key[0]), sizes), np.flatnonzero(which == number)
 
     def _first_stage(
         self,
-        batch: decode.Batch,
-        groups: Sequence[tuple[Program, np.ndarray]],
+        batch: decode.DecodedRows,
+        groups: Sequence[tuple[ProgramKey, np.ndarray]],
         status: np.ndarray,
         device: Any,
-        outcome: Outcome,
+        outcome: ShardResult,
     ) -> Iterator[Batch]:
         for program, rows in groups:
             width = self._programs.width(program)
@@ -105,12 +105,12 @@ class Evaluation:
         first: Sequence[Batch],
         status: np.ndarray,
         device: Any,
-        outcome: Outcome,
+        outcome: ShardResult,
     ) -> Iterator[Batch]:
         """What the first stage found goes on by the sizes of its arrays, whichever of its programs they are from."""
-        by_sizes: dict[Program, list[Batch]] = {}
+        by_sizes: dict[ProgramKey, list[Batch]] = {}
         for batch in first:
-            by_sizes.setdefault(Program(0, sizes_of(programs.kernel.inputs, batch[1].values)), []).append(batch)
+            by_sizes.setdefault(ProgramKey(0, sizes_of(programs.kernel.inputs, batch[1].values)), []).append(batch)
         for program, found in by_sizes.items():
             rows = np.concatenate([rows for rows, _ in found])
             values = [{**results.values, **results.lengths} for _, results in found]
@@ -121,10 +121,10 @@ class Evaluation:
 
 def run_batch(
     programs: Programs,
-    program: Program,
+    program: ProgramKey,
     arrays: Mapping[str, np.ndarray],
     device: Any,
-    outcome: Outcome,
+    outcome: ShardResult,
     status: np.ndarray,
     rows: np.ndarray,
 ) -> Results:
@@ -139,17 +139,17 @@ def run_batch(
 
 def _computed(
     programs: Programs,
-    program: Program,
+    program: ProgramKey,
     arrays: Mapping[str, np.ndarray],
     device: Any,
-    outcome: Outcome,
+    outcome: ShardResult,
     valid: int,
 ) -> Results:
     with outcome.stage("decode"):
-        wide = decode.widened(arrays, programs.width(program))
+        wide = decode.pad_batch(arrays, programs.width(program))
     outcome.add("compile", programs.prepare(program, device))
     results = programs.run(program, wide, valid, device, outcome.stage)
-    unfinished = programs.kernel.unfinished(program.bucket, {**results.values, **results.lengths})
+    unfinished = programs.kernel.needs_recompute(program.bucket, {**results.values, **results.lengths})
     if unfinished is None or not unfinished.any():
         return results
     if program.bucket + 1 >= programs.kernel.buckets:
@@ -161,11 +161,11 @@ def _computed(
     return results.replaced(rows, _computed(programs, following, again, device, outcome, len(rows)))
 
 
-def count_padding(program: Program, arrays: Mapping[str, np.ndarray], width: int, outcome: Outcome) -> None:
+def count_padding(program: ProgramKey, arrays: Mapping[str, np.ndarray], width: int, outcome: ShardResult) -> None:
     """Count the elements of a batch's lists, and those of the padded batch."""
     if program.sizes:
-        outcome.given += int(np.prod(np.stack([arrays[name] for name, _ in program.sizes]), axis=0).sum())
-        outcome.computed += width * math.prod(size for _, size in program.sizes)
+        outcome.elements += int(np.prod(np.stack([arrays[name] for name, _ in program.sizes]), axis=0).sum())
+        outcome.padded_elements += width * math.prod(size for _, size in program.sizes)
 
 
 def encoded_batch(columns: Sequence[Column], results: Results, status: np.ndarray, precision: str) -> list[pa.Array]:

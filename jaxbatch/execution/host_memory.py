@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
-from jaxbatch.execution.compute_slots import GivenUp
+from jaxbatch.execution.compute_slots import ShardAbandoned
 
 
-class NoRoom(Exception):
+class MemoryLimitExceeded(Exception):
     """A part holds more than what the others leave, or more than there is."""
 
 
-class Room:
+class HostMemoryPool:
     """Memory that the parts in the making share, each known by an ``owner`` that makes one at a time."""
 
     def __init__(self, size: int):
@@ -26,7 +26,7 @@ class Room:
         self._changed = threading.Condition()
 
     @contextmanager
-    def part(self, owner: Hashable, *, alone: bool = False) -> Iterator[Callable[[int], None]]:
+    def part(self, owner: Hashable, *, exclusive: bool = False) -> Iterator[Callable[[int], None]]:
         """A part in the making: what is given is called with the bytes that it holds from then on.
 
         One for which the others leave no room is begun again ``alone``: it waits until they have ended, and no other
@@ -40,18 +40,18 @@ class Room:
         def hold(count: int) -> None:
             with self._changed:
                 if owner in self._given_up:
-                    raise GivenUp
+                    raise ShardAbandoned
                 if self._held.total() + count > self.size:
-                    raise NoRoom
+                    raise MemoryLimitExceeded
                 self._held[owner] += count
 
         with self._changed:
-            self._waiting += alone
-            self._changed.wait_for(lambda: not self._making if alone else not self._waiting and self._alone is None)
-            self._waiting -= alone
+            self._waiting += exclusive
+            self._changed.wait_for(lambda: not self._making if exclusive else not self._waiting and self._alone is None)
+            self._waiting -= exclusive
             if owner in self._given_up:
-                raise GivenUp
-            self._alone = owner if alone else None
+                raise ShardAbandoned
+            self._alone = owner if exclusive else None
             self._making.add(owner)
         try:
             yield hold
@@ -60,7 +60,7 @@ class Room:
                 self._end(owner)
                 self._held.pop(owner, None)
 
-    def give_up(self, owner: Hashable) -> None:
+    def abandon(self, owner: Hashable) -> None:
         """Wait no more for an owner that does not end, and let it begin nothing more."""
         with self._changed:
             self._given_up.add(owner)

@@ -9,7 +9,7 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
-def side_by_side(
+def parallel_map(
     work: Callable[[Piece], Result], pieces: Iterable[Piece], spare: Callable[[], ExitStack | None]
 ) -> list[Result]:
     """``work`` of each piece, in the order of the pieces, by this thread and by others while ``spare`` gives turns.

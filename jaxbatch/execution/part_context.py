@@ -6,24 +6,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from jaxbatch.execution.shard_result import Outcome
+from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.input.row_reader import Rows
 from jaxbatch.input.shards import Part
 
 
 @dataclass(frozen=True)
-class Making:
+class PartContext:
     """A part in the making, and whose it is."""
 
     part: Part
     rows: Rows | None
     """Where its rows are read; None where statistics are merged."""
     device: Any
-    outcome: Outcome
+    outcome: ShardResult
     owner: Hashable
-    hold: Callable[[int], None]
+    reserve: Callable[[int], None]
     """Called with the bytes that its results hold."""
-    alone: bool
+    exclusive: bool
     """Whether it was begun once before, and there was too little memory for it beside others."""
 
     def chunks(self, step: int) -> Iterator[pa.Table]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from jaxbatch.columns import Status
 from jaxbatch.errors import ExitCode
-from jaxbatch.execution.shard_result import Outcome
+from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.job.model import Job
 from jaxbatch.output.part_file import Receipt
-from jaxbatch.output.paths import Records
+from jaxbatch.output.paths import RunPaths
 from jaxbatch.planning.plan import Plan
 
 TIMELINE = 250
@@ -63,8 +63,8 @@ class Summary:
     failures: tuple[str, ...]
 
 
-def nothing_new(
-    job: Job, fingerprint: str, receipts: Sequence[Receipt], records: Records, files_skipped: int, seconds: float
+def summary_of_existing(
+    job: Job, fingerprint: str, receipts: Sequence[Receipt], records: RunPaths, files_skipped: int, seconds: float
 ) -> Summary:
     """The end of a run that had nothing to do: what there is to say of the latest one, whose parts are all there."""
     statuses = Counter[str]()
@@ -123,7 +123,7 @@ def combined(runs: Sequence[Summary], seconds: float) -> Summary:
     )
 
 
-class Tally:
+class ProgressTracker:
     """What has come of a run so far."""
 
     def __init__(self, planned: Plan, there: Mapping[int, Receipt], workers: Callable[[], int] = lambda: 0):
@@ -157,7 +157,7 @@ class Tally:
         self._rows_skipped = sum(self._rows_of[part] for part in there)
         self._rows_done = self._rows_skipped
 
-    def add(self, stage: Plan, outcome: Outcome) -> None:
+    def add(self, stage: Plan, outcome: ShardResult) -> None:
         """Count one shard's outcome."""
         if stage is self._plan:
             self._rows_done += sum(self._rows_of[receipt.part] for receipt in outcome.receipts)
@@ -176,19 +176,19 @@ class Tally:
         if len(self._timeline) > 2 * TIMELINE:
             del self._timeline[1::2]
 
-    def _take_time(self, outcome: Outcome) -> None:
+    def _take_time(self, outcome: ShardResult) -> None:
         parts = [receipt.part for receipt in outcome.receipts] + [failure.part for failure in outcome.failures]
         seconds = round(sum(outcome.stages.values()) - outcome.stages.get("queue", 0.0), 3)
         if parts and (self._slowest is None or seconds > self._slowest["seconds"]):
             self._slowest = {"part": min(parts), "seconds": seconds}
 
-    def times(self, at_once: int) -> dict[str, Any]:
+    def timing_report(self, max_concurrency: int) -> dict[str, Any]:
         """Where the time went: that of each worker, what so many shards at once waited, and which took the most.
 
         What a shard has waited for others to compute, "queue", is nobody's fault but theirs.
         """
         spent = sum(self._stages.values(), Counter())
-        waited = max(at_once * (time.monotonic() - self._began) - sum(spent.values()), 0.0) if spent else 0.0
+        waited = max(max_concurrency * (time.monotonic() - self._began) - sum(spent.values()), 0.0) if spent else 0.0
         return {
             "by_worker": {
                 name: {
@@ -254,7 +254,9 @@ class Tally:
             stages=_rounded(sum(self._stages.values(), Counter())),
             slowest=self._slowest,
             compilations=max((count for count, _ in self._compilations.values()), default=0),
-            padding=round(self._padding["computed"] / given - 1, 3) if (given := self._padding["given"]) else None,
+            padding=round(self._padding["padded"] / elements - 1, 3)
+            if (elements := self._padding["elements"])
+            else None,
             failures=tuple(f"part {part}: {reason}" for part, reason in sorted(self.failed.items())),
         )
 

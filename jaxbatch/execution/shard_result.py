@@ -18,7 +18,7 @@ class Failure:
 
 
 @dataclass
-class Outcome:
+class ShardResult:
     """What became of a shard: receipts of the parts published, failures, and seconds by stage."""
 
     shard: int
@@ -27,9 +27,9 @@ class Outcome:
     receipts: list[Receipt] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
-    given: int = 0
+    elements: int = 0
     """Elements that the rows of ragged columns had …"""
-    computed: int = 0
+    padded_elements: int = 0
     """… and that their padded batches had."""
     compilations: int = 0
     """How many programs its worker has compiled so far …"""
@@ -38,15 +38,15 @@ class Outcome:
 
     @property
     def padding(self) -> Counter[str]:
-        """``given`` and ``computed``, to be summed over shards."""
-        return Counter(given=self.given, computed=self.computed)
+        """``elements`` and ``padded``, to be summed over shards."""
+        return Counter(elements=self.elements, padded=self.padded_elements)
 
-    def include(self, other: "Outcome") -> None:
+    def include(self, other: "ShardResult") -> None:
         """Count what a thread beside this one has counted for itself."""
         for name, seconds in other.stages.items():
             self.add(name, seconds)
-        self.given += other.given
-        self.computed += other.computed
+        self.elements += other.elements
+        self.padded_elements += other.padded_elements
 
     def add(self, name: str, seconds: float) -> None:
         """Count seconds towards a stage."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxbatch.compilation import invariants, programs
 from jaxbatch.compilation.devices import KEYS, described
-from jaxbatch.compilation.trace import precision
+from jaxbatch.compilation.trace import x64_context
 from jaxbatch.errors import ClusterError, JobError
 from jaxbatch.kernels import registry
 from jaxbatch.output.differences import differences
@@ -13,7 +13,7 @@ from jaxbatch.planning.fingerprint import code_identity
 from jaxbatch.planning.plan import Plan
 
 
-def traced_anew(plan: Plan, device: Any) -> programs.Programs:
+def retrace_and_check(plan: Plan, device: Any) -> programs.Programs:
     """What this process makes of the job, its programs traced.
 
     Raises:
@@ -25,9 +25,9 @@ def traced_anew(plan: Plan, device: Any) -> programs.Programs:
         invariants.check()
     except JobError as error:
         raise JobError(f"A worker on {node}: {error.what}", error.remedy) from error
-    with precision(job.compute.precision):
+    with x64_context(job.compute.precision):
         unbound = registry.build(job)
-    with precision(job.compute.precision, unbound):
+    with x64_context(job.compute.precision, unbound):
         kernel = unbound.bind(plan.source)
     made = programs.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
     here = {"code": code_identity(unbound, made, job.folder), **described(device).identity()}

@@ -15,17 +15,17 @@ from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import JaxbatchError, OutputError, OutputTaken, printable
 from jaxbatch.execution import aggregation, host_memory
 from jaxbatch.execution.aggregation import Aggregation
-from jaxbatch.execution.compute_slots import GivenUp, Turns
+from jaxbatch.execution.compute_slots import ComputeSlots, ShardAbandoned
 from jaxbatch.execution.evaluation import Evaluation
-from jaxbatch.execution.parallel_map import side_by_side
-from jaxbatch.execution.part_context import Making
-from jaxbatch.execution.shard_result import Failure, Outcome
-from jaxbatch.execution.tracing import traced_anew
+from jaxbatch.execution.parallel_map import parallel_map
+from jaxbatch.execution.part_context import PartContext
+from jaxbatch.execution.shard_result import Failure, ShardResult
+from jaxbatch.execution.tracing import retrace_and_check
 from jaxbatch.failpoints import crash_point
 from jaxbatch.input.row_reader import Rows
 from jaxbatch.input.shards import Shard
 from jaxbatch.output import claim, ownership, part_file
-from jaxbatch.output.catalog import Published
+from jaxbatch.output.catalog import PartCatalog
 from jaxbatch.output.part_file import Receipt
 from jaxbatch.planning.plan import Plan, Stage
 from jaxbatch.storage import open_store
@@ -61,27 +61,27 @@ class Worker:
     def __init__(
         self,
         plan: Plan,
-        at_once: int = 1,
+        max_concurrency: int = 1,
         *,
-        neighbours: int = 1,
+        workers_per_node: int = 1,
         shards: int | None = None,
         programs: Programs | None = None,
     ):
         self.plan = plan
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._devices = devices.local(plan.platform)
-        self._programs = programs or traced_anew(plan, self._devices[0])
+        self._programs = programs or retrace_and_check(plan, self._devices[0])
         self.kernel = self._programs.kernel
-        self._at_once, self._neighbours = at_once, neighbours
+        self._max_concurrency, self._workers_per_node = max_concurrency, workers_per_node
         self._plans = {stage.stage: stage for stage in plan.stages()}
         if self.kernel.grouping:
             self._aggregation = Aggregation(plan, self.kernel, self._programs)
         self._evaluation = Evaluation(plan, self.kernel, self._programs)
         self._store = open_store(plan.output, plan.job.storage)
-        self._turns = Turns(at_once)
-        self._room = host_memory.Room(device_memory.host_bytes() // HELD // neighbours)
-        self._scratches = part_file.Scratches(self._room.size // HELD)
-        self.share(at_once if shards is None else shards)
+        self._turns = ComputeSlots(max_concurrency)
+        self._room = host_memory.HostMemoryPool(device_memory.host_bytes() // HELD // workers_per_node)
+        self._scratches = part_file.BufferPool(self._room.size // HELD)
+        self.share(max_concurrency if shards is None else shards)
         ahead = self._aggregation if self.kernel.grouping else self._programs
         ahead.prepare_ahead(self._devices[0])
 
@@ -91,22 +91,22 @@ class Worker:
         Raises:
             JobError: a batch cannot fit its share.
         """
-        there = -(-min(self._at_once, shards) // len(self._devices))
+        there = -(-min(self._max_concurrency, shards) // len(self._devices))
         in_host_memory = self._devices[0].platform == "cpu"
-        self._programs.share(there, self._neighbours if in_host_memory else 1)
+        self._programs.share(there, self._workers_per_node if in_host_memory else 1)
         for each in self._devices:
             self._programs.check_memory(each)
 
     def run(
         self, shard: Shard, wanted: Sequence[int], stage: Stage = "rows", attempt: Hashable | None = None
-    ) -> Outcome:
+    ) -> ShardResult:
         """Write those of a shard's parts that are wanted. Failures are values; nothing is raised.
 
         An ``attempt`` may be given up, and then writes nothing more.
         """
         plan = self._plans[stage]
         crash_point("shard.begun")
-        outcome = Outcome(shard.index, self._name)
+        outcome = ShardResult(shard.index, self._name)
         device = self._devices[shard.index % len(self._devices)]
         owner = attempt or (stage, shard.index)
         rows: Rows | None = None
@@ -118,18 +118,18 @@ class Worker:
                     if stage != "merge":
                         rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows, plan.apart)
                         with outcome.stage("read"):
-                            rows.move_to(part.start)
+                            rows.seek(part.start)
                     with ExitStack() as entered:
                         with self._turns.waiting(owner):
-                            hold = entered.enter_context(self._room.part(owner, alone=alone))
-                        making = Making(part, rows, device, outcome, owner, hold, alone)
+                            hold = entered.enter_context(self._room.part(owner, exclusive=alone))
+                        making = PartContext(part, rows, device, outcome, owner, hold, alone)
                         outcome.receipts.append(self._write(plan, making))
                     break
-                except host_memory.NoRoom:
+                except host_memory.MemoryLimitExceeded:
                     rows = None  # what follows is read afresh
                     if alone:
                         outcome.failures.append(Failure(part.index, self._too_large()))
-                except GivenUp:
+                except ShardAbandoned:
                     return outcome
                 except OutputTaken as error:
                     ended = {receipt.part for receipt in outcome.receipts} | {each.part for each in outcome.failures}
@@ -139,19 +139,19 @@ class Worker:
                     outcome.failures.append(Failure(part.index, _reason(error)))
                     rows = None
                     break
-        outcome.add("queue", self._turns.end(owner))
+        outcome.add("queue", self._turns.forget(owner))
         outcome.compilations, outcome.compile_s = self._programs.compilations, self._programs.seconds
         crash_point("shard.done")
         return outcome
 
-    def give_up(self, attempt: Hashable) -> None:
+    def abandon(self, attempt: Hashable) -> None:
         """Have the others wait no more for an attempt that does not end."""
-        self._room.give_up(attempt)
-        self._turns.give_up(attempt)
+        self._room.abandon(attempt)
+        self._turns.abandon(attempt)
 
     def queued(self, attempt: Hashable) -> float:
         """The seconds that an attempt has waited for others so far: they are none of its own time."""
-        return self._turns.waited(attempt)
+        return self._turns.wait_seconds(attempt)
 
     def _too_large(self) -> str:
         return (
@@ -159,9 +159,9 @@ class Worker:
             "lower [output] rows_per_part, or leave the largest columns out of [input] keep"
         )
 
-    def _write(self, plan: Plan, making: Making) -> Receipt:
+    def _write(self, plan: Plan, making: PartContext) -> Receipt:
         with ExitStack() as kept:
-            with self._turns.turn(making.owner):
+            with self._turns.acquire(making.owner):
                 encoded = self._encoded(plan, making, kept)
             if isinstance(encoded, Receipt):
                 return encoded
@@ -173,7 +173,7 @@ class Worker:
             crash_point("part.published")
             return receipt
 
-    def _encoded(self, plan: Plan, making: Making, kept: ExitStack) -> tuple[memoryview, Receipt] | Receipt:
+    def _encoded(self, plan: Plan, making: PartContext, kept: ExitStack) -> tuple[memoryview, Receipt] | Receipt:
         """The bytes of a part, in memory that is ``kept``, with its receipt; the receipt alone of one that is there."""
         row_groups: list[int] = []
         if plan.stage == "rows":
@@ -189,7 +189,7 @@ class Worker:
                     tables = [self._bucket(name, making.part.index) for name in plan.partial_names]
             except FileNotFoundError:
                 # Another driver of this run has sealed it, and the statistics are gone: then the part is there.
-                data = Published(self._store, plan.folder, plan.fingerprint, plan.expected)
+                data = PartCatalog(self._store, plan.folder, plan.fingerprint, plan.expected)
                 there = data.published().get(making.part.index)
                 if there is None:
                     raise
@@ -208,10 +208,10 @@ class Worker:
                 statuses=counts,
                 folder=plan.folder,
                 row_groups=row_groups,
-                scratch=kept.enter_context(self._scratches.taken()),
+                scratch=kept.enter_context(self._scratches.borrowed()),
             )
 
-    def _rows(self, making: Making) -> tuple[pa.Table, np.ndarray]:
+    def _rows(self, making: PartContext) -> tuple[pa.Table, np.ndarray]:
         """A row for every row.
 
         Raises:
@@ -220,12 +220,12 @@ class Worker:
         plan = self.plan
         schema = plan.schema.remove(len(plan.schema) - 1)
 
-        def computed(chunk: pa.Table, outcome: Outcome) -> tuple[pa.Table, np.ndarray]:
+        def computed(chunk: pa.Table, outcome: ShardResult) -> tuple[pa.Table, np.ndarray]:
             results, status = self._evaluation.rows(chunk, making.device, outcome)
             kept = [chunk.column(name) for name in plan.keep]
             with outcome.stage("encode"):
                 table = pa.Table.from_arrays([*kept, *results], schema=schema)
-            making.hold(table.nbytes)
+            making.reserve(table.nbytes)
             return table, status
 
         found = [
@@ -235,34 +235,34 @@ class Worker:
         tables, statuses = zip(*found, strict=True)
         return pa.concat_tables(tables), np.concatenate(statuses)
 
-    def _partials(self, making: Making) -> pa.Table:
+    def _partials(self, making: PartContext) -> pa.Table:
         """A statistic for every group that the part's rows meet."""
         plan = self.plan
-        statistic = sum(value.nbytes for value in self.kernel.nothing().values())
+        statistic = sum(value.nbytes for value in self.kernel.empty_state().values())
         step = max(min(GROUPED_ROWS, GROUPED_BYTES // statistic) if plan.keep else 0, plan.chunk_rows)
 
-        def summed(chunk: pa.Table, outcome: Outcome) -> pa.Table:
+        def summed(chunk: pa.Table, outcome: ShardResult) -> pa.Table:
             return self._aggregation.partials(chunk, making.device, outcome)
 
         found = self._chunks(making, step, summed) or [pa.Table.from_batches([], plan.partial_schema)]
         with making.outcome.stage("merge"):
             return found[0] if len(found) == 1 else self._aggregation.combined(found)
 
-    def _chunks(self, making: Making, step: int, work: Callable[[pa.Table, Outcome], Result]) -> list[Result]:
+    def _chunks(self, making: PartContext, step: int, work: Callable[[pa.Table, ShardResult], Result]) -> list[Result]:
         """``work`` of a part's rows, so many at a time, in their order; by several threads where turns are to spare."""
 
-        def timed(chunk: pa.Table) -> tuple[Result, Outcome]:
-            outcome = Outcome(making.outcome.shard)
+        def timed(chunk: pa.Table) -> tuple[Result, ShardResult]:
+            outcome = ShardResult(making.outcome.shard)
             return work(chunk, outcome), outcome
 
-        ended = side_by_side(timed, making.chunks(step), lambda: self._spare(making))
+        ended = parallel_map(timed, making.chunks(step), lambda: self._spare(making))
         for _, outcome in ended:
             making.outcome.include(outcome)
         return [result for result, _ in ended]
 
-    def _spare(self, making: Making) -> ExitStack | None:
+    def _spare(self, making: PartContext) -> ExitStack | None:
         """A turn for a thread beside the part's own, if nobody else wants it, and there is memory for such haste."""
-        return None if making.alone else self._turns.spare(making.owner)
+        return None if making.exclusive else self._turns.try_acquire(making.owner)
 
     def _bucket(self, name: str, bucket: int) -> pa.Table:
         """One bucket of what the first stage left.
@@ -281,7 +281,7 @@ class Worker:
                 "Run again to make it anew.",
             ) from error
 
-    def _groups(self, tables: list[pa.Table], making: Making) -> tuple[pa.Table, np.ndarray]:
+    def _groups(self, tables: list[pa.Table], making: PartContext) -> tuple[pa.Table, np.ndarray]:
         """A fit for every group of some tables of statistics."""
         with making.outcome.stage("merge"):
             keys, statistics = self._aggregation.merged(tables)

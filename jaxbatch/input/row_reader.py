@@ -72,7 +72,7 @@ class Rows:
         self._position += rows - missing
         return pa.concat_tables(taken).combine_chunks() if taken else pa.Table.from_batches([], self._schema)
 
-    def move_to(self, position: int) -> None:
+    def seek(self, position: int) -> None:
         """Pass over the rows before ``position``."""
         while self._position < position:
             self.take(min(position - self._position, self._step))
@@ -94,7 +94,7 @@ def _batches(
         file = files[number]
         keys = dict(file.keys)
         stored = [name for name in schema.names if name not in keys]
-        with _damage_told(file.path), file.open() as opened:
+        with _as_input_error(file.path), file.open() as opened:
             if not stored:
                 counts = (file.row_groups[index] for index in indices)
                 yield from (_table({}, keys, schema, rows) for rows in counts)
@@ -104,7 +104,7 @@ def _batches(
             with file.open(coerce_int96_timestamp_unit=NANOSECONDS) if wide else nullcontext() as finer:
                 for index in indices:  # one at a time: asked for several, pyarrow holds them all
                     where = f"{file.path}, row group {index}"
-                    with _damage_told(where):
+                    with _as_input_error(where):
                         step = min(batch_rows, _fitting(file, opened, index, leaves))
                         options = {"batch_size": step, "row_groups": [index]}
                         for columns, rows in _decoded(opened, finer, stored, wide, schema, where, options):
@@ -177,7 +177,7 @@ def _longest(file: InputFile, index: int, path: str) -> int:
 
 
 @contextmanager
-def _damage_told(where: str) -> Iterator[None]:
+def _as_input_error(where: str) -> Iterator[None]:
     try:
         yield
     except ConnectionError:
@@ -205,7 +205,7 @@ def _repeated(key: str | int | None, kind: pa.DataType, rows: int) -> pa.Array:
     return pa.repeat(one.cast(kind)[0], rows)
 
 
-class Peek:
+class FileProbe:
     """Answers a kernel's questions about the data before the run, from footers where they know."""
 
     def __init__(self, files: Sequence[InputFile], names: "dict[str, str]"):
@@ -222,7 +222,7 @@ class Peek:
         """The length of the first list that is not null, or None without one."""
         name = self._names[column]
         for file in self._files:
-            with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
+            with _as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
                 if name not in opened.parquet.schema_arrow.names:
                     continue
                 leaves = _leaves(opened, [name])
@@ -241,7 +241,7 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
         if isinstance(keys[name], int):
             yield int(keys[name])  # type: ignore[arg-type]
         return
-    with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
+    with _as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
         parquet = opened.parquet
         leaf = leaf_of(opened, name)
         if leaf is None:
@@ -257,7 +257,7 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
                 yield int(value)
 
 
-def are_apart(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
+def ranges_disjoint(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
     """Whether footers prove that no value of a column is in two parts: no nulls, and ranges that do not touch."""
     if any(len(shard.parts) > 1 for shard in shards):
         return False
@@ -284,7 +284,7 @@ def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | Non
     if name in keys:
         value = keys[name]
         return "key", [None if value is None else (value, value)] * len(file.row_groups)
-    with _damage_told(f"{file.path}, column '{name}'"), file.open() as opened:
+    with _as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
         leaf = leaf_of(opened, name)
         if leaf is None:
             return "", [None] * len(file.row_groups)

@@ -36,7 +36,7 @@ class BadFile:
 
 
 @dataclass(frozen=True)
-class Input:
+class InputTable:
     """The files in the input's order, the schema of each, and the one that most of them have, Hive keys last."""
 
     files: tuple[InputFile, ...]
@@ -45,7 +45,7 @@ class Input:
     skipped: tuple[BadFile, ...]
 
 
-def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[str, str] | None = None) -> Input:
+def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[str, str] | None = None) -> InputTable:
     """List the job's input, unless it is ``listed`` already, and read every footer.
 
     Files whose columns or Hive keys do not have the types that are ``known`` from other files are bad ones.
@@ -64,7 +64,7 @@ def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[
         raise refuse(bad, NoUsableFile)
     files = _with_typed_keys([file for file, _ in good], known)
     schemas = _shared([schema for _, schema in good])
-    return Input(files, schemas, _with_keys(_usual(schemas), files, known), tuple(bad))
+    return InputTable(files, schemas, _with_keys(_usual(schemas), files, known), tuple(bad))
 
 
 def _shared(schemas: Iterable[pa.Schema]) -> tuple[pa.Schema, ...]:
@@ -81,7 +81,7 @@ def _usual(schemas: Sequence[pa.Schema]) -> pa.Schema:
     return next(schema for schema in schemas if counts[texts[id(schema)]] == most)
 
 
-def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
+def check_files(opened: InputTable, used: Sequence[str], job: Job) -> InputTable:
     """The input with every file left out whose used columns do not have the types that most files have.
 
     Raises:
@@ -104,7 +104,7 @@ def check_files(opened: Input, used: Sequence[str], job: Job) -> Input:
         raise refuse(bad, InputError if None in checked else NoUsableFile)
     fitting = [number for number, wrong in enumerate(checked) if wrong is None]
     files, schemas = (tuple(every[number] for number in fitting) for every in (opened.files, opened.schemas))
-    return Input(files, schemas, opened.schema, tuple(bad))
+    return InputTable(files, schemas, opened.schema, tuple(bad))
 
 
 def _misfit(file: InputFile, schema: pa.Schema, known: Mapping[str, str]) -> BadFile | None:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from jaxbatch.columns import Column
 from jaxbatch.errors import JobError
-from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bind_context import BindContext
 
 Row = Callable[..., Mapping[str, Any]]
 """One row's columns (and the lengths of its named dimensions) as keywords → its outputs by name."""
@@ -56,11 +56,11 @@ class Kernel:
     outputs: tuple[Column, ...] = ()
     buckets: int = 1
     """How many buckets :meth:`bucket` tells apart."""
-    wide: ClassVar[bool] = False
+    needs_x64: ClassVar[bool] = False
     """Whether 64-bit types are available to the row function in float32 runs too."""
     drop_nulls: str | None = None
     """A named dimension whose entries with a null are left out, instead of failing the row."""
-    then: "Kernel | None" = None
+    second_stage: "Kernel | None" = None
     """A kernel that goes on with this one's outputs, row by row; the results are its outputs. Its programs do not
     multiply with this one's buckets and rungs."""
 
@@ -75,20 +75,20 @@ class Kernel:
     @property
     def results(self) -> tuple[Column, ...]:
         """The columns that are written: the outputs of the last kernel."""
-        return (self.then or self).outputs
+        return (self.second_stage or self).outputs
 
     @property
     def references(self) -> tuple[str, ...]:
         """The functions that the parameters name, as ``"package.module:name"`` or ``"file.py:name"``."""
         return ()
 
-    def bind(self, source: Source) -> "Kernel":
+    def bind(self, source: BindContext) -> "Kernel":
         """The kernel made definite for one input: its columns known. Called once, before any work.
 
         Raises:
             JobError, InputError: the parameters or the input do not fit.
         """
-        source.require_there(*(column.name for column in self.inputs))
+        source.require_columns(*(column.name for column in self.inputs))
         for column in self.inputs:
             source.require_input(column)
         return self
@@ -103,7 +103,7 @@ class Kernel:
         del dimension
         return np.maximum(8, 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64))
 
-    def unfinished(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    def needs_recompute(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
         """[rows]: which of a batch's rows the next bucket must compute anew, seen from what this one gave for them.
 
         So what few rows need is compiled where there are such rows only. None where no row ever does.
@@ -133,7 +133,7 @@ class Kernel:
         del left, right
         raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define merge().")
 
-    def nothing(self) -> Mapping[str, np.ndarray]:
+    def empty_state(self) -> Mapping[str, np.ndarray]:
         """The outputs for no observations at all: what merging leaves as it is."""
         raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define nothing().")
 

@@ -14,7 +14,7 @@ _SHOWN = 60
 """So many letters of a default."""
 
 
-class Peek(Protocol):
+class DataProbe(Protocol):
     """The two questions about data that a kernel may ask before the run."""
 
     def maximum(self, column: str) -> int | None:
@@ -27,7 +27,7 @@ class Peek(Protocol):
 
 
 @dataclass
-class Source:
+class BindContext:
     """What is known of the input when a kernel is bound: types by the kernel's names, constants, precision.
 
     Answers drawn from the data are remembered in ``answers``, so that a worker, which gets no ``peek``,
@@ -38,7 +38,7 @@ class Source:
     constants: Mapping[str, Any]
     precision: str
     folder: Path
-    peek: Peek | None = None
+    probe: DataProbe | None = None
     answers: dict[tuple[str, str], int | None] = field(default_factory=dict)
     stored: Mapping[str, str] = field(default_factory=dict)
     """The files' own names for columns that the job maps."""
@@ -94,7 +94,7 @@ class Source:
             + (f"; defaults = [{left}] leaves {'them' if several else 'it'}." if can_be_left else "."),
         )
 
-    def require_there(self, *columns: str) -> None:
+    def require_columns(self, *columns: str) -> None:
         """Check that the files or constants have some columns, whatever their types.
 
         Raises:
@@ -158,8 +158,8 @@ class Source:
     def _ask(self, question: str, column: str) -> int | None:
         key = (question, column)
         if key not in self.answers:
-            assert self.peek is not None, "a worker asked what the plan did not"
-            self.answers[key] = getattr(self.peek, question)(column)
+            assert self.probe is not None, "a worker asked what the plan did not"
+            self.answers[key] = getattr(self.probe, question)(column)
         return self.answers[key]
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxbatch.columns import Column
 from jaxbatch.errors import JobError
 from jaxbatch.kernels import functions
-from jaxbatch.kernels.bind_context import Source, shown
+from jaxbatch.kernels.bind_context import BindContext, shown
 from jaxbatch.kernels.functions import BoundFunction
 
 FUNCTION = "function"
@@ -46,7 +46,7 @@ def references(function: str | None, several: Mapping[str, str] | None) -> tuple
 def choose(
     function: str | None,
     several: Mapping[str, str] | None,
-    source: Source,
+    source: BindContext,
     *,
     one_argument: bool = False,
     optional: Mapping[str, Any] | None = None,
@@ -90,7 +90,7 @@ def choose(
 
 
 def _supplied(
-    parameters: Mapping[str, Sequence[Parameter]], optional: Mapping[str, Any], source: Source
+    parameters: Mapping[str, Sequence[Parameter]], optional: Mapping[str, Any], source: BindContext
 ) -> tuple[str, ...]:
     """Of all arguments that have a default in a function, and the kernel's optional inputs, those not left at it."""
     defaults: dict[str, dict[str, Any]] = {}
@@ -118,13 +118,13 @@ def _told(defaults: Mapping[str, Any]) -> Any:
     return values[0] if len(set(map(shown, values))) == 1 else defaults
 
 
-def _offered(parameters: Sequence[Parameter], supplied: Sequence[str], source: Source) -> list[str]:
+def _offered(parameters: Sequence[Parameter], supplied: Sequence[str], source: BindContext) -> list[str]:
     """The columns that a function's arguments may take: not those that are left at their defaults."""
     left = {p.name for p in parameters if p.default is not p.empty and p.name not in supplied}
     return [name for name in source.types if name not in left]
 
 
-def argument(name: str, source: Source, dtype: str = "float") -> Column:
+def argument(name: str, source: BindContext, dtype: str = "float") -> Column:
     """The column of one argument: a number, or a list of the one length that the input has."""
     depth = source.types[name].depth
     source.require(name, depth=min(depth, 1), dtype=dtype)

@@ -13,7 +13,7 @@ import jax
 
 from jaxbatch import user_code
 from jaxbatch.errors import JobError, nearest
-from jaxbatch.kernels.trace_errors import failure
+from jaxbatch.kernels.trace_errors import explain_trace_error
 
 _SHOWN = 8
 """Of the columns that nothing uses so many are named."""
@@ -120,7 +120,7 @@ class BoundFunction:
             if text is None:
                 raise
             raise JobError(
-                f"'{self.reference}' cannot be traced{failure(error)[0]}; its argument '{text}' is the text "
+                f"'{self.reference}' cannot be traced{explain_trace_error(error)[0]}; its argument '{text}' is the text "
                 f'"{merged[text]}".',
                 "If it is to be a number, write it without quotes.",
             ) from error

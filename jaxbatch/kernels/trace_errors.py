@@ -29,7 +29,9 @@ _HINTS: dict[type[Exception], str] = {
 _ANY = "It must be a pure JAX function of one row; --debug shows the traceback."
 
 
-def failure(error: BaseException, given: Mapping[str, jax.ShapeDtypeStruct] | None = None) -> tuple[str, str]:
+def explain_trace_error(
+    error: BaseException, given: Mapping[str, jax.ShapeDtypeStruct] | None = None
+) -> tuple[str, str]:
     """``at functions.py, line 7, 'return …': TypeError: …``, with the shapes ``given``; and a hint.
 
     The line is the last of the user's own code, if it can be told.

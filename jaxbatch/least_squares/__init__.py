@@ -6,10 +6,16 @@ a whole fit; ``gram.py`` is the statistic it rests on, ``double_double.py`` the 
 
 from jaxbatch.least_squares.descent import Descent, Stop, descend
 from jaxbatch.least_squares.design import Design, columns, design, terms
-from jaxbatch.least_squares.double_double import LARGEST_EXPONENT, survive
+from jaxbatch.least_squares.double_double import LARGEST_EXPONENT, error_free_transforms_hold
 from jaxbatch.least_squares.fits import Fit, fit
 from jaxbatch.least_squares.gram import LONG_ROWS, Statistic, statistic
-from jaxbatch.least_squares.inference import Inference, Spread, infer, spread, spread_of_data
+from jaxbatch.least_squares.inference import (
+    Inference,
+    ResponseMoments,
+    infer,
+    response_moments,
+    response_moments_of_data,
+)
 from jaxbatch.least_squares.orthogonal import solve_orthogonally
 from jaxbatch.least_squares.solve import Solution, rank_tolerance, solve, with_coefficients
 
@@ -20,22 +26,22 @@ __all__ = [
     "Design",
     "Fit",
     "Inference",
+    "ResponseMoments",
     "Solution",
-    "Spread",
     "Statistic",
     "Stop",
     "columns",
     "descend",
     "design",
+    "error_free_transforms_hold",
     "fit",
     "infer",
     "rank_tolerance",
+    "response_moments",
+    "response_moments_of_data",
     "solve",
     "solve_orthogonally",
-    "spread",
-    "spread_of_data",
     "statistic",
-    "survive",
     "terms",
     "with_coefficients",
 ]

@@ -176,7 +176,7 @@ def _padded(x: Array, missing: int) -> Array:
     return jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) if missing else x
 
 
-def survive() -> bool:
+def error_free_transforms_hold() -> bool:
     """Whether the error-free transformations stay what they are under this device's compiler, tried on some numbers."""
     return _survive(get_default_device().platform)
 

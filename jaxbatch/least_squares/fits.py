@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxbatch.least_squares.design import columns, terms
 from jaxbatch.least_squares.gram import statistic
-from jaxbatch.least_squares.inference import infer, spread
+from jaxbatch.least_squares.inference import infer, response_moments
 from jaxbatch.least_squares.solve import solve
 
 
@@ -64,7 +64,7 @@ def fit(
     found = statistic(Z, observed, None if weights is None else weights.astype("float64"))
     there, penalised = terms(jnp.ones(X.shape[1], bool), intercept)
     solution = solve(found, there, penalised, ridge=ridge, eps=eps)
-    spread_of_y = spread(found, intercept=intercept)
+    spread_of_y = response_moments(found, intercept=intercept)
     inference = infer(solution, spread_of_y, there.sum(), sampled=ridge == 0)
     optional = {
         name: jnp.where(maybe.present, maybe.value, jnp.nan)

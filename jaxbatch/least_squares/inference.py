@@ -17,7 +17,7 @@ _DIGITS = 1000.0
 """A squared residual is known where it is so many times what cancellation may have left of it: to three digits."""
 
 
-class Spread(NamedTuple):
+class ResponseMoments(NamedTuple):
     """What there is to explain."""
 
     n: Int[Array, ""]
@@ -43,12 +43,12 @@ class Inference(NamedTuple):
     p_values: Maybe
 
 
-def spread(statistic: Statistic, *, intercept: bool) -> Spread:
+def response_moments(statistic: Statistic, *, intercept: bool) -> ResponseMoments:
     """The spread of y, from the statistic alone."""
 
     total, square = datasets_last(partial(_squares, intercept=intercept))(statistic)
     same = statistic.least == statistic.most if intercept else (statistic.least == 0) & (statistic.most == 0)
-    return Spread(statistic.n, statistic.weight, total, square, ~same)
+    return ResponseMoments(statistic.n, statistic.weight, total, square, ~same)
 
 
 def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
@@ -60,25 +60,25 @@ def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
     return jnp.maximum(rounded(total), 0.0), rounded(square)
 
 
-def spread_of_data(
+def response_moments_of_data(
     Z: Float[Array, "k n"],
     observed: Bool[Array, " n"],
     weights: Float[Array, " n"] | None,
     exponent: Int[Array, ""],
     *,
     intercept: bool,
-) -> Spread:
+) -> ResponseMoments:
     """The spread of y, from the columns of [1 X y] themselves; 2^``exponent`` is what the solution divides y by."""
     used = observed.astype(Z.dtype) if weights is None else jnp.where(observed, weights, 0.0)
     y, n, weight = Z[-1] * power_of_two(-exponent), observed.sum(), used.sum()
     mean = used @ y / jnp.where(weight > 0, weight, 1.0) if intercept else 0.0
     first = y[jnp.argmax(observed)] if intercept else 0.0
-    return Spread(n, weight, used @ (y - mean) ** 2, used @ y**2, jnp.any(observed & (y != first)))
+    return ResponseMoments(n, weight, used @ (y - mean) ** 2, used @ y**2, jnp.any(observed & (y != first)))
 
 
 def infer(
     solution: Solution,
-    spread: Spread,
+    spread: ResponseMoments,
     p: Int[Array, ""],
     *,
     sampled: Bool[Array, ""] | bool = True,
@@ -92,13 +92,13 @@ def infer(
         p: the number of terms.
         sampled: whether the coefficients follow Student's t at all; those of a ridge fit do not.
     """
-    n, squares, exponents = spread.n, solution.squares, solution.exponents
+    n, squares, exponents = spread.n, solution.rss, solution.exponents
     freedom: Any = jnp.maximum(n - solution.rank, 1)
-    known = squares >= _DIGITS * solution.cancelled
+    known = squares >= _DIGITS * solution.rss_rounding
     enough = (n > p) & known
     unit = power_of_two(exponents[-1])
     residual_sd = jnp.sqrt(squares / freedom)
-    errors = residual_sd * solution.deviations
+    errors = residual_sd * solution.unscaled_stderr
     rounding = 8 * p * jnp.finfo(squares.dtype).eps * jnp.sqrt(spread.square)
     testable = enough & sampled & spread.varies & (squares > rounding**2)
     t = solution.scaled / jnp.where(errors > 0, errors, 1.0)

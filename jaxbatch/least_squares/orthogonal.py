@@ -58,9 +58,9 @@ def solve_orthogonally(problem: Design, *, method: Method, ridge: float, eps: fl
         scaled=coefficients * power_of_two(exponents[:-1] - exponents[-1:]),
         rank=rank,
         condition=condition,
-        deviations=jnp.sqrt(jnp.sum(root**2, axis=1)),
-        squares=residual @ residual,
-        cancelled=jnp.zeros(()),
+        unscaled_stderr=jnp.sqrt(jnp.sum(root**2, axis=1)),
+        rss=residual @ residual,
+        rss_rounding=jnp.zeros(()),
     )
 
 

@@ -44,11 +44,11 @@ class Solution(NamedTuple):
     rank: Int[Array, ""]
     condition: Float[Array, ""]
     """Of the design with columns of unit norm: largest singular value over smallest."""
-    deviations: Float[Array, " p"]
+    unscaled_stderr: Float[Array, " p"]
     """The roots of the diagonal of (A'WA)⁺."""
-    squares: Float[Array, ""]
+    rss: Float[Array, ""]
     """The squared residual."""
-    cancelled: Float[Array, ""]
+    rss_rounding: Float[Array, ""]
     """Of the terms that cancel in ``squares``, what rounding may leave; 0 where nothing cancels."""
 
 
@@ -121,9 +121,9 @@ def _solve(
         scaled=scaled,
         rank=rank,
         condition=_condition(singular, count),
-        deviations=jnp.sqrt(jnp.sum(rounded(root) ** 2, axis=1)),
-        squares=squared_residual(G, fitted) if squares is None else squares,
-        cancelled=_cancelled(G),
+        unscaled_stderr=jnp.sqrt(jnp.sum(rounded(root) ** 2, axis=1)),
+        rss=squared_residual(G, fitted) if squares is None else squares,
+        rss_rounding=_cancelled(G),
     )
 
 
@@ -138,7 +138,7 @@ def with_coefficients(solution: Solution, statistic: Statistic, coefficients: Fl
             coefficients=coefficients,
             exponents=exponents,
             scaled=scaled,
-            deviations=solution.deviations * power_of_two(exponents[:-1] - solution.exponents[:-1]),
+            deviations=solution.unscaled_stderr * power_of_two(exponents[:-1] - solution.exponents[:-1]),
             squares=squared_residual(G, exact),
             cancelled=_cancelled(G),
         )

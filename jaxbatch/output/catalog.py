@@ -18,7 +18,7 @@ class Expected:
     rows: int | None
 
 
-class Published:
+class PartCatalog:
     """The parts of a run in one folder of a store."""
 
     def __init__(self, store: Store, folder: str, fingerprint: str, expected: Sequence[Expected]):
@@ -32,7 +32,7 @@ class Published:
         """The receipts of this run's parts that are there whole, by part; from one listing and their footers."""
         return {receipt.part: receipt for receipt, _ in self._inspect() if receipt is not None}
 
-    def recover(self) -> dict[int, Receipt]:
+    def drop_damaged(self) -> dict[int, Receipt]:
         """The same; objects under this run's names that are not whole parts of it are removed, to be made again."""
         found = self._inspect()
         if any(receipt is None for receipt, _ in found):
@@ -41,7 +41,7 @@ class Published:
             if receipt is None and self._is_damaged(name):
                 self.store.delete(name)
         receipts = {receipt.part: receipt for receipt, _ in found if receipt is not None}
-        self.note(receipts.values())
+        self.record(receipts.values())
         return receipts
 
     def _is_damaged(self, name: str) -> bool:
@@ -49,7 +49,7 @@ class Published:
         sizes = dict(self.store.list(self.folder))
         return name in sizes and self._receipt(name, sizes[name]) is None
 
-    def note(self, receipts: Iterable[Receipt]) -> None:
+    def record(self, receipts: Iterable[Receipt]) -> None:
         """Remember receipts, so that sealing need not read those footers again."""
         self._noted |= {receipt.name: receipt for receipt in receipts}
 

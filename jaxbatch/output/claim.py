@@ -8,11 +8,11 @@ from typing import Any
 from jaxbatch.errors import ClaimedByAnother, OutputError, OutputTaken
 from jaxbatch.failpoints import crash_point
 from jaxbatch.output import in_flight, ownership
-from jaxbatch.output.catalog import Expected, Published
+from jaxbatch.output.catalog import Expected, PartCatalog
 from jaxbatch.output.differences import differences
-from jaxbatch.output.ownership import FORGOTTEN, as_json, check_no_orphans, forget, ours, sweep
+from jaxbatch.output.ownership import TOMBSTONE, as_json, check_no_orphans, list_owned, remove_orphans, tombstone
 from jaxbatch.output.part_file import DATA, PARTIALS, Receipt, is_part_name, is_part_of, part_name, run_of
-from jaxbatch.output.paths import ALONE, SUCCESS, Records, is_record, numbered
+from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, is_record, numbered
 from jaxbatch.storage import Store
 
 
@@ -25,14 +25,14 @@ class Output:
         store: Store,
         fingerprint: str,
         expected: Sequence[Expected],
-        records: Records = ALONE,
+        records: RunPaths = SINGLE_RUN,
         others: Callable[[], Iterable[str]] = tuple,
     ):
         self.store = store
         self.fingerprint = fingerprint
         self.records = records
         self._others = others
-        self.data = Published(store, DATA, fingerprint, expected)
+        self.data = PartCatalog(store, DATA, fingerprint, expected)
         """The parts of the results."""
 
     def check(self, identity: Mapping[str, Any]) -> None:
@@ -41,19 +41,19 @@ class Output:
         Raises:
             OutputError: with the difference shown.
         """
-        names = ours(self.store)
-        if self.records == ALONE and (runs := numbered(names)):
+        names = list_owned(self.store)
+        if self.records == SINGLE_RUN and (runs := numbered(names)):
             raise OutputError(
                 f"{self.store.url} has grown by {len(runs)} runs, to which this job does not add.",
                 'Write mode = "append" in [output], choose another path, or remove it all with --restart.',
             )
         try:
             owner = json.loads(self.store.read(self.records.plan))
-            if owner == FORGOTTEN:
+            if owner == TOMBSTONE:
                 raise ClaimedByAnother(f"{self.store.url}: run {self.records.number} was forgotten.", "Run again.")
             fingerprint, before = owner["fingerprint"], owner["identity"]
         except FileNotFoundError:
-            if self.records == ALONE:
+            if self.records == SINGLE_RUN:
                 check_no_orphans(self.store, names, self.fingerprint)
             return
         except (ValueError, KeyError, TypeError):
@@ -95,7 +95,7 @@ class Output:
         Raises:
             OutputError: there is something that is not jaxbatch's.
         """
-        names = ours(self.store)
+        names = list_owned(self.store)
         self.store.delete(SUCCESS)
         self.store.replace(self.records.plan, as_json(description))
         crash_point("claimed")
@@ -109,10 +109,10 @@ class Output:
         names = {name for name, _ in self.store.list()}
         if self.records.manifest in names or any(self._is_work(name) for name in names):
             return
-        if self.records == ALONE:
+        if self.records == SINGLE_RUN:
             self.store.delete(self.records.plan)
         else:
-            forget(self.store, self.records)
+            tombstone(self.store, self.records)
 
     def _is_work(self, name: str) -> bool:
         return in_flight.run_of(name) == self.fingerprint[:8] or run_of(name) == self.fingerprint[:8]
@@ -123,8 +123,10 @@ class Output:
         Raises:
             OutputError: there are other things too.
         """
-        names = ours(self.store)
-        for name in sorted(names, key=lambda name: (name != SUCCESS, name.startswith("data/"), name == ALONE.plan)):
+        names = list_owned(self.store)
+        for name in sorted(
+            names, key=lambda name: (name != SUCCESS, name.startswith("data/"), name == SINGLE_RUN.plan)
+        ):
             self.store.delete(name)
 
     @property
@@ -132,7 +134,7 @@ class Output:
         """Whether the manifest is of just this run's parts and they lie there; and where it is the only run, no other
         parts, and the mark of success."""
         names = {name for name, _ in self.store.list()}
-        if self.records.manifest not in names or (self.records == ALONE and SUCCESS not in names):
+        if self.records.manifest not in names or (self.records == SINGLE_RUN and SUCCESS not in names):
             return False
         try:
             listed = {part["name"] for part in json.loads(self.store.read(self.records.manifest))["parts"]}
@@ -140,7 +142,7 @@ class Output:
             return False
         wanted = {part_name(part, self.fingerprint) for part in self.data.expected}
         there = {name for name in names if name.startswith(f"{DATA}/") and is_part_name(name)}
-        if self.records != ALONE:
+        if self.records != SINGLE_RUN:
             there = {name for name in there if run_of(name) == self.fingerprint[:8]}
         return listed == wanted == there
 
@@ -177,8 +179,8 @@ class Output:
                 "Something else changes this folder; run again to write them anew.",
             )
         self.store.settle(DATA)
-        sweep(self.store, self._others, keep={receipt.name for receipt in receipts.values()})
-        self.store.sweep()
+        remove_orphans(self.store, self._others, keep={receipt.name for receipt in receipts.values()})
+        self.store.remove_temporaries()
         crash_point("seal.cleaned")
         parts = [
             {key: value for key, value in asdict(receipts[part]).items() if key != "fingerprint"}
@@ -193,7 +195,7 @@ class Output:
         self.store.replace(self.records.manifest, as_json(manifest))
         crash_point("seal.manifest")
         self.check_owner()
-        if self.records == ALONE:
+        if self.records == SINGLE_RUN:
             self.store.replace(SUCCESS, b"")
             try:
                 self.check_owner()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from jaxbatch.columns import STATUS, Status
 from jaxbatch.input.arrow_arrays import one_chunk, to_numpy, to_texts
-from jaxbatch.output.paths import ALONE, Records
+from jaxbatch.output.paths import SINGLE_RUN, RunPaths
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 EXAMPLES = 3
@@ -45,7 +45,7 @@ class Example:
         return f"row {self.row} of {self.part}" + (f", {what}" if what else "")
 
 
-def of(path: str, records: str = ALONE.folder, storage: StorageOptions | None = None) -> list[Example]:
+def of(path: str, records: str = SINGLE_RUN.folder, storage: StorageOptions | None = None) -> list[Example]:
     """Examples of every status but ``ok`` in a sealed run; none where it is not sealed.
 
     Args:
@@ -54,11 +54,11 @@ def of(path: str, records: str = ALONE.folder, storage: StorageOptions | None = 
         storage: how it is reached, where it is a URL.
     """
     number = records.rpartition("/")[2]
-    names = Records(int(number)) if number.isdigit() else ALONE
+    names = RunPaths(int(number)) if number.isdigit() else SINGLE_RUN
     return in_run(open_store(path, storage or StorageOptions()), names)
 
 
-def in_run(store: Store, names: Records) -> list[Example]:
+def in_run(store: Store, names: RunPaths) -> list[Example]:
     """The same of a run whose records are known."""
     try:
         plan, manifest = (json.loads(store.read(name)) for name in (names.plan, names.manifest))

@@ -18,9 +18,9 @@ from jaxbatch.input.input_file import digest, read_footer
 from jaxbatch.input.listing import Listed
 from jaxbatch.input.schemas import BadFile
 from jaxbatch.job.model import Job
-from jaxbatch.output.ownership import FORGOTTEN, check_no_orphans, forget, ours, sweep
+from jaxbatch.output.ownership import TOMBSTONE, check_no_orphans, list_owned, remove_orphans, tombstone
 from jaxbatch.output.part_file import Receipt
-from jaxbatch.output.paths import ALONE, SUCCESS, Records, numbered
+from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered
 from jaxbatch.storage import Store, is_remote, open_file
 
 _THREADS = 32
@@ -44,7 +44,7 @@ class Entry:
 class Run:
     """A run that has added to an output, or is to: what it said when it began, and its parts once it was sealed."""
 
-    records: Records
+    records: RunPaths
     claim: Mapping[str, Any]
     files: tuple[Entry, ...]
     receipts: tuple[Receipt, ...] | None
@@ -65,7 +65,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class News:
+class InputDiff:
     """What an input's listing has that a ledger does not."""
 
     files: list[Listed] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Ledger:
     store: Store
     runs: Sequence[Run]
     last: int
-    marked: bool
+    has_success: bool
 
     @classmethod
     def read(cls, store: Store, before: "Ledger | None" = None, *, orphans: bool = False) -> "Ledger":
@@ -93,8 +93,8 @@ class Ledger:
             OutputError: the output is not one that grows, holds other things (or, unless allowed, ``orphans``), or a
                 record is damaged.
         """
-        names = ours(store)
-        if ALONE.plan in names:
+        names = list_owned(store)
+        if SINGLE_RUN.plan in names:
             raise OutputError(
                 f"{store.url} is the output of a single run, to which nothing can be added.",
                 'Choose another [output] path, or compute all anew: mode = "replace".',
@@ -117,15 +117,15 @@ class Ledger:
         return next((run for run in self.runs if not run.finished), None)
 
     @property
-    def next(self) -> Records:
+    def next(self) -> RunPaths:
         """Of a run that comes after all of these."""
-        return Records(self.last + 1)
+        return RunPaths(self.last + 1)
 
-    def others(self, records: Records) -> list[str]:
+    def others(self, records: RunPaths) -> list[str]:
         """The fingerprints of all other runs."""
         return [run.fingerprint for run in self.runs if run.records != records]
 
-    def news(self, job: Job, listed: Iterable[Listed]) -> News:
+    def diff(self, job: Job, listed: Iterable[Listed]) -> InputDiff:
         """What is new in an input."""
         taken = {entry.path: (run, entry) for run in self.runs for entry in run.files}
         seen = {path: version for run in self.runs for path, version in run.claim.get("seen_again", {}).items()}
@@ -137,7 +137,7 @@ class Ledger:
                 return run, False, None
             return run, True, _difference(job, entry, file)
 
-        news, found = News(), [_with_version(file) for file in listed]
+        news, found = InputDiff(), [_with_version(file) for file in listed]
         with ThreadPoolExecutor(_THREADS) as pool:
             for file, (run, opened, difference) in zip(found, pool.map(look, found), strict=True):
                 if run is None:
@@ -149,11 +149,11 @@ class Ledger:
                     news.same[place(job, file.path)] = file.version
         return news
 
-    def settle(self) -> None:
+    def sync_success_marker(self) -> None:
         """Leave the mark of success if there are runs now, and all are finished, and take it away if not."""
         now = Ledger.read(self.store, self)
-        while now.marked != (bool(now.runs) and now.unfinished is None):
-            if now.marked:
+        while now.has_success != (bool(now.runs) and now.unfinished is None):
+            if now.has_success:
                 self.store.delete(SUCCESS)
             else:
                 self.store.replace(SUCCESS, b"")
@@ -172,8 +172,8 @@ def forget_unfinished(store: Store) -> int:
     store.delete(SUCCESS)
     unsealed = [run for run in known.runs if run.receipts is None]
     for run in unsealed:
-        forget(store, run.records)
-    sweep(store, lambda: [run.fingerprint for run in Ledger.read(store, known, orphans=True).runs])
+        tombstone(store, run.records)
+    remove_orphans(store, lambda: [run.fingerprint for run in Ledger.read(store, known, orphans=True).runs])
     return len(unsealed)
 
 
@@ -184,11 +184,11 @@ def place(job: Job, path: str) -> str:
     return os.path.relpath(path, job.paths_from)
 
 
-def _read(store: Store, records: Records) -> Run | None:
+def _read(store: Store, records: RunPaths) -> Run | None:
     """A run by its records; None where it was forgotten."""
     try:
         claim = json.loads(store.read(records.plan))
-        if claim == FORGOTTEN:
+        if claim == TOMBSTONE:
             return None
         files = claim["identity"]["input"]["files"]
         entries = tuple(
@@ -212,7 +212,7 @@ _KEPT = ("fingerprint", "identity", "job", "skipped_files", "types", "seen_again
 """What is asked of a claim later."""
 
 
-def _receipts(store: Store, records: Records, fingerprint: str) -> tuple[Receipt, ...] | None:
+def _receipts(store: Store, records: RunPaths, fingerprint: str) -> tuple[Receipt, ...] | None:
     try:
         manifest = json.loads(store.read(records.manifest))
     except FileNotFoundError:

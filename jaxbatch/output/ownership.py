@@ -9,18 +9,18 @@ from jaxbatch.errors import OutputError, OutputTaken
 from jaxbatch.output import in_flight
 from jaxbatch.output.in_flight import is_mark
 from jaxbatch.output.part_file import DATA, PARTIALS, is_part_name, is_part_of, run_of
-from jaxbatch.output.paths import SUCCESS, Records, is_record
+from jaxbatch.output.paths import SUCCESS, RunPaths, is_record
 from jaxbatch.storage import Store
 
 _FINGERPRINT = re.compile(rb'"fingerprint": "([0-9a-f]+)"')
-FORGOTTEN = {"forgotten": True}
+TOMBSTONE = {"forgotten": True}
 """What the record of a run that was given up says."""
 
 _HEAD = 1024
 """The plan's fingerprint is among its first bytes; its layout may be long."""
 
 
-def check_owner(store: Store, fingerprint: str, records: Records) -> None:
+def check_owner(store: Store, fingerprint: str, records: RunPaths) -> None:
     """See that a folder belongs to a run, by its records.
 
     Raises:
@@ -38,7 +38,7 @@ def check_owner(store: Store, fingerprint: str, records: Records) -> None:
         )
 
 
-def ours(store: Store) -> dict[str, int]:
+def list_owned(store: Store) -> dict[str, int]:
     """Names and sizes of all that is in an output.
 
     Raises:
@@ -54,7 +54,7 @@ def ours(store: Store) -> dict[str, int]:
     return names
 
 
-def sweep(store: Store, living: Callable[[], Iterable[str]], keep: Container[str] = ()) -> None:
+def remove_orphans(store: Store, living: Callable[[], Iterable[str]], keep: Container[str] = ()) -> None:
     """Remove parts and marks that are of no ``living`` run, by fingerprint, but those to ``keep``.
 
     The living are asked for after the listing: a run's claim is there before its first part.
@@ -67,9 +67,9 @@ def sweep(store: Store, living: Callable[[], Iterable[str]], keep: Container[str
             store.delete(name)
 
 
-def forget(store: Store, records: Records) -> None:
+def tombstone(store: Store, records: RunPaths) -> None:
     """Leave of a run nothing but that there was one, so that its number is never another's. Its parts are left."""
-    store.replace(records.plan, as_json(FORGOTTEN))
+    store.replace(records.plan, as_json(TOMBSTONE))
     for name in records.names:
         if name != records.plan:
             store.delete(name)

@@ -83,7 +83,7 @@ def run_of(name: str) -> str | None:
     return found["run"] if found else None
 
 
-class Scratch:
+class EncodeBuffer:
     """Memory that parts are written to, one after the other: fresh pages for each would cost more than writing does.
     It begins with a page, so that a disk can take it as it is."""
 
@@ -93,7 +93,7 @@ class Scratch:
     def __len__(self) -> int:
         return len(self._memory)
 
-    def of(self, size: int) -> memoryview:
+    def view(self, size: int) -> memoryview:
         """So many bytes, the same as before."""
         if len(self._memory) < size:
             memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -104,20 +104,20 @@ class Scratch:
         return self._memory[:size]
 
 
-class Scratches:
+class BufferPool:
     """As many of them as are in use at once, the one that was used last first; idle ones keep ``limit`` bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._idle: deque[Scratch] = deque()
+        self._idle: deque[EncodeBuffer] = deque()
 
     @contextmanager
-    def taken(self) -> Iterator[Scratch]:
+    def borrowed(self) -> Iterator[EncodeBuffer]:
         """One for a part, until it is published."""
         try:
             scratch = self._idle.pop()
         except IndexError:
-            scratch = Scratch()
+            scratch = EncodeBuffer()
         yield scratch
         if sum(len(each) for each in (*self._idle, scratch)) <= self._limit:
             self._idle.append(scratch)
@@ -132,7 +132,7 @@ def encode(
     statuses: Mapping[str, int],
     folder: str = DATA,
     row_groups: Sequence[int] = (),
-    scratch: Scratch | None = None,
+    scratch: EncodeBuffer | None = None,
 ) -> tuple[memoryview, Receipt]:
     """The bytes of a part and its receipt; equal tables give equal bytes.
 
@@ -161,9 +161,9 @@ def encode(
     }
     metadata = _texts(schema.metadata) | {_SCHEMA: base64.b64encode(schema.serialize().to_pybytes()).decode()}
     groups = list(_tables(table, row_groups or [table.num_rows], write_rows))
-    scratch = Scratch() if scratch is None else scratch
+    scratch = EncodeBuffer() if scratch is None else scratch
     room = 2 * table.nbytes + _FOOTER_ROOM
-    while (written := _written(table.schema, groups, stamp, options, metadata, scratch.of(room))) is None:
+    while (written := _written(table.schema, groups, stamp, options, metadata, scratch.view(room))) is None:
         room *= 2
     data, data_bytes = written
     footer = _digest(data[data_bytes:])

@@ -10,7 +10,7 @@ _RUN = re.compile(r"^_jaxbatch/runs/(?P<number>\d{7,})/(plan\.json|errors\.jsonl
 
 
 @dataclass(frozen=True)
-class Records:
+class RunPaths:
     """What is written of a run: an output's only one or, where outputs grow, the so-manieth that has added to it."""
 
     number: int | None = None
@@ -46,16 +46,16 @@ class Records:
         return (self.manifest, self.report, self.errors, self.plan)
 
 
-ALONE = Records()
+SINGLE_RUN = RunPaths()
 """Those of the only run of an output."""
 
 
 def is_record(name: str) -> bool:
     """Whether an object's name is that of a record, of whatever run."""
-    return name in ALONE.names or _RUN.match(name) is not None
+    return name in SINGLE_RUN.names or _RUN.match(name) is not None
 
 
-def numbered(names: Iterable[str]) -> list[Records]:
+def numbered(names: Iterable[str]) -> list[RunPaths]:
     """The runs that have added to an output, by the names of its objects, in order."""
     found = {int(match["number"]) for match in map(_RUN.match, names) if match}
-    return [Records(number) for number in sorted(found)]
+    return [RunPaths(number) for number in sorted(found)]

@@ -7,16 +7,16 @@ from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from jaxbatch.errors import InputError, storage_told
-from jaxbatch.output.ownership import FORGOTTEN
+from jaxbatch.errors import InputError, translate_storage_errors
+from jaxbatch.output.ownership import TOMBSTONE
 from jaxbatch.output.part_file import NotAPart, Receipt, data_digest, read_receipt
-from jaxbatch.output.paths import ALONE, SUCCESS, Records, numbered
+from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 _THREADS = 8
 
 
-@storage_told()
+@translate_storage_errors()
 def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) -> list[str]:
     """Re-read an output against its manifest: every difference, in words; none means that all is well.
 
@@ -29,8 +29,8 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
     """
     store = open_store(os.fspath(path), storage or StorageOptions())
     names = dict(store.list())
-    found = (records for records in (ALONE, *numbered(names)) if {records.plan, records.manifest} & set(names))
-    runs = [records for records in found if _claim(store, records) != FORGOTTEN]
+    found = (records for records in (SINGLE_RUN, *numbered(names)) if {records.plan, records.manifest} & set(names))
+    runs = [records for records in found if _claim(store, records) != TOMBSTONE]
     if not runs:
         raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
     problems = _taken_twice(store, runs)
@@ -50,11 +50,11 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
 _AGAIN = "there is no manifest yet. Run it again to finish it."
 
 
-def _named(records: Records) -> str:
-    return "The run" if records == ALONE else f"Run {records.number}"
+def _named(records: RunPaths) -> str:
+    return "The run" if records == SINGLE_RUN else f"Run {records.number}"
 
 
-def _taken_twice(store: Store, runs: Iterable[Records]) -> list[str]:
+def _taken_twice(store: Store, runs: Iterable[RunPaths]) -> list[str]:
     """Input files that two runs of an output say to have computed."""
     taken: dict[str, int] = {}
     problems = []
@@ -66,7 +66,7 @@ def _taken_twice(store: Store, runs: Iterable[Records]) -> list[str]:
     return problems
 
 
-def _verify_run(store: Store, records: Records, names: Mapping[str, int]) -> tuple[list[Receipt] | None, list[str]]:
+def _verify_run(store: Store, records: RunPaths, names: Mapping[str, int]) -> tuple[list[Receipt] | None, list[str]]:
     """The parts of one run, by its manifest if that can be read, and every difference from it."""
     try:
         manifest = json.loads(store.read(records.manifest))
@@ -86,7 +86,7 @@ def _verify_run(store: Store, records: Records, names: Mapping[str, int]) -> tup
         return parts, problems + [problem for problem in found if problem]
 
 
-def _claim(store: Store, records: Records) -> dict[str, Any]:
+def _claim(store: Store, records: RunPaths) -> dict[str, Any]:
     try:
         return json.loads(store.read(records.plan))
     except (FileNotFoundError, ValueError):

@@ -13,7 +13,7 @@ from jaxbatch import __version__, user_code
 from jaxbatch.compilation import instructions, linear_algebra
 from jaxbatch.compilation.digest import calls_lapack
 from jaxbatch.compilation.programs import Programs
-from jaxbatch.compilation.trace import precision, representative, trace
+from jaxbatch.compilation.trace import smallest_programs, trace, x64_context
 from jaxbatch.errors import JobError
 from jaxbatch.kernels import functions
 from jaxbatch.kernels.base import Kernel, dimensions
@@ -56,11 +56,11 @@ def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str,
 def _untraced(kernel: Kernel, programs: Programs, folder: Path) -> Iterator[str]:
     """The modules of which traces do not tell all: those of a user's own kernel, which chooses buckets and sizes on the
     host; and a function's, if some of its program is known by its name alone."""
-    stages = (kernel, programs.kernel, *([programs.then.kernel] if programs.then else []))
+    stages = (kernel, programs.kernel, *([programs.second_stage.kernel] if programs.second_stage else []))
     classes = {each for stage in stages for each in type(stage).__mro__ if issubclass(each, Kernel)}
     yield from (each.__module__ for each in classes if not is_ours(each))
-    if any(traced.digest.foreign for traced in programs.representative()):
-        with precision(programs.dtype, kernel):  # in which they were imported
+    if any(traced.digest.foreign for traced in programs.smallest_traces()):
+        with x64_context(programs.dtype, kernel):  # in which they were imported
             yield from [functions.module_of(reference, folder) for reference in kernel.references]
 
 
@@ -86,7 +86,7 @@ def _may_call_lapack(programs: Programs) -> bool:
     """Whether a program calls it, or one may that was not traced: of other sizes, or by a rule nobody looks into."""
     if dimensions(programs.kernel.inputs):
         return True
-    return any(each.digest.foreign or calls_lapack(each.jaxpr) for each in programs.representative())
+    return any(each.digest.foreign or calls_lapack(each.jaxpr) for each in programs.smallest_traces())
 
 
 def check_pure(programs: Programs) -> None:
@@ -97,14 +97,14 @@ def check_pure(programs: Programs) -> None:
         JobError: it is another program then.
     """
     kernel = programs.kernel
-    by_origin = {kernel.origin(program.bucket): program for program in reversed(representative(kernel))}
+    by_origin = {kernel.origin(program.bucket): program for program in reversed(smallest_programs(kernel))}
     for program in by_origin.values():
-        with precision(programs.dtype, kernel):
+        with x64_context(programs.dtype, kernel):
             again = trace(kernel, program, programs.dtype)
         if again.digest != programs.traced(program).digest:
             raise JobError(
                 f"{kernel.describe_bucket(program.bucket)} traces to another program each time.",
                 "It uses the time, random numbers or a global that changes: make it a pure function of its arguments.",
             )
-    if programs.then and not is_ours(type(programs.then.kernel)):
-        check_pure(programs.then)
+    if programs.second_stage and not is_ours(type(programs.second_stage.kernel)):
+        check_pure(programs.second_stage)

@@ -15,10 +15,10 @@ from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.input.types import is_key
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.base import Kernel
-from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bind_context import BindContext
 
 
-def input_names(job: Job, kernel: Kernel, source: Source) -> dict[str, str]:
+def input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str]:
     """The files' column for each of the kernel's, after a check that nothing in the job is left unused."""
     read = [column.name for column in kernel.read]
     groups = kernel.grouping.by if kernel.grouping else ()
@@ -44,7 +44,7 @@ def input_names(job: Job, kernel: Kernel, source: Source) -> dict[str, str]:
     return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
 
 
-def arguments(job: Job, names: Mapping[str, str], source: Source) -> dict[str, str]:
+def arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[str, str]:
     """What each argument and input takes, in words."""
     columns = {own: f"column {stored}" for own, stored in names.items()}
     constants = {own: f"constant {json.dumps(value)}" for own, value in job.input.constants.items()}
@@ -55,7 +55,7 @@ def arguments(job: Job, names: Mapping[str, str], source: Source) -> dict[str, s
 def limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:
     """Between which two numbers those of a column must be, for the files' columns of which not all would fit."""
     numbers = [column for column in kernel.read if column.name in names and column.dtype != "string"]
-    kinds = [column.numpy_type(job.compute.precision, wide=kernel.wide) for column in numbers]
+    kinds = [column.numpy_type(job.compute.precision, wide=kernel.needs_x64) for column in numbers]
     found = [(names[c.name], limits_of(c, kind)) for c, kind in zip(numbers, kinds, strict=True)]
     return {name: limits for name, limits in found if limits is not None}
 
@@ -73,7 +73,7 @@ def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> Non
     except ValueError:
         array = np.asarray(None)
     wanted = {"int": "iu", "bool": "biuf"}.get(column.dtype, "iuf")
-    kind = column.numpy_type(job.compute.precision, wide=kernel.wide)
+    kind = column.numpy_type(job.compute.precision, wide=kernel.needs_x64)
     if array.dtype.kind not in wanted or array.shape != column.shape or fitted(array, column, kind)[1] is not None:
         raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
 
@@ -152,7 +152,7 @@ def written_schema(
 def partial_schema(kernel: Kernel, keys: Sequence[pa.DataType]) -> pa.Schema:
     """The schema of what a first stage leaves to the second: the keys, and the kernel's outputs for each group."""
     fields = [pa.field(f"key{number}", kind) for number, kind in enumerate(keys)]
-    for name, value in kernel.nothing().items():
+    for name, value in kernel.empty_state().items():
         kind = pa.from_numpy_dtype(value.dtype)
         fields.append(pa.field(name, pa.list_(kind, value.shape[0]) if value.ndim else kind))
     return pa.schema(fields)

@@ -14,10 +14,10 @@ from jaxbatch.input.input_file import InputFile
 from jaxbatch.input.schemas import BadFile
 from jaxbatch.input.shards import Part, Shard
 from jaxbatch.job.model import Job
-from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.output.catalog import Expected
 from jaxbatch.output.part_file import DATA, PARTIALS, part_name
-from jaxbatch.output.paths import ALONE, Records
+from jaxbatch.output.paths import SINGLE_RUN, RunPaths
 
 Stage = Literal["rows", "groups", "partials", "merge"]
 """What a plan's parts hold: a row for every row; a row for every group of rows, each whole in its shard; or, in two
@@ -34,7 +34,7 @@ class Plan:
     """
 
     job: Job
-    source: Source
+    source: BindContext
     files: tuple[InputFile, ...]
     skipped: tuple[BadFile, ...]
     shards: tuple[Shard, ...]
@@ -64,7 +64,7 @@ class Plan:
     """The parts of the second stage, where there is one."""
     partials: int = 0
     """The parts that the first stage leaves to it."""
-    records: Records = ALONE
+    records: RunPaths = SINGLE_RUN
     """Where the output says that it is this run's."""
 
     def __repr__(self) -> str:

@@ -11,18 +11,18 @@ import pyarrow as pa
 from jaxbatch.compilation import invariants, process_setup
 from jaxbatch.compilation.devices import Device
 from jaxbatch.compilation.programs import Programs, width_limit
-from jaxbatch.compilation.trace import precision, representative
-from jaxbatch.errors import InputError, nearest, storage_told
+from jaxbatch.compilation.trace import smallest_programs, x64_context
+from jaxbatch.errors import InputError, nearest, translate_storage_errors
 from jaxbatch.input import schemas
 from jaxbatch.input.listing import Listed, check_apart
-from jaxbatch.input.row_reader import Peek, are_apart
+from jaxbatch.input.row_reader import FileProbe, ranges_disjoint
 from jaxbatch.input.shards import RowGroup, Shard, cut, limited
 from jaxbatch.input.types import column_type
 from jaxbatch.job.model import Job
 from jaxbatch.kernels import registry
 from jaxbatch.kernels.base import Kernel, dimensions
-from jaxbatch.kernels.bind_context import Source
-from jaxbatch.output.paths import ALONE, Records
+from jaxbatch.kernels.bind_context import BindContext
+from jaxbatch.output.paths import SINGLE_RUN, RunPaths
 from jaxbatch.planning import naming
 from jaxbatch.planning.fingerprint import check_pure, code_identity, fingerprint
 from jaxbatch.planning.plan import Plan
@@ -43,10 +43,10 @@ class Addition:
 
     files: Sequence[Listed]
     types: Mapping[str, str]
-    records: Records
+    records: RunPaths
 
 
-@storage_told()
+@translate_storage_errors()
 @process_setup.prepared()
 def plan(
     job: Job | str | os.PathLike[str],
@@ -74,9 +74,9 @@ def plan(
     invariants.check()
     opened = schemas.open_input(job, addition and addition.files, addition and addition.types)
     check_apart(job, (file.path for file in opened.files))
-    with precision(job.compute.precision):
+    with x64_context(job.compute.precision):
         unbound = registry.build(job)
-    with precision(job.compute.precision, unbound):
+    with x64_context(job.compute.precision, unbound):
         source = _source(job, opened)
         kernel = unbound.bind(source)
         names = naming.input_names(job, kernel, source)
@@ -121,12 +121,12 @@ def plan(
         compilations=_compilations(kernel),
         platform=device.platform,
         rungs=_rungs(kernel),
-        records=addition.records if addition else ALONE,
+        records=addition.records if addition else SINGLE_RUN,
         **_grouped(kernel, opened, shards, names, job.output.rows_per_part),
     )
 
 
-def row_groups(opened: schemas.Input) -> list[RowGroup]:
+def row_groups(opened: schemas.InputTable) -> list[RowGroup]:
     """Every row group of the input, in order."""
     return [
         RowGroup(number, index, rows)
@@ -136,7 +136,7 @@ def row_groups(opened: schemas.Input) -> list[RowGroup]:
 
 
 def _grouped(
-    kernel: Kernel, opened: schemas.Input, shards: Sequence[Shard], names: Mapping[str, str], rows_per_part: int
+    kernel: Kernel, opened: schemas.InputTable, shards: Sequence[Shard], names: Mapping[str, str], rows_per_part: int
 ) -> dict[str, Any]:
     """How groups are put together: in one stage where the footers show that each is whole in its shard."""
     if kernel.grouping is None:
@@ -144,7 +144,7 @@ def _grouped(
     stored = [names[name] for name in kernel.grouping.by]
     schema = naming.partial_schema(kernel, [opened.schema.field(name).type for name in stored])
     parts = sum(len(shard.parts) for shard in shards)
-    apart = next((name for name in stored if parts > 1 and are_apart(opened.files, shards, name)), None)
+    apart = next((name for name in stored if parts > 1 and ranges_disjoint(opened.files, shards, name)), None)
     if parts == 1 or apart is not None:
         return {"stage": "groups", "partial_schema": schema, "apart": apart}
     rows = sum(shard.rows for shard in shards)
@@ -152,7 +152,7 @@ def _grouped(
     return {"stage": "partials", "partial_schema": schema, "buckets": buckets, "partials": parts}
 
 
-def _source(job: Job, opened: schemas.Input) -> Source:
+def _source(job: Job, opened: schemas.InputTable) -> BindContext:
     names = {name: name for name in opened.schema.names} | dict(job.input.columns)
     for own, stored in job.input.columns.items():
         if stored not in opened.schema.names:
@@ -166,12 +166,12 @@ def _source(job: Job, opened: schemas.Input) -> Source:
         other = "a column" if own in job.input.columns else "a constant" if own in job.input.constants else None
         if other:
             raise job.error(("input", "defaults"), f"'{own}' has {other} too.", "Leave out one of the two.")
-    return Source(
+    return BindContext(
         types={own: column_type(opened.schema.field(stored).type) for own, stored in names.items()},
         constants=dict(job.input.constants),
         precision=job.compute.precision,
         folder=job.folder,
-        peek=Peek(opened.files, names),
+        probe=FileProbe(opened.files, names),
         stored=dict(job.input.columns),
         defaults=tuple(job.input.defaults),
     )
@@ -186,8 +186,8 @@ def _programs(programs: Programs) -> list[dict[str, Any]]:
             "batch_rows": programs.width(program),
             "batch_bytes": programs.width(program) * programs.traced(program).row_bytes,
         }
-        for program in representative(programs.kernel)
-    ] + (_programs(programs.then) if programs.then else [])
+        for program in smallest_programs(programs.kernel)
+    ] + (_programs(programs.second_stage) if programs.second_stage else [])
 
 
 def _compilations(kernel: Kernel) -> str:
@@ -195,7 +195,7 @@ def _compilations(kernel: Kernel) -> str:
     if not ragged:
         return f"at most {kernel.buckets}"
     each = f" for each of {kernel.buckets} buckets" if kernel.buckets > 1 else ""
-    most = kernel.then.buckets if kernel.then else 0
+    most = kernel.second_stage.buckets if kernel.second_stage else 0
     then = f", and {'one' if most == 1 else f'at most {most}'} for each size of what they give" if most else ""
     return f"one{each} for each rung of {' and '.join(ragged)} that the data reach{then}"
 
@@ -217,7 +217,7 @@ def _whole_batch(kernel: Kernel, programs: list[dict[str, Any]]) -> int:
     return max((program["batch_rows"] for program in programs[first:]), default=1)
 
 
-def _chunk_rows(opened: schemas.Input, batch_rows: int) -> int:
+def _chunk_rows(opened: schemas.InputTable, batch_rows: int) -> int:
     """How many rows are read at once: of bounded size, and whole batches where they are narrow enough."""
     rows = sum(sum(file.row_groups) for file in opened.files)
     row_bytes = sum(file.bytes for file in opened.files) // max(rows, 1)
@@ -227,7 +227,7 @@ def _chunk_rows(opened: schemas.Input, batch_rows: int) -> int:
 
 def _identity(
     job: Job,
-    opened: schemas.Input,
+    opened: schemas.InputTable,
     names: Mapping[str, str],
     keep: tuple[str, ...],
     limit: int | None,

@@ -27,10 +27,10 @@ def write(path: str | os.PathLike[str], file: str | os.PathLike[str], storage: S
         from jaxbatch.report.page import html
     except ModuleNotFoundError as error:
         raise UsageError(f"A report needs {error.name}.", "Install it: pip install 'jaxbatch[report]'.") from None
-    from jaxbatch.report.source import Source
+    from jaxbatch.report.source import RunRecords
 
     try:
-        text = html(Source.read(os.fspath(path), storage or StorageOptions()))
+        text = html(RunRecords.read(os.fspath(path), storage or StorageOptions()))
     except FileNotFoundError as error:
         raise InputError(f"{error.filename or error} is missing.", "Run the job again to write it anew.") from error
     with open(file, "w", encoding="utf-8") as page:

@@ -4,13 +4,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jaxbatch.report.charts import SERIES, Picture, bars, drawn
-from jaxbatch.report.source import Source
+from jaxbatch.report.source import RunRecords
 
 WORKERS = 24
 """So many are named; of more, the busiest."""
 
 
-def pictures(source: Source) -> list[Picture]:
+def pictures(source: RunRecords) -> list[Picture]:
     """Throughput over time, time by stage, and shards by worker."""
     report = source.report
     stages = {name: spent for name, spent in report["stages"].items() if spent >= 0.0005}

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jaxbatch.columns import Status
 from jaxbatch.report import overview, pointwise, regression, taylor
 from jaxbatch.report.charts import slug
-from jaxbatch.report.source import Source
+from jaxbatch.report.source import RunRecords
 
 _KERNELS = {"taylor": taylor.pictures, "regression": regression.pictures}
 
@@ -16,7 +16,7 @@ FAILED = 20
 """So many failed parts and files left out are named."""
 
 
-def html(source: Source) -> str:
+def html(source: RunRecords) -> str:
     """The whole page."""
     environment = Environment(loader=PackageLoader("jaxbatch.report", "."), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"number": number, "slug": slug, "size": _size, "json": json.dumps}
@@ -50,7 +50,7 @@ def _size(count: int) -> str:
     return f"{count / 1000**power:.3g} {units[power]}"
 
 
-def _statuses(source: Source) -> list[tuple[str, int, float, str]]:
+def _statuses(source: RunRecords) -> list[tuple[str, int, float, str]]:
     """Each status with its rows, their share, and whether they count as failed or flagged."""
     total = max(sum(source.statuses.values()), 1)
     known = [(status, source.statuses[status.name]) for status in Status if status.name in source.statuses]
@@ -63,7 +63,7 @@ def _kind(status: Status) -> str:
     return "flagged" if status.flagged else ""
 
 
-def _guarantees(source: Source) -> list[str]:
+def _guarantees(source: RunRecords) -> list[str]:
     """What the output promises as it is now."""
     if not source.sealed:
         return [

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from jaxbatch.columns import STATUS
 from jaxbatch.report.charts import SERIES, Picture, drawn, histogram, legend
-from jaxbatch.report.source import Source
+from jaxbatch.report.source import RunRecords
 
 COLUMNS = 9
 """So many results have a picture."""
@@ -14,7 +14,7 @@ POINTS = 3_000
 """At most so many are drawn on a map."""
 
 
-def pictures(source: Source) -> list[Picture]:
+def pictures(source: RunRecords) -> list[Picture]:
     """The distribution of every result, and the statuses over the domain."""
     sample = source.sample
     if not len(sample.row):
@@ -26,7 +26,7 @@ def pictures(source: Source) -> list[Picture]:
     return [*found, _map(source)] if source.inputs else found
 
 
-def _map(source: Source) -> Picture:
+def _map(source: RunRecords) -> Picture:
     """Statuses over the first two inputs, or the first."""
     sample = source.sample
     across, up, *_ = [*source.inputs, None]

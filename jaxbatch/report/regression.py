@@ -6,7 +6,7 @@ from matplotlib.ticker import NullFormatter
 
 from jaxbatch.report import residuals
 from jaxbatch.report.charts import SERIES, Picture, drawn, histogram, legend
-from jaxbatch.report.source import Sample, Source
+from jaxbatch.report.source import RunRecords, Sample
 
 TERMS = 14
 """So many have a place in the picture."""
@@ -15,7 +15,7 @@ WORST = 3
 """Fits whose residuals are shown."""
 
 
-def pictures(source: Source) -> list[Picture]:
+def pictures(source: RunRecords) -> list[Picture]:
     """All that the output and, for residuals, the input has to show."""
     known = [row is not None for row in source.sample.table.column(source.written("coefficients")).to_pylist()]
     sample = source.sample.select(np.array(known, bool))
@@ -27,20 +27,20 @@ def pictures(source: Source) -> list[Picture]:
     return [*found, *_residuals(source, sample)]
 
 
-def _lists(source: Source, sample: Sample, result: str) -> list[list[float]]:
+def _lists(source: RunRecords, sample: Sample, result: str) -> list[list[float]]:
     return [
         [np.nan if value is None else value for value in row or []]
         for row in sample.table.column(source.written(result)).to_pylist()
     ]
 
 
-def _names(source: Source, sample: Sample, count: int) -> list[str]:
+def _names(source: RunRecords, sample: Sample, count: int) -> list[str]:
     field = sample.table.schema.field(source.written("coefficients"))
     named = (field.metadata or {}).get(b"terms", b"").decode().split(",")
     return named if len(named) == count else [f"term {number}" for number in range(count)]
 
 
-def _coefficients(source: Source, sample: Sample) -> Picture:
+def _coefficients(source: RunRecords, sample: Sample) -> Picture:
     values, errors = (_lists(source, sample, name) for name in ("coefficients", "standard_errors"))
     count = min(max(map(len, values)), TERMS)
     names = _names(source, sample, max(map(len, values)))[:count]
@@ -79,7 +79,7 @@ def _coefficients(source: Source, sample: Sample) -> Picture:
     return Picture("Coefficients", caption, drawn(draw, "coefficients", height), header, table)
 
 
-def _condition(source: Source, sample: Sample) -> list[Picture]:
+def _condition(source: RunRecords, sample: Sample) -> list[Picture]:
     condition = sample.numbers(source.written("condition"))
     values, errors = (_lists(source, sample, name) for name in ("coefficients", "standard_errors"))
     relative = np.array([_largest(error, value) for error, value in zip(errors, values, strict=True)])
@@ -109,14 +109,14 @@ def _largest(errors: list[float], values: list[float]) -> float:
     return max(found, default=np.nan)
 
 
-def _descent(source: Source, sample: Sample) -> Picture:
+def _descent(source: RunRecords, sample: Sample) -> Picture:
     steps = sample.numbers(source.written("steps"))
     converged = np.array(sample.table.column(source.written("converged")).to_pylist(), bool)
     caption = f"{int(converged.sum()):,} of {len(converged):,} descents came to rest."
     return histogram("Steps of the descent", caption, steps, "steps")
 
 
-def _residuals(source: Source, sample: Sample) -> list[Picture]:
+def _residuals(source: RunRecords, sample: Sample) -> list[Picture]:
     """Of the worst fits, where the input can be read still."""
     quality = sample.numbers(source.written("r_squared"))
     order = np.argsort(np.where(np.isfinite(quality), quality, np.inf), kind="stable")[:WORST]

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 from jaxbatch.errors import JaxbatchError
 from jaxbatch.input.listing import list_files
 from jaxbatch.job.model import Job
-from jaxbatch.report.source import Sample, Source
+from jaxbatch.report.source import RunRecords, Sample
 from jaxbatch.storage import open_file
 
 
 @dataclass(frozen=True)
-class Fit:
+class FittedDataset:
     """One dataset's fitted values and residuals, and where its fit is in the output."""
 
     part: int
@@ -24,7 +24,7 @@ class Fit:
     residuals: np.ndarray
 
 
-def of(source: Source, sample: Sample) -> list[Fit]:
+def of(source: RunRecords, sample: Sample) -> list[FittedDataset]:
     """Of every fit of a sample; none where rows are not datasets, or where the input is not to be read any more."""
     job = Job.of_record(source.plan["job"], source.plan["paths_from"])
     if "group_by" in job.params or job.params.get("target"):
@@ -40,7 +40,7 @@ def of(source: Source, sample: Sample) -> list[Fit]:
         return []
 
 
-def _dataset(source: Source, job: Job, files: dict[str, str], part: int, row: int) -> dict[str, Any]:
+def _dataset(source: RunRecords, job: Job, files: dict[str, str], part: int, row: int) -> dict[str, Any]:
     """The row of the input that a row of the output was made of."""
     shard = next(shard for shard in source.plan["layout"] if any(p[0] == part for p in shard["parts"]))
     place = row + next(start for number, start, _ in shard["parts"] if number == part)
@@ -64,7 +64,7 @@ def _stored(job: Job) -> list[str]:
     return [*(_features(job) or [named.get("X", "X")]), named.get("y", "y")]
 
 
-def _fit(job: Job, dataset: dict[str, Any], coefficients: list[float], part: int, row: int) -> Fit:
+def _fit(job: Job, dataset: dict[str, Any], coefficients: list[float], part: int, row: int) -> FittedDataset:
     named = job.input.columns
     if features := _features(job):
         design = np.array([dataset[name] for name in features], float).T
@@ -73,4 +73,4 @@ def _fit(job: Job, dataset: dict[str, Any], coefficients: list[float], part: int
     if job.params.get("intercept", True):
         design = np.c_[np.ones(len(design)), design]
     fitted = design @ np.array(coefficients, float)
-    return Fit(part, row, fitted, np.array(dataset[named.get("y", "y")], float) - fitted)
+    return FittedDataset(part, row, fitted, np.array(dataset[named.get("y", "y")], float) - fitted)

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from jaxbatch.errors import InputError
 from jaxbatch.output import failed_rows
 from jaxbatch.output.failed_rows import Example
-from jaxbatch.output.ownership import FORGOTTEN
+from jaxbatch.output.ownership import TOMBSTONE
 from jaxbatch.output.part_file import Receipt
-from jaxbatch.output.paths import ALONE, SUCCESS, Records, numbered
+from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 PARTS = 40
@@ -51,11 +51,11 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Source:
+class RunRecords:
     """The latest run of an output, with the counts of all of them."""
 
     store: Store
-    records: Records
+    records: RunPaths
     plan: Mapping[str, Any]
     report: Mapping[str, Any]
     errors: Sequence[Mapping[str, Any]]
@@ -64,7 +64,7 @@ class Source:
     sealed: bool
 
     @classmethod
-    def read(cls, path: str, storage: StorageOptions) -> "Source":
+    def read(cls, path: str, storage: StorageOptions) -> "RunRecords":
         """The records of an output.
 
         Raises:
@@ -72,8 +72,8 @@ class Source:
         """
         store = open_store(path, storage)
         names = dict(store.list())
-        runs = [records for records in (ALONE, *numbered(names)) if records.plan in names]
-        runs = [records for records in runs if _json(store, records.plan) != FORGOTTEN]
+        runs = [records for records in (SINGLE_RUN, *numbered(names)) if records.plan in names]
+        runs = [records for records in runs if _json(store, records.plan) != TOMBSTONE]
         if not runs:
             raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
         ended = [records for records in runs if records.report in names]

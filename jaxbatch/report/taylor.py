@@ -7,13 +7,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.polynomial.polynomial import polyval
 
 from jaxbatch.report.charts import SERIES, Picture, drawn, legend
-from jaxbatch.report.source import Sample, Source
+from jaxbatch.report.source import RunRecords, Sample
 
 SHOWN = 3
 """Expansions in the picture."""
 
 
-def pictures(source: Source) -> list[Picture]:
+def pictures(source: RunRecords) -> list[Picture]:
     """Error by order, the worst and best rows, and expansions over the function."""
     sample = source.sample.select(_finite(source))
     if not len(sample.row):
@@ -29,7 +29,7 @@ def pictures(source: Source) -> list[Picture]:
     return found
 
 
-def _finite(source: Source) -> np.ndarray:
+def _finite(source: RunRecords) -> np.ndarray:
     errors = source.sample.table.column(source.written("errors")).to_pylist()
     return np.array([bool(row) and bool(np.isfinite(np.array(row, float)).all()) for row in errors], bool)
 
@@ -61,7 +61,7 @@ def _by_order(errors: pa.ChunkedArray) -> Picture:
     return Picture("Error against order", caption, drawn(draw, "error-by-order"), header, table)
 
 
-def _extremes(source: Source, sample: Sample, last: np.ndarray, order: np.ndarray) -> Picture:
+def _extremes(source: RunRecords, sample: Sample, last: np.ndarray, order: np.ndarray) -> Picture:
     def draw(axes: Axes) -> None:
         positive = last[last > 0]
         if len(positive):
@@ -81,7 +81,7 @@ def _extremes(source: Source, sample: Sample, last: np.ndarray, order: np.ndarra
     return Picture("Worst and best rows", caption, drawn(draw, "last-errors"), header, rows)
 
 
-def _over_the_function(source: Source, sample: Sample, shown: Sample, centre: str, point: str) -> Picture:
+def _over_the_function(source: RunRecords, sample: Sample, shown: Sample, centre: str, point: str) -> Picture:
     centres, points = (shown.numbers(name) for name in (centre, point))
     coefficients = shown.table.column(source.written("coefficients")).to_pylist()
     reach = np.abs(points - centres).max() * 1.5 or 1.0

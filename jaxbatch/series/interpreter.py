@@ -14,7 +14,7 @@ Rule = Callable[..., Any]
 At least one operand is a series; the parameters are those of the equation.
 """
 
-OTHERS = "others"
+DEFAULT_RULE = "others"
 """The name of the rule for every primitive that has none of its own; it is given ``primitive`` and ``parameters``."""
 
 _RULES: dict[Any, Rule] = {}
@@ -80,7 +80,7 @@ def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequen
     rule = _RULES.get(primitive) or _RULES.get(primitive.name)
     try:
         if rule is None:
-            results = _RULES[OTHERS](arithmetic, *inputs, primitive=primitive, parameters=equation.params)
+            results = _RULES[DEFAULT_RULE](arithmetic, *inputs, primitive=primitive, parameters=equation.params)
         else:
             results = rule(arithmetic, *inputs, **equation.params)
     except MissingRule as error:  # within this equation; JAX does not say where the parts of its own derivatives are

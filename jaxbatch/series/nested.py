@@ -11,7 +11,7 @@ LARGEST_ORDER = 4
 """The program doubles with every order; beyond this one it is refused."""
 
 
-def nested(along: Callable[[Any], list[Any]], order: int, dtype: Any) -> list[Any]:
+def nested_jvp(along: Callable[[Any], list[Any]], order: int, dtype: Any) -> list[Any]:
     """Coefficients of order 0 … ``order``, on a leading axis, of each result of a function of t at t = 0."""
 
     def derivative(function: Callable) -> Callable:
@@ -29,6 +29,6 @@ def highest_order(along: Callable[[Any], list[Any]], dtype: Any) -> int:
     """The highest order that :func:`nested` reaches: less where JAX itself runs out of derivatives."""
     for order in range(LARGEST_ORDER, 0, -1):
         with suppress(NotImplementedError, ValueError, TypeError):
-            jax.eval_shape(lambda: nested(along, order, dtype))  # noqa: B023  (called at once)
+            jax.eval_shape(lambda: nested_jvp(along, order, dtype))  # noqa: B023  (called at once)
             return order
     return 0

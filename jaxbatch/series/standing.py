@@ -9,7 +9,7 @@ from jax.extend.backend import get_default_device
 
 
 @custom_vmap
-def standing(x: Any) -> Any:
+def materialized(x: Any) -> Any:
     """``x``, a pytree of arrays, as results that no fused kernel computes again for a batch of points.
 
     XLA's compiler for CPUs drops optimization barriers before it fuses, but never fuses into or out of a call that it
@@ -19,7 +19,7 @@ def standing(x: Any) -> Any:
     return x
 
 
-@standing.def_vmap
+@materialized.def_vmap
 def _(axis_size: int, in_batched: Any, x: Any) -> tuple[Any, Any]:
     del axis_size
     return (_call(x) if get_default_device().platform == "cpu" else lax.optimization_barrier(x)), in_batched[0]

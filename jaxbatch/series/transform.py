@@ -14,7 +14,7 @@ from jaxbatch.series.cost import products
 from jaxbatch.series.expansion import Expansion
 from jaxbatch.series.interpreter import MissingRule, interpret
 from jaxbatch.series.looped import Looped
-from jaxbatch.series.nested import highest_order, nested
+from jaxbatch.series.nested import highest_order, nested_jvp
 from jaxbatch.series.scaling import PROBED, scale_exponent, times_power_of_two
 from jaxbatch.series.unrolled import Unrolled
 from jaxbatch.series.value_loops import ends_on_a_value
@@ -145,7 +145,7 @@ def _compute(
             nestable, reason = False, [*reason, "and a loop of the function ends on a value"]
         highest = highest_order(along, kind) if nestable else 0
         if order <= highest:
-            return nested(along, order, kind), None
+            return nested_jvp(along, order, kind), None
         because = f" ({'; '.join(reason)})" if reason else ""
         raise SeriesError(
             f"order {order} needs a series rule for '{error.primitive}', at {error.place}{because}; "

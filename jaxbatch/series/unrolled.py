@@ -8,7 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
-from jaxbatch.series.standing import standing
+from jaxbatch.series.standing import materialized
 
 Terms = tuple[Array | None, ...]
 
@@ -119,7 +119,7 @@ def _stand(*xs: Series) -> list[Terms]:
     terms: dict[int, Terms] = {}
     for x in xs:
         if id(x) not in terms:
-            terms[id(x)] = standing(x.terms) if x.fused else x.terms
+            terms[id(x)] = materialized(x.terms) if x.fused else x.terms
     return [terms[id(x)] for x in xs]
 
 

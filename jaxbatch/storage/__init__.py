@@ -56,7 +56,7 @@ class Store(Protocol):
         """See to it that all objects there outlive the machine, whoever published them."""
         ...
 
-    def sweep(self) -> None:
+    def remove_temporaries(self) -> None:
         """Remove what unfinished attempts left."""
         ...
 

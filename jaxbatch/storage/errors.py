@@ -26,7 +26,7 @@ class BrokenOff(ConnectionError):
 
 
 @contextmanager
-def told(url: str) -> Iterator[None]:
+def translate_errors(url: str) -> Iterator[None]:
     """Translate what goes wrong with ``url``, leaving out what may be secret in a request's own URL.
 
     Raises:
@@ -55,7 +55,7 @@ def told(url: str) -> Iterator[None]:
         raise kind(f"{url}: {brief(error)}") from error
 
 
-def asked_again(ask: Callable[[], Any]) -> Any:
+def retry_interrupted(ask: Callable[[], Any]) -> Any:
     """What a store answers, asked again where the answer breaks off.
 
     Raises:

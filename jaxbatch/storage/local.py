@@ -97,7 +97,7 @@ class LocalStore:
         with suppress(PermissionError):  # one may write below a folder that one cannot read
             _sync_folder(self.folder.parent)
 
-    def sweep(self) -> None:
+    def remove_temporaries(self) -> None:
         """See :class:`~jaxbatch.storage.Store`. Whoever is still at work writes aside once more."""
         for name, _ in list(self.list(self._TEMPORARY)):
             self.delete(name)

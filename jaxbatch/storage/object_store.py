@@ -10,7 +10,7 @@ import obstore
 from jaxbatch.errors import JobError
 from jaxbatch.failpoints import crash_point
 from jaxbatch.storage.clients import client
-from jaxbatch.storage.errors import asked_again, told
+from jaxbatch.storage.errors import retry_interrupted, translate_errors
 from jaxbatch.storage.options import StorageOptions
 from jaxbatch.storage.urls import normalised, split
 
@@ -44,7 +44,7 @@ class ObjectStore:
         """See :class:`~jaxbatch.storage.Store`. Where a reply was lost, this call may have made what it then finds."""
         crash_point("create.begun")
         try:
-            with told(self._url(name)):
+            with translate_errors(self._url(name)):
                 obstore.put(self._bucket, self._key(name), data, mode="create", use_multipart=False)
         except FileExistsError:
             return False
@@ -54,7 +54,7 @@ class ObjectStore:
     def replace(self, name: str, data: bytes) -> None:
         """See :class:`~jaxbatch.storage.Store`."""
         crash_point("replace.begun")
-        with told(self._url(name)):
+        with translate_errors(self._url(name)):
             obstore.put(self._bucket, self._key(name), data, use_multipart=False)
         crash_point("put")
 
@@ -67,10 +67,10 @@ class ObjectStore:
         options: Any = {"range": {"offset": start}} if start else {}
 
         def ask() -> bytes:
-            with told(self._url(name)):
+            with translate_errors(self._url(name)):
                 return bytes(obstore.get(self._bucket, self._key(name), options=options).bytes())
 
-        return asked_again(ask)
+        return retry_interrupted(ask)
 
     def open(self, name: str) -> BinaryIO:
         """See :class:`~jaxbatch.storage.Store`."""
@@ -85,7 +85,7 @@ class ObjectStore:
     def delete(self, name: str) -> None:
         """See :class:`~jaxbatch.storage.Store`."""
         try:
-            with told(self._url(name)):
+            with translate_errors(self._url(name)):
                 obstore.delete(self._bucket, self._key(name))
         except FileNotFoundError:
             pass
@@ -94,7 +94,7 @@ class ObjectStore:
     def settle(self, folder: str) -> None:
         """See :class:`~jaxbatch.storage.Store`. A put that was answered does."""
 
-    def sweep(self) -> None:
+    def remove_temporaries(self) -> None:
         """See :class:`~jaxbatch.storage.Store`. A put that did not end left nothing."""
 
     def free(self) -> int | None:
@@ -170,11 +170,11 @@ class ObjectFile(io.RawIOBase):
             options["if_match"] = self._version
 
         def ask() -> tuple[str | None, bytes]:
-            with told(self.name):
+            with translate_errors(self.name):
                 got = obstore.get(self._bucket, self._key, options=options)
                 return got.meta["e_tag"], bytes(got.bytes())
 
-        self._version, data = asked_again(ask)
+        self._version, data = retry_interrupted(ask)
         if len(data) != end - start:
             raise ConnectionError(f"{self.name}: the store gave {len(data)} bytes where {end - start} were asked for")
         return data
@@ -204,7 +204,7 @@ def list_objects(url: str, options: StorageOptions) -> Iterator[tuple[str, int, 
         yield f"{scheme}://{bucket}/{listed}", size, version
     if key and not found:  # a prefix, to the store, is a folder: it does not find the object of that very name
         try:
-            with told(url):
+            with translate_errors(url):
                 head = obstore.head(opened, key)
                 yield url, head["size"], head["e_tag"]
         except FileNotFoundError:
@@ -219,7 +219,7 @@ def is_below(url: str, options: StorageOptions, wanted: Callable[[str], bool], a
     """
     scheme, bucket, key = _split(url)
     try:
-        with told(url):
+        with translate_errors(url):
             pages = obstore.list(client(scheme, bucket, options), prefix=key)  # asked for as they are looked at
             return any(wanted(meta["path"].removeprefix(f"{key}/")) for page in pages for meta in page)
     except PermissionError:
@@ -233,7 +233,7 @@ def is_below(url: str, options: StorageOptions, wanted: Callable[[str], bool], a
 def _opened(bucket: Any, key: str, url: str, size: int | None) -> BinaryIO:
     version = None
     if size is None:
-        with told(url):
+        with translate_errors(url):
             found = obstore.head(bucket, key)
         size, version = found["size"], found["e_tag"]
     return ObjectFile(bucket, key, url, size, version)  # type: ignore[return-value]
@@ -242,7 +242,7 @@ def _opened(bucket: Any, key: str, url: str, size: int | None) -> BinaryIO:
 def _listed(bucket: Any, prefix: str, url: str, again: int = LIST_RETRIES) -> list[tuple[str, int, str | None]]:
     """Keys, sizes and versions below a prefix."""
     try:
-        with told(url):
+        with translate_errors(url):
             batches = list(obstore.list(bucket, prefix=prefix or None))
     except ConnectionError:
         if not again:

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch.execution.compute_slots import GivenUp
-from jaxbatch.execution.host_memory import NoRoom, Room
+from jaxbatch.execution.compute_slots import ShardAbandoned
+from jaxbatch.execution.host_memory import HostMemoryPool, MemoryLimitExceeded
 from jaxbatch.input import row_reader
 from tests.bad_inputs.conftest import JOB
 from tests.conftest import Bench
@@ -186,12 +186,12 @@ def test_ten_thousand_row_groups(bench):
 
 def test_a_part_that_finds_no_room_is_made_alone_and_none_that_fits_alone_is_turned_away():
     """Twelve parts of 4 on six threads share room for 10, as a worker makes them."""
-    room, made, at_once, most = Room(10), [], [0], [0]
+    room, made, at_once, most = HostMemoryPool(10), [], [0], [0]
 
     def make(number):
         for alone in (False, True):
             try:
-                with room.part(number, alone=alone) as hold:
+                with room.part(number, exclusive=alone) as hold:
                     at_once[0] += 1
                     for _ in range(4):
                         hold(1)
@@ -200,7 +200,7 @@ def test_a_part_that_finds_no_room_is_made_alone_and_none_that_fits_alone_is_tur
                     made.append(number)
                     at_once[0] -= 1
                 return
-            except NoRoom:
+            except MemoryLimitExceeded:
                 at_once[0] -= 1
                 assert not alone
 
@@ -210,22 +210,22 @@ def test_a_part_that_finds_no_room_is_made_alone_and_none_that_fits_alone_is_tur
     assert most[0] in (0, 1), "nobody is beside one that is alone"
     with room.part("last") as hold:
         hold(10)
-        with pytest.raises(NoRoom):
+        with pytest.raises(MemoryLimitExceeded):
             hold(1)
 
 
 def test_a_part_that_was_given_up_is_waited_for_no_more_and_begins_nothing_new():
-    room = Room(10)
+    room = HostMemoryPool(10)
     with room.part("late") as hold:
         hold(4)
-        room.give_up("late")
-        with room.part("next", alone=True) as hold_next:
+        room.abandon("late")
+        with room.part("next", exclusive=True) as hold_next:
             hold_next(6)
-            with pytest.raises(NoRoom):
+            with pytest.raises(MemoryLimitExceeded):
                 hold_next(1)  # the one that was given up holds its memory still
-            with pytest.raises(GivenUp):
+            with pytest.raises(ShardAbandoned):
                 hold(1)
-    with pytest.raises(GivenUp), room.part("late"):
+    with pytest.raises(ShardAbandoned), room.part("late"):
         pass
-    with room.part("last", alone=True) as hold_last:
+    with room.part("last", exclusive=True) as hold_last:
         hold_last(10)

@@ -79,7 +79,7 @@ def test_neighbours_change_no_bit():
         terms, penalised = least_squares.terms(jnp.ones(3, bool), True)
         found = least_squares.statistic(least_squares.columns(X.T, y, observed, intercept=True), observed)
         solution = least_squares.solve(found, terms, penalised, ridge=0.0, eps=2.0**-52)
-        inference = least_squares.infer(solution, least_squares.spread(found, intercept=True), terms.sum())
+        inference = least_squares.infer(solution, least_squares.response_moments(found, intercept=True), terms.sum())
         return solution, inference
 
     alone = jax.tree.leaves(jax.device_get(fit(X, y)))

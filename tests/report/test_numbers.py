@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.report import source
-from jaxbatch.report.source import Source
+from jaxbatch.report.source import RunRecords
 from jaxbatch.storage import StorageOptions
 from tests.report.conftest import JOBS, Page
 
@@ -41,7 +41,7 @@ def test_rows_that_did_not_end_well_are_shown(finished, pages):
 
 def test_a_sample_is_of_all_of_a_part_and_the_same_each_time(finished, monkeypatch):
     monkeypatch.setattr(source, "ROWS", 120)
-    samples = [Source.read(str(finished("derivatives") / "results"), StorageOptions()).sample for _ in range(2)]
+    samples = [RunRecords.read(str(finished("derivatives") / "results"), StorageOptions()).sample for _ in range(2)]
     table = output(finished("derivatives"))
     for sample in samples:
         assert sample.parts == 4
@@ -54,7 +54,7 @@ def test_a_sample_is_of_all_of_a_part_and_the_same_each_time(finished, monkeypat
     np.testing.assert_array_equal(samples[0].row, samples[1].row)
     assert samples[0].first is None
     monkeypatch.setattr(source, "LOOKED_AT", 160)
-    limited = Source.read(str(finished("derivatives") / "results"), StorageOptions()).sample
+    limited = RunRecords.read(str(finished("derivatives") / "results"), StorageOptions()).sample
     assert (limited.first, limited.row.max() < 40) == (40, True)
 
 

@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from jaxbatch import Job
-from jaxbatch.cli.progress import told
+from jaxbatch.cli.progress import parse_progress
 from jaxbatch.cluster.submission import following
 from jaxbatch.cluster.submission.client import JobServer, JobState
 from jaxbatch.cluster.submission.request import Request, request
@@ -189,7 +189,7 @@ def test_exit_codes(status, driver, code):
 
 @pytest.mark.parametrize("line", ['{"progress": 5}', '{"progress": {"rows": 1}}', "{" * 9999, "[" * 99999, "rows 1"])
 def test_what_is_no_progress(line):
-    assert told(line) is None
+    assert parse_progress(line) is None
 
 
 class TestBundle:

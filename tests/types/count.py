@@ -22,7 +22,7 @@ class Rows(Kernel):
 @dataclass(frozen=True, kw_only=True)
 class Counted(Kernel):
     grouping: Grouping
-    then: Kernel = Rows()
+    second_stage: Kernel = Rows()
     inputs = (Column("x", shape=("n",)),)
     outputs = (Column("counted"),)
 
@@ -32,7 +32,7 @@ class Counted(Kernel):
     def merge(self, left, right):
         return {name: left[name] + right[name] for name in left}
 
-    def nothing(self):
+    def empty_state(self):
         return {"counted": np.zeros(()), "status": np.zeros((), np.int8)}
 
 

@@ -12,7 +12,7 @@ import click
 from jaxbatch.cli import signals
 from jaxbatch.cli.options import cluster_options, debug_option, job_options, json_option, limit_option, load_job
 from jaxbatch.cli.output import counted, print_json, stdout_kept_clean
-from jaxbatch.cli.progress import as_json, shown, told, warned
+from jaxbatch.cli.progress import as_json, parse_progress, shown, warned
 from jaxbatch.errors import Detached, Interrupted
 
 
@@ -109,7 +109,7 @@ def _reader(show: Callable[[Any], None], results: list[dict[str, Any]], quiet: b
 
     def read(line: str) -> None:
         signals.check()
-        if (progress := told(line)) is not None:
+        if (progress := parse_progress(line)) is not None:
             show(SimpleNamespace(**progress))
             return
         if (warning := warned(line)) is not None:

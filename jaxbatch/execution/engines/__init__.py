@@ -9,7 +9,7 @@ from typing import Protocol
 
 from jaxbatch.compilation.devices import Device
 from jaxbatch.compilation.programs import Programs
-from jaxbatch.execution.shard_result import Outcome
+from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.planning.plan import Plan
 
 
@@ -27,7 +27,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def at_once(self) -> int:
+    def max_concurrency(self) -> int:
         """Shards that may be in flight at once."""
         ...
 
@@ -35,7 +35,7 @@ class Engine(Protocol):
         """Take over what planning has traced, if workers are in this process, and compile it ``ahead`` of the run."""
         ...
 
-    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
+    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """The outcomes of shards as they come.
 
         ``outstanding`` has the parts to write, by shard. Every one of them ends in exactly one receipt or

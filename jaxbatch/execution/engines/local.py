@@ -13,7 +13,7 @@ from jaxbatch.compilation.devices import Device
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import printable
 from jaxbatch.execution.engines.retries import Attempts
-from jaxbatch.execution.shard_result import Failure, Outcome
+from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.execution.worker import Worker
 from jaxbatch.input.shards import Shard
 from jaxbatch.output.in_flight import InFlight
@@ -72,7 +72,7 @@ class LocalEngine:
         return self._workers
 
     @property
-    def at_once(self) -> int:
+    def max_concurrency(self) -> int:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         return _THREADS * self._workers
 
@@ -83,7 +83,7 @@ class LocalEngine:
         if ahead:
             programs.prepare_ahead(self._devices[0])
 
-    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[Outcome]:
+    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """See :class:`~jaxbatch.execution.engines.Engine`.
 
         What was in flight when an earlier process ended comes last; and what was so twice, one at a time, so that
@@ -103,11 +103,11 @@ class LocalEngine:
         for batch in [together, *([task] for task in alone)]:
             yield from self._run(plan, batch, self._worker, self._in_flight)
 
-    def _run(self, plan: Plan, tasks: list[_Task], worker: Worker, in_flight: InFlight) -> Iterator[Outcome]:
+    def _run(self, plan: Plan, tasks: list[_Task], worker: Worker, in_flight: InFlight) -> Iterator[ShardResult]:
         """Work on some shards side by side until each is dealt with."""
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        done: queue.SimpleQueue[tuple[_Task, Outcome]] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[_Task, ShardResult]] = queue.SimpleQueue()
         started: dict[_Task, tuple[float, threading.Thread]] = {}
         at_work: set[threading.Thread] = set()
         left: list[threading.Thread] = []
@@ -121,7 +121,7 @@ class LocalEngine:
                     outcome = worker.run(task.shard, task.wanted, plan.stage, task)
                 except BaseException as error:  # or the run would wait for this thread for ever
                     reason = f"{type(error).__name__}: {printable(error)}"
-                    outcome = Outcome(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
+                    outcome = ShardResult(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
                 if task.left:
                     return  # another thread has taken its place
                 done.put((task, outcome))
@@ -138,7 +138,7 @@ class LocalEngine:
 
         def leave(task: _Task) -> None:
             task.left = True
-            worker.give_up(task)
+            worker.abandon(task)
             _, thread = started.pop(task)
             at_work.discard(thread)
             left[:] = [thread, *(each for each in left if each.is_alive())]
@@ -203,10 +203,10 @@ def _tell(plan: Plan, left: Mapping[int, int]) -> None:
     )
 
 
-def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[Outcome]:
+def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[ShardResult]:
     """What comes of attempts for which there is no thread."""
     for shard, task in waiting.items():
-        yield Outcome(shard, failures=[Failure(part, f"not begun: {reason}") for part in task.wanted])
+        yield ShardResult(shard, failures=[Failure(part, f"not begun: {reason}") for part in task.wanted])
 
 
 def _overdue(

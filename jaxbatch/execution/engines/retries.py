@@ -3,8 +3,8 @@
 import logging
 from collections import Counter
 
-from jaxbatch.events import tell
-from jaxbatch.execution.shard_result import Failure, Outcome
+from jaxbatch.events import emit
+from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.input.shards import Shard
 
 LATE_LIMIT = 2
@@ -22,7 +22,7 @@ class Attempts:
         self._lost: Counter[int] = Counter()
         self._late: Counter[int] = Counter()
 
-    def settle(self, shard: Shard, outcome: Outcome) -> tuple[Outcome, list[int]]:
+    def settle(self, shard: Shard, outcome: ShardResult) -> tuple[ShardResult, list[int]]:
         """Divide an outcome into what is final and the parts that deserve another attempt."""
         if not outcome.failures:
             return outcome, []
@@ -35,24 +35,24 @@ class Attempts:
         outcome.failures = []
         return outcome, again
 
-    def lost(self, shard: Shard, wanted: list[int], reason: str) -> tuple[Outcome, list[int]]:
+    def lost(self, shard: Shard, wanted: list[int], reason: str) -> tuple[ShardResult, list[int]]:
         """The same for a shard whose worker died under it."""
         return self._counted(self._lost, self._lost_limit, shard, wanted, reason)
 
-    def late(self, shard: Shard, wanted: list[int], reason: str) -> tuple[Outcome, list[int]]:
+    def late(self, shard: Shard, wanted: list[int], reason: str) -> tuple[ShardResult, list[int]]:
         """The same for a shard that passed its deadline."""
         return self._counted(self._late, LATE_LIMIT, shard, wanted, reason)
 
     def _counted(
         self, counts: Counter[int], limit: int, shard: Shard, wanted: list[int], reason: str
-    ) -> tuple[Outcome, list[int]]:
+    ) -> tuple[ShardResult, list[int]]:
         counts[shard.index] += 1
         if counts[shard.index] >= limit:
-            return Outcome(shard.index, failures=[Failure(part, reason) for part in wanted]), []
+            return ShardResult(shard.index, failures=[Failure(part, reason) for part in wanted]), []
         for part in wanted:
             self._tell_again(part, reason)
-        return Outcome(shard.index), wanted
+        return ShardResult(shard.index), wanted
 
     def _tell_again(self, part: int, reason: str, worker: str = "") -> None:
         fields = {"run": self._run, "part": part, "worker": worker}
-        tell("Part %d is tried again: %s", part, reason, level=logging.WARNING, **fields)
+        emit("Part %d is tried again: %s", part, reason, level=logging.WARNING, **fields)

@@ -10,10 +10,10 @@ import numpy as np
 from jaxbatch.columns import STATUS, Column
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.kernels.base import Kernel
-from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.bound_functions import argument, choose
 from jaxbatch.kernels.functions import BoundFunction
-from jaxbatch.kernels.trace_errors import failure
+from jaxbatch.kernels.trace_errors import explain_trace_error
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Apply(Kernel):
         """See :attr:`Kernel.references`."""
         return (self.function,)
 
-    def bind(self, source: Source) -> Kernel:
+    def bind(self, source: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
         function = choose(self.function, None, source).first
         if not function.columns:
@@ -47,7 +47,9 @@ class Apply(Kernel):
         self._check_integers(function, source)
         inputs = tuple(self._input(name, source) for name in function.columns)
         structs = {
-            column.name: jax.ShapeDtypeStruct(column.sized({}), column.numpy_type(source.precision, wide=self.wide))
+            column.name: jax.ShapeDtypeStruct(
+                column.sized({}), column.numpy_type(source.precision, wide=self.needs_x64)
+            )
             for column in inputs
         }
         results = _evaluate(function, structs)
@@ -57,7 +59,7 @@ class Apply(Kernel):
             function=function,
         )
 
-    def _check_integers(self, function: BoundFunction, source: Source) -> None:
+    def _check_integers(self, function: BoundFunction, source: BindContext) -> None:
         for name in self.integers or ():
             if name not in function.arguments:
                 raise JobError(
@@ -77,7 +79,7 @@ class Apply(Kernel):
                     or "Leave it out, or store integers.",
                 )
 
-    def _input(self, name: str, source: Source) -> Column:
+    def _input(self, name: str, source: BindContext) -> Column:
         kind = source.types[name].kind
         column = argument(name, source, "bool" if kind == "bool" else "float")
         if name in (self.integers or ()):
@@ -109,7 +111,7 @@ def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruc
     except JobError:
         raise
     except (Exception, SystemExit) as error:
-        what, hint = failure(error, structs)
+        what, hint = explain_trace_error(error, structs)
         raise JobError(f"'{function.reference}' cannot be traced{what}.", hint) from error
 
 

@@ -16,7 +16,7 @@ from jaxbatch.columns import Column, Maybe, Status
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.jaxpr_walk import uses
 from jaxbatch.kernels.base import Kernel, Row
-from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.bound_functions import FUNCTION, Choice, ScalarFunction, argument, choose, references
 from jaxbatch.series import stable_derivatives
 
@@ -61,7 +61,7 @@ class Derivatives(Kernel):
         """See :attr:`Kernel.references`."""
         return references(self.function, self.functions)
 
-    def bind(self, source: Source) -> Kernel:
+    def bind(self, source: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
         if not 0 <= self.order <= HIGHEST:
             raise JobError(f"[params] order is {self.order}.", f"Give 0 to {HIGHEST}.")

@@ -11,7 +11,7 @@ from jaxbatch import series
 from jaxbatch.columns import Column, Status
 from jaxbatch.errors import InputError, JobError
 from jaxbatch.kernels.base import Kernel, Row
-from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.bound_functions import Choice, ScalarFunction, argument, choose, references
 
 LADDER = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -42,12 +42,12 @@ class Taylor(Kernel):
         """See :attr:`Kernel.references`."""
         return references(self.function, self.functions)
 
-    def bind(self, source: Source) -> Kernel:
+    def bind(self, source: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
         if self.max_order is not None and self.max_order < 0:
             raise JobError(f"[params] max_order is {self.max_order}.", "An order is 0 or more.")
         chosen = choose(self.function, self.functions, source, one_argument=True)
-        source.require_there("center", "point", "order", *(column.name for column in chosen.column))
+        source.require_columns("center", "point", "order", *(column.name for column in chosen.column))
         points = tuple(_point(name, source) for name in ("center", "point"))
         if points[0].shape != points[1].shape:
             raise InputError(
@@ -81,7 +81,7 @@ class Taylor(Kernel):
         )
 
 
-def _point(name: str, source: Source) -> Column:
+def _point(name: str, source: BindContext) -> Column:
     if name in source.constants:
         return Column(name, shape=np.shape(source.constants[name]))
     return argument(name, source)

@@ -11,7 +11,7 @@ from jax.extend.core import primitives
 from jaxbatch.series import stable_derivatives
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value
 from jaxbatch.series.derivative_rule import by_derivative, jvp_of, vjp_of
-from jaxbatch.series.interpreter import OTHERS, interpret, register_rule
+from jaxbatch.series.interpreter import DEFAULT_RULE, interpret, register_rule
 from jaxbatch.series.loops import LOOPS
 from jaxbatch.series.rules.elementary import logistic
 from jaxbatch.series.rules.linear import of_one_shape
@@ -92,7 +92,7 @@ def custom_vjp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
     )
 
 
-@register_rule(OTHERS)
+@register_rule(DEFAULT_RULE)
 def differentiated(arithmetic: Arithmetic, *operands: Value, primitive: Any, parameters: Any) -> list[Value]:
     """Any other primitive, by its first derivative: erf, atan2, the inverse functions, factorizations."""
     key = (primitive.name, str(parameters))

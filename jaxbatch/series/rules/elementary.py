@@ -16,7 +16,7 @@ from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value, is
 from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.rules.linear import of_one_shape
 from jaxbatch.series.stable_derivatives import elementary as exact
-from jaxbatch.series.standing import standing
+from jaxbatch.series.standing import materialized
 
 
 @register_rule("mul")
@@ -76,13 +76,13 @@ def exponential(arithmetic: Arithmetic, x: Series, value: Array) -> Series:
 @register_rule("exp")
 def exp(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`EXPONENTIAL`."""
-    return exponential(arithmetic, x, standing(jnp.exp(arithmetic.value(x))))
+    return exponential(arithmetic, x, materialized(jnp.exp(arithmetic.value(x))))
 
 
 @register_rule("exp2")
 def exp2(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """2^x = exp(x·ln 2)."""
-    return exponential(arithmetic, arithmetic.times(x, math.log(2)), standing(jnp.exp2(arithmetic.value(x))))
+    return exponential(arithmetic, arithmetic.times(x, math.log(2)), materialized(jnp.exp2(arithmetic.value(x))))
 
 
 @register_rule("expm1")
@@ -123,7 +123,7 @@ OSCILLATION = {-1: _oscillation(-1), 1: _oscillation(1)}
 def _pair(sign: int, sine: Callable, cosine: Callable, which: int) -> Callable[..., Series]:
     def rule(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
         value = arithmetic.value(x)
-        first = [standing(sine(value)), standing(cosine(value))]
+        first = [materialized(sine(value)), materialized(cosine(value))]
         return arithmetic.recur(OSCILLATION[sign], first, [arithmetic.theta(x)])[which]
 
     return rule
@@ -159,7 +159,7 @@ LOGISTIC = Recurrence(((1, 2), (0, 0)), _logistic)
 @register_rule("tan")
 def tan(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`TANGENT`."""
-    y = standing(jnp.tan(arithmetic.value(x)))
+    y = materialized(jnp.tan(arithmetic.value(x)))
     return arithmetic.recur(TANGENT, [y, 1 + y * y], [arithmetic.theta(x)])[0]
 
 
@@ -168,10 +168,10 @@ def tanh(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`HYPERBOLIC_TANGENT`."""
     value = arithmetic.value(x)
     if jnp.iscomplexobj(value):
-        y = standing(jnp.tanh(value))
+        y = materialized(jnp.tanh(value))
         slope = 1 - y * y
     else:
-        y, slope = standing(exact.tanh(value)), standing(exact.sech_squared(value))
+        y, slope = materialized(exact.tanh(value)), materialized(exact.sech_squared(value))
     return arithmetic.recur(HYPERBOLIC_TANGENT, [y, slope], [arithmetic.theta(x)])[0]
 
 
@@ -180,9 +180,9 @@ def logistic(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """See :data:`LOGISTIC`; the slope is σ(x)σ(−x)."""
     value = arithmetic.value(x)
     if jnp.iscomplexobj(value):
-        y = standing(lax.logistic(value))
-        first, bend = [y, y * standing(lax.logistic(-value))], 1 - 2 * y
+        y = materialized(lax.logistic(value))
+        first, bend = [y, y * materialized(lax.logistic(-value))], 1 - 2 * y
     else:
-        first = [standing(exact.logistic(value)), standing(exact.logistic_slope(value))]
+        first = [materialized(exact.logistic(value)), materialized(exact.logistic_slope(value))]
         bend = -exact.tanh(value / 2)
     return arithmetic.recur(LOGISTIC, first, [arithmetic.theta(x)], [bend])[0]

@@ -12,7 +12,7 @@ from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.loops import SHORT
 from jaxbatch.series.rules.elementary import exponential, log, quotient
 from jaxbatch.series.rules.linear import of_one_shape
-from jaxbatch.series.standing import standing
+from jaxbatch.series.standing import materialized
 
 LARGEST_WRITTEN_OUT = 64
 """Integer exponents known to the program, up to here, are products; beyond, the recurrence of real powers."""
@@ -56,13 +56,13 @@ def sqrt(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 @register_rule("rsqrt")
 def rsqrt(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """x^(−1/2)."""
-    return real_power(arithmetic, x, -0.5, standing(lax.rsqrt(arithmetic.value(x))))
+    return real_power(arithmetic, x, -0.5, materialized(lax.rsqrt(arithmetic.value(x))))
 
 
 @register_rule("cbrt")
 def cbrt(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     """x^(1/3), of negative numbers too."""
-    return real_power(arithmetic, x, 1 / 3, standing(jnp.cbrt(arithmetic.value(x))))
+    return real_power(arithmetic, x, 1 / 3, materialized(jnp.cbrt(arithmetic.value(x))))
 
 
 @register_rule("integer_pow")
@@ -94,7 +94,7 @@ def pow_(arithmetic: Arithmetic, x: Value, y: Value) -> Series:
         product = (
             arithmetic.product(y, log(arithmetic, x)) if isinstance(x, Series) else arithmetic.times(y, jnp.log(x))
         )
-        return exponential(arithmetic, product, standing(jnp.power(arithmetic.value(x), arithmetic.value(y))))
+        return exponential(arithmetic, product, materialized(jnp.power(arithmetic.value(x), arithmetic.value(y))))
     assert isinstance(x, Series)
     if jnp.issubdtype(jnp.result_type(y), jnp.integer):
         y = jnp.asarray(y, jnp.finfo(arithmetic.value(x).dtype).dtype)
@@ -102,7 +102,7 @@ def pow_(arithmetic: Arithmetic, x: Value, y: Value) -> Series:
     if known is not None and known == int(known) and abs(known) <= LARGEST_WRITTEN_OUT:
         return integer_pow(arithmetic, x, y=int(known))
     start = arithmetic.value(x)
-    regular = real_power(arithmetic, x, y, standing(jnp.power(start, y)))
+    regular = real_power(arithmetic, x, y, materialized(jnp.power(start, y)))
     if jnp.iscomplexobj(start) or jnp.iscomplexobj(y):
         return regular
     at_zero = _power_at_zero(arithmetic, x, jnp.broadcast_to(jnp.asarray(y), start.shape))

@@ -11,7 +11,7 @@ from jaxbatch.series.interpreter import NoRule, register_rule
 from jaxbatch.series.rules.elementary import OSCILLATION, exponential, mul, quotient
 from jaxbatch.series.stable_derivatives import special as exact
 from jaxbatch.series.stable_derivatives.bessel import ratios
-from jaxbatch.series.standing import standing
+from jaxbatch.series.standing import materialized
 
 
 def compose(arithmetic: Arithmetic, local: Float[Array, "orders ..."], x: Series) -> Series:
@@ -117,10 +117,12 @@ INVERSE_ERROR = Recurrence(((3, 4), (0, 1), (2, 3)), _inverse_error)
 @register_rule("erf_inv")
 def erf_inv(arithmetic: Arithmetic, x: Series) -> Series:
     """See :data:`INVERSE_ERROR`."""
-    y = standing(lax.erf_inv(arithmetic.value(x)))
+    y = materialized(lax.erf_inv(arithmetic.value(x)))
     zero = jnp.zeros_like(y)
     slope = jnp.full_like(y, 0.5 * jnp.pi**0.5)
-    return arithmetic.recur(INVERSE_ERROR, [y, zero, zero, standing(jnp.exp(y * y))], [arithmetic.theta(x)], [slope])[0]
+    return arithmetic.recur(
+        INVERSE_ERROR, [y, zero, zero, materialized(jnp.exp(y * y))], [arithmetic.theta(x)], [slope]
+    )[0]
 
 
 @register_rule("bessel_i0e")

@@ -37,7 +37,7 @@ class DatasetFit(Datasets):
             problem, method=options.direct, ridge=options.ridge, eps=options.eps
         )
         y_exponent = solution.exponents[-1]
-        spread = least_squares.spread_of_data(Z, observed, weights, y_exponent, intercept=options.intercept)
+        spread = least_squares.response_moments_of_data(Z, observed, weights, y_exponent, intercept=options.intercept)
         if options.descent:
             statistic = least_squares.statistic(Z, observed, weights, plain=True)
             results = _descended(options, statistic, solution, spread, terms, penalised)
@@ -48,13 +48,13 @@ class DatasetFit(Datasets):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(Kernel):
+class FitKernel(Kernel):
     """The fit that follows from a statistic."""
 
     outputs: tuple[Column, ...]
     options: Options
     inputs: tuple[Column, ...] = STATISTIC
-    wide = True
+    needs_x64 = True
 
     def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
         """See :func:`padded_size`: the features' and those of the intercept and y."""
@@ -68,7 +68,7 @@ class Fit(Kernel):
         """See :attr:`Kernel.buckets`: one for all fits, and one for those that turn out to be deficient."""
         return 1 if self.options.ridge > 0 or self.options.descent else 2
 
-    def unfinished(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    def needs_recompute(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
         """See :meth:`Kernel.unfinished`."""
         return (outputs["rank"] < outputs["terms"]) & (outputs["n"] > 0) if bucket + 1 < self.buckets else None
 
@@ -108,7 +108,7 @@ class Fit(Kernel):
         solution = least_squares.solve(
             statistic, terms, penalised, ridge=options.ridge, eps=options.eps, least_norm=least_norm
         )
-        spread = least_squares.spread(statistic, intercept=options.intercept)
+        spread = least_squares.response_moments(statistic, intercept=options.intercept)
         if options.descent:
             return _descended(options, statistic, solution, spread, terms, penalised)
         return _results(options, solution, spread, terms)
@@ -119,7 +119,7 @@ def outputs(terms: tuple[str, ...] | None) -> tuple[Column, ...]:
     metadata = {"terms": ",".join(terms)} if terms is not None else {}
 
     def per_term(name: str, *, tested: bool = False) -> Column:
-        return Column(name, shape=("terms",), tested=tested, metadata=metadata)
+        return Column(name, shape=("terms",), check_finite=tested, metadata=metadata)
 
     return (
         per_term("coefficients", tested=True),
@@ -128,10 +128,10 @@ def outputs(terms: tuple[str, ...] | None) -> tuple[Column, ...]:
         per_term("p_values"),
         Column("n", "int64"),
         Column("rank", "int64"),
-        Column("condition", tested=False),
+        Column("condition", check_finite=False),
         Column("loss"),
-        Column("r_squared", tested=False),
-        Column("residual_sd", tested=False),
+        Column("r_squared", check_finite=False),
+        Column("residual_sd", check_finite=False),
         Column("method", "string", choices=METHODS),
         Column("steps", "int64"),
         Column("converged", "bool"),
@@ -142,7 +142,7 @@ def _descended(
     options: Options,
     statistic: least_squares.Statistic,
     solution: least_squares.Solution,
-    spread: least_squares.Spread,
+    spread: least_squares.ResponseMoments,
     terms: Any,
     penalised: Any,
 ) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _descended(
         dtype=jnp.dtype(options.precision),
     )
     solution = least_squares.with_coefficients(solution, statistic, coefficients)
-    spread = least_squares.spread(statistic, intercept=options.intercept)
+    spread = least_squares.response_moments(statistic, intercept=options.intercept)
     results = _results(options, solution, spread, terms, steps, converged)
     if options.initial is not None:
         fitting = terms.sum() == len(options.initial)
@@ -172,7 +172,7 @@ def _descended(
 def _results(
     options: Options,
     solution: least_squares.Solution,
-    spread: least_squares.Spread,
+    spread: least_squares.ResponseMoments,
     terms: Any,
     steps: Any = 0,
     converged: Any = True,

@@ -9,7 +9,7 @@ from jaxbatch import least_squares
 from jaxbatch.columns import Column
 from jaxbatch.errors import InputError, JobError
 from jaxbatch.kernels.base import Grouping, Kernel
-from jaxbatch.kernels.bind_context import Source
+from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.builtin.regression import fit, statistic
 
 
@@ -29,7 +29,7 @@ class Regression(Kernel):
     used), ``steps`` and ``converged``.
     """
 
-    wide = True
+    needs_x64 = True
 
     features: list[str] | None = None
     """The columns that are the features: of lists, instead of the one column X; in the long layout of numbers."""
@@ -61,7 +61,7 @@ class Regression(Kernel):
     patience: int = 10
     """So many steps of standing still end the descent."""
 
-    def bind(self, source: Source) -> Kernel:
+    def bind(self, source: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
         for name, low in (
             ("ridge", 0.0),
@@ -78,7 +78,7 @@ class Regression(Kernel):
             self._check_nested(source)
         grouping = self._grouping() if self._is_long else None
         inputs = self._datasets() if grouping is None else grouping.columns
-        source.require_there(*(column.name for column in inputs))
+        source.require_columns(*(column.name for column in inputs))
         for column in inputs:
             source.require_input(column)
         stored = [source.types[column.name].eps for column in inputs if column.name in source.types]
@@ -95,7 +95,7 @@ class Regression(Kernel):
         )
         named = (*(["intercept"] if self.intercept else []), *self.features) if self.features else None
         results = fit.outputs(named)
-        then = fit.Fit(outputs=results, options=options)
+        then = fit.FitKernel(outputs=results, options=options)
         if grouping is not None:
             if self.method == "auto" and options.direct == "qr":
                 raise JobError(
@@ -115,7 +115,7 @@ class Regression(Kernel):
                 options=options,
                 features=features,
                 weights=statistic.WEIGHTS if self.weights else None,
-                then=then,
+                second_stage=then,
                 grouping=grouping,
             )
         given: dict[str, Any] = {
@@ -127,13 +127,13 @@ class Regression(Kernel):
         }
         if options.direct in ("qr", "svd"):
             return fit.DatasetFit(**given, outputs=results)
-        return statistic.DatasetStatistic(**given, then=then)
+        return statistic.DatasetStatistic(**given, second_stage=then)
 
     @property
     def _is_long(self) -> bool:
         return self.target is not None or self.group_by is not None
 
-    def _check_nested(self, source: Source) -> None:
+    def _check_nested(self, source: BindContext) -> None:
         """Tell those who have one observation a row what they want.
 
         Raises:
@@ -195,4 +195,4 @@ def _direct(method: str) -> Literal["auto", "cholesky", "qr", "svd"]:
     """The direct method: where rounding errors cannot be caught on this device, QR is the best there is."""
     if method == "cholesky" or method == "qr" or method == "svd":
         return method
-    return "auto" if least_squares.survive() else "qr"
+    return "auto" if least_squares.error_free_transforms_hold() else "qr"

@@ -17,14 +17,14 @@ WEIGHTS = "weights"
 """The input column of the weights where rows are observations, whatever the files call it."""
 
 STATISTIC = (
-    Column("high", "float64", shape=("t",), tested=False),
-    Column("low", "float64", shape=("t",), tested=False),
+    Column("high", "float64", shape=("t",), check_finite=False),
+    Column("low", "float64", shape=("t",), check_finite=False),
     Column("exponents", "int64", shape=("k",)),
     Column("n", "int64"),
-    Column("weight", "float64", tested=False),
-    Column("least", "float64", tested=False),
-    Column("most", "float64", tested=False),
-    Column("shift", "float64", tested=False),
+    Column("weight", "float64", check_finite=False),
+    Column("least", "float64", check_finite=False),
+    Column("most", "float64", check_finite=False),
+    Column("shift", "float64", check_finite=False),
 )
 """A :class:`least_squares.Statistic` as columns: k counts the terms and y, t the elements of a triangle of k×k."""
 
@@ -70,9 +70,9 @@ class Datasets(Kernel):
     weights: str | None
     """The input column that holds them."""
     drop_nulls: str | None = None
-    then: Kernel | None = None
+    second_stage: Kernel | None = None
     grouping: Grouping | None = None
-    wide = True
+    needs_x64 = True
 
     def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
         """See :func:`padded_size`."""
@@ -152,7 +152,7 @@ class DatasetStatistic(Datasets):
             "status": np.maximum(left["status"], right["status"]),
         }
 
-    def nothing(self) -> dict[str, np.ndarray]:
+    def empty_state(self) -> dict[str, np.ndarray]:
         """See :meth:`Kernel.nothing`."""
         k = self._terms + 1
         return {
