@@ -120,8 +120,8 @@ class BoundFunction:
             if text is None:
                 raise
             raise JobError(
-                f"'{self.reference}' cannot be traced{explain_trace_error(error)[0]}; its argument '{text}' is the text "
-                f'"{merged[text]}".',
+                f"'{self.reference}' cannot be traced{explain_trace_error(error)[0]}; its argument '{text}' is the "
+                f'text "{merged[text]}".',
                 "If it is to be a number, write it without quotes.",
             ) from error
         if result is None:
