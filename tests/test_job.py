@@ -59,7 +59,7 @@ def refused(load):
     return refused
 
 
-def test_defaults_are_the_contracts(load, tmp_path):
+def test_defaults(load, tmp_path):
     job = load(TEXT)
     assert job.name == "prices"
     assert (job.input.columns, job.input.constants, job.input.keep, job.input.on_bad_file) == ({}, {}, None, "stop")

@@ -1,4 +1,4 @@
-"""How row groups become shards and parts, against the contract's paragraph restated naively."""
+"""How row groups become shards and parts, against the rule restated naively."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +39,7 @@ def rows_read(shards: tuple[Shard, ...]) -> list[tuple[int, int, int]]:
 
 @unhurried
 @given(sizes, limits)
-def test_parts_are_the_contracts(sizes, rows_per_part):
+def test_parts_are_the_restated_ones(sizes, rows_per_part):
     shards = cut(row_groups(sizes), rows_per_part)
     assert [[part.rows for part in shard.parts] for shard in shards] == restated(sizes, rows_per_part)
 
@@ -70,7 +70,7 @@ def test_limited(sizes, rows, rows_per_part):
     assert rows_read(cut(limited(groups, rows), rows_per_part)) == everything[:rows]
 
 
-def test_the_contracts_own_words():
+def test_an_example_by_hand():
     """Together across files while they fit, a larger one alone, the last part smaller."""
     shards = cut(row_groups([2, 2, 1, 7, 1]), 5)
     assert [[part.rows for part in shard.parts] for shard in shards] == [[5], [5, 2], [1]]
