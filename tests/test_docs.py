@@ -17,10 +17,15 @@ import pytest
 from jaxbatch import Job
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "build" not in page.parts),
+]
+EXAMPLES = [*sorted((ROOT / "examples").rglob("*.md")), *sorted((ROOT / "tests/data").rglob("*.md"))]
 
 _BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
+_ONE_LINK = re.compile(r"(?:[-*] )?!?\[[^\]]*\]\([^)\s]*\)")
 _NAMED = re.compile(r"# (?P<name>[\w.]+\.(?:py|toml))\n")
 
 
@@ -64,6 +69,33 @@ def test_every_link_leads_somewhere():
         assert target.exists(), f"{page.name}: {path}"
         if anchor:
             assert anchor in anchors(target), f"{page.name}: {path}#{anchor}"
+
+
+def prose(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a page that are neither code, nor a row of a table, nor one link, with their numbers."""
+    fenced = False
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("```"):
+            fenced = not fenced
+        elif not fenced and not stripped.startswith("|") and not _ONE_LINK.fullmatch(stripped):
+            yield number, line
+
+
+def test_no_line_of_prose_is_longer_than_120_characters():
+    assert len(PAGES + EXAMPLES) > 30
+    long = [
+        f"{page.relative_to(ROOT)}:{number}"
+        for page in PAGES + EXAMPLES
+        for number, line in prose(page.read_text(encoding="utf-8"))
+        if len(line) > 120
+    ]
+    assert not long
+
+
+def test_prose_is_told_from_code_and_tables():
+    page = "words\n```\ncode\n```\n- item\n  ```\n  code\n  ```\n| a | table |\n![picture](of/it.svg)\nmore\n"
+    assert [line for _, line in prose(page)] == ["words", "- item", "more"]
 
 
 def test_commands_of_make_are_there():

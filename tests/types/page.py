@@ -1,5 +1,6 @@
 """docs/types.md from the table: ``python -m tests.types.page`` writes it."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,8 +30,23 @@ from tests.types.table import (
 PAGE = Path(__file__).parents[2] / "docs/types.md"
 
 
+WIDTH = 120
+"""No line of prose is longer; rows of tables are what they are."""
+
+
 def text() -> str:
     """The whole page."""
+    return "\n\n".join(map(_wrapped, _paragraphs().split("\n\n")))
+
+
+def _wrapped(paragraph: str) -> str:
+    if paragraph.startswith(("|", "#", "-")):
+        return paragraph
+    ends = "\n" if paragraph.endswith("\n") else ""
+    return textwrap.fill(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False) + ends
+
+
+def _paragraphs() -> str:
     return f"""# Types
 
 Whatever is carried through, read, grouped by or returned is exact, or rounded where numbers are computed with, or
