@@ -17,6 +17,7 @@ import pytest
 from jaxbatch import Job
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "jaxbatch"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "build" not in page.parts),
@@ -26,6 +27,7 @@ EXAMPLES = [*sorted((ROOT / "examples").rglob("*.md")), *sorted((ROOT / "tests/d
 _BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
 _ONE_LINK = re.compile(r"(?:[-*] )?!?\[[^\]]*\]\([^)\s]*\)")
+_PATH = re.compile(r"`([a-z.][\w.-]*/(?:\w[\w.-]*/)*(?:\w[\w.-]*\.(?:py|md|txt|toml))?)`")
 _NAMED = re.compile(r"# (?P<name>[\w.]+\.(?:py|toml))\n")
 
 
@@ -96,6 +98,18 @@ def test_no_line_of_prose_is_longer_than_120_characters():
 def test_prose_is_told_from_code_and_tables():
     page = "words\n```\ncode\n```\n- item\n  ```\n  code\n  ```\n| a | table |\n![picture](of/it.svg)\nmore\n"
     assert [line for _, line in prose(page)] == ["words", "- item", "more"]
+
+
+def test_every_path_for_contributors_exists():
+    """In backquotes, with a folder: from the project's root, or within the package. NAME is the reader's to choose."""
+    found = {
+        (page.name, path)
+        for page in [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs/development").rglob("*.md"))]
+        for path in _PATH.findall(_BLOCK.sub("", page.read_text(encoding="utf-8")))
+        if "NAME" not in path
+    }
+    assert len(found) > 50
+    assert not [each for each in sorted(found) if not any((base / each[1]).exists() for base in (ROOT, PACKAGE))]
 
 
 def test_commands_of_make_are_there():
