@@ -30,11 +30,11 @@ _KEPT = ("HOME", "LANG", "PATH", "TMPDIR", "USER")
 _PINNED = {"JAX_PLATFORMS": "cpu", "OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"}
 
 Digests = dict[str, Any]
-"""By job: ``contents`` and, apart, ``files``. As recorded also ``machine``."""
+"""What is in the parts of each job, by the job's name."""
 
 
-def recorded() -> Digests:
-    """What was recorded."""
+def recorded() -> dict[str, Any]:
+    """What was recorded: ``contents`` by job, and the ``machine``."""
     return json.loads(DIGESTS.read_text(encoding="utf-8"))
 
 
@@ -55,10 +55,7 @@ def computed(engine: str, jobs: Iterable[str], folder: Path) -> Digests:
     for some in [jobs] if engine == "local" else [(job,) for job in jobs]:
         _python(folder, engine, *some)
     results = {job: folder / "results" / job for job in jobs}
-    return {
-        "contents": {job: outputs.contents(output) for job, output in results.items()},
-        "files": {job: outputs.files(output) for job, output in results.items()},
-    }
+    return {job: outputs.contents(output) for job, output in results.items()}
 
 
 def _prepare(folder: Path) -> None:

@@ -41,7 +41,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 
 
 @pytest.fixture(scope="session")
-def recorded(once: Callable[..., Any]) -> compute.Digests:
+def recorded(once: Callable[..., Any]) -> dict[str, Any]:
     """What was recorded, where it counts: bits follow from the versions and from what the processor can do."""
     recorded = compute.recorded()
     then, now = recorded["machine"], once("machine", compute.machine)
@@ -53,7 +53,7 @@ def recorded(once: Callable[..., Any]) -> compute.Digests:
 
 
 @pytest.fixture
-def computed(once: Callable[..., Any], recorded: compute.Digests, engine: str, job: str) -> compute.Digests:
+def computed(once: Callable[..., Any], recorded: dict[str, Any], engine: str, job: str) -> compute.Digests:
     """What the jobs give now on an engine: on Ray the few that quick tests run, or one of the others."""
     del recorded  # which skips the test where it does not count
     if engine == "local":

@@ -1,4 +1,4 @@
-"""What is compared of an output: its whole files, and apart from them what is in them."""
+"""What is compared of an output: what is in its parts, without what names the run that wrote them."""
 
 import hashlib
 import io
@@ -14,14 +14,10 @@ _RECEIPT = b"jaxbatch"
 """In the footer of a part; its fingerprint and digests are of the versions and the code too."""
 
 
-def files(output: Path) -> dict[str, str]:
-    """The digest of every part's bytes, by its name."""
-    return {part.relative_to(output).as_posix(): _sha256(part.read_bytes()) for part in _parts(output)}
-
-
 def contents(output: Path) -> list[dict[str, Any]]:
-    """Of every part, in order: what is in it, without what names the run that wrote it."""
-    return [_content(part, part.relative_to(output).as_posix()) for part in _parts(output)]
+    """The contents of every part, in order."""
+    parts = sorted((output / "data").iterdir())
+    return [_content(part, part.relative_to(output).as_posix()) for part in parts]
 
 
 def _content(part: Path, name: str) -> dict[str, Any]:
@@ -37,10 +33,6 @@ def _content(part: Path, name: str) -> dict[str, Any]:
         "columns": {name: _column(table.column(name)) for name in table.column_names},
         "pages": _sha256(_pages(part.read_bytes())),
     }
-
-
-def _parts(output: Path) -> list[Path]:
-    return sorted((output / "data").iterdir())
 
 
 def _described(field: pa.Field) -> str:

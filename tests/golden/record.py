@@ -22,15 +22,14 @@ def main() -> None:
         found = compute.computed("local", compute.JOBS, Path(folder) / "local")
         if found != compute.computed("ray", compute.JOBS, Path(folder) / "ray"):
             sys.exit("The engines give different bytes: nothing is recorded.")
-    before = compute.recorded() if compute.DIGESTS.exists() else {}
-    found = {"machine": machine, **found}
-    compute.DIGESTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if before.get("machine") != machine:
+    before = compute.recorded() if compute.DIGESTS.exists() else {"machine": machine, "contents": {}}
+    new = {"machine": machine, "contents": found}
+    compute.DIGESTS.write_text(json.dumps(new, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if before["machine"] != machine:
         print("The machine or the versions are others.")
-    for kind in ("contents", "files"):
-        was = before.get(kind, {})
-        changed = [job for job in {**was, **found[kind]} if was.get(job) != found[kind].get(job)]
-        print(f"{kind}: {', '.join(changed) or 'nothing'} changed.")
+    was = before["contents"]
+    changed = [job for job in {**was, **found} if was.get(job) != found.get(job)]
+    print(f"{', '.join(changed) or 'Nothing'} changed.")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ pytestmark = pytest.mark.timeout(600)  # whoever comes first runs the jobs
 
 
 def test_the_contents_are_those_that_were_recorded(engine, job, computed, recorded):
-    was, now = recorded["contents"][job], computed["contents"][job]
+    was, now = recorded["contents"][job], computed[job]
     assert [part["part"] for part in now] == [part["part"] for part in was]
     for before, after in zip(was, now, strict=True):
         columns = after["columns"].items() ^ before["columns"].items()
