@@ -8,20 +8,37 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Column", "Job", "Kernel", "Maybe", "Status", "plan", "run", "verify"]
+__all__ = [
+    "Column",
+    "Job",
+    "Kernel",
+    "Maybe",
+    "Progress",
+    "Status",
+    "StorageOptions",
+    "Summary",
+    "plan",
+    "run",
+    "verify",
+]
 
 if TYPE_CHECKING:
     from jaxbatch.api import run
     from jaxbatch.columns import Column, Maybe, Status
+    from jaxbatch.execution.progress import Progress, Summary
     from jaxbatch.job.model import Job
     from jaxbatch.kernels.base import Kernel
     from jaxbatch.output.verification import verify
     from jaxbatch.planning.planner import plan
+    from jaxbatch.storage import StorageOptions
 
 _HOME = {
     "Column": "columns",
     "Maybe": "columns",
+    "Progress": "execution.progress",
     "Status": "columns",
+    "StorageOptions": "storage",
+    "Summary": "execution.progress",
     "run": "api",
     "Job": "job.model",
     "Kernel": "kernels.base",

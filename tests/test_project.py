@@ -1,5 +1,6 @@
 """The project's own files: the cluster file by Ray's validation, constraints without addresses, layering."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -13,6 +14,16 @@ from packaging.requirements import Requirement
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "jaxbatch"
+
+PUBLIC = {
+    "jaxbatch": "Column Job Kernel Maybe Progress Status StorageOptions Summary plan run verify",
+    "jaxbatch.errors": "JaxbatchError JobError InputError OutputError ClusterError StorageError AccessError UsageError",
+    "jaxbatch.least_squares": "Fit fit",
+    "jaxbatch.report": "write",
+    "jaxbatch.series": "Arithmetic Expansion Recurrence Series SeriesError expand register_rule taylor",
+}
+"""What users import, wherever the modules lie that define it."""
 CLUSTER = (ROOT / "cluster.yaml").read_text()
 
 
@@ -66,3 +77,28 @@ def test_imports_point_down_only():
         [str(Path(sys.executable).with_name("lint-imports"))], cwd=ROOT, capture_output=True, text=True
     )
     assert finished.returncode == 0, finished.stdout
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_what_users_import_is_there(module):
+    found = importlib.import_module(module)
+    assert not [name for name in PUBLIC[module].split() if not hasattr(found, name)]
+
+
+def test_what_is_public_is_what_is_said_to_be():
+    import jaxbatch
+
+    assert sorted(jaxbatch.__all__) == sorted(PUBLIC["jaxbatch"].split())
+    assert not hasattr(jaxbatch, "driver")
+
+
+def test_a_folder_can_be_taken_in_at_a_glance():
+    """At most 16 folders and 10 files at the top, 16 modules in a folder, 300 lines in a file; a charter in each."""
+    folders = [path for path in PACKAGE.rglob("*") if path.is_dir() and any(path.glob("*.py"))]
+    assert sum(folder.parent == PACKAGE for folder in folders) <= 16
+    assert sum(path.is_file() for path in PACKAGE.iterdir()) <= 10
+    crowded = {str(folder): len(list(folder.glob("*.py"))) - 1 for folder in folders}
+    assert not {name: count for name, count in crowded.items() if count > 16}
+    files = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert not {name: count for name, count in files.items() if count > 300}
+    assert all((folder / "__init__.py").read_text(encoding="utf-8").startswith('"""') for folder in folders)
