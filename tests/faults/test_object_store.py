@@ -20,7 +20,6 @@ from jaxbatch import Job, plan, verify
 from jaxbatch.cli import main
 from jaxbatch.execution.worker import Worker
 from jaxbatch.failpoints import POINTS
-from jaxbatch.storage import StorageOptions, open_file, open_store
 from tests.faults.conftest import ROWS, Site, a_site
 from tests.object_store import ENVIRONMENT, SECRET, Proxy, make_bucket, s3_server
 
@@ -116,14 +115,6 @@ def test_what_goes_wrong_on_the_way_changes_nothing(fault, bucket):
     assert len(bucket.proxy.faults) > 3
     bucket.proxy.fault = lambda *_: None
     bucket.check_finished()
-
-
-def test_an_answer_that_nothing_is_there_may_break_off_too(bucket):
-    cuts = iter(["cut", "cut"])
-    bucket.proxy.fault = lambda _, path, __: next(cuts, None) if "nothing" in path else None
-    with pytest.raises(FileNotFoundError):
-        open_store(f"s3://{bucket.name}/results", StorageOptions()).read("nothing")
-    assert next(cuts, None) is None
 
 
 @pytest.mark.faults
@@ -238,18 +229,6 @@ def test_what_cannot_be_reached_is_said_before_any_work(override, code, said, bu
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) <= 3
     assert bucket.objects() == {}
-
-
-def test_an_object_that_is_replaced_while_it_is_read_is_noticed(bucket):
-    before = bytes(range(256)) * 1000
-    for size in (None, len(before)):
-        bucket.client.put_object(Bucket=bucket.name, Key="other/object", Body=before)
-        with open_file(f"s3://{bucket.name}/other/object", StorageOptions(), size) as file:
-            assert file.read(1000) == before[:1000]
-            assert file.read(1000) == before[1000:2000]
-            bucket.client.put_object(Bucket=bucket.name, Key="other/object", Body=before[::-1])
-            with pytest.raises(OSError, match="has changed while it was read"):
-                file.read(1000)
 
 
 def test_a_job_says_where_its_store_is_and_verify_heeds_it(bucket, monkeypatch, capfd):

@@ -1,9 +1,6 @@
 """One part: published once and whole, its own receipt, and no part when it was cut short."""
 
 import itertools
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,84 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxbatch.errors import OutputError
 from jaxbatch.output import part_file
 from jaxbatch.output.claim import publish
-from jaxbatch.output.part_file import NotAPart, Receipt, read_receipt
+from jaxbatch.output.part_file import NotAPart, read_receipt
 from jaxbatch.storage import LocalStore
-
-RUN = "0123456789abcdef" * 4
+from tests.output.helpers import OURS, encoded
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def encoded() -> tuple[memoryview, Receipt]:
-    table = pa.table({"id": [1, 2, 3], "value": [0.5, 0.25, None]})
-    return part_file.encode(table, part=0, fingerprint=RUN, compression="snappy", statuses={"ok": 3})
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its contents."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def together(count: int, call) -> list[Any]:
-    """What ``call(number)`` returns or raises in threads that start at once."""
-    barrier = threading.Barrier(count)
-
-    def start(number: int) -> Any:
-        barrier.wait()
-        try:
-            return call(number)
-        except OutputError as error:
-            return error
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(start, range(count)))
-
-
-def test_of_many_writers_exactly_one_wins(tmp_path):
-    store = LocalStore(tmp_path)
-    contents = [bytes([number]) * 200_000 for number in range(16)]
-    for round_ in range(5):
-        name = f"data/part-{round_:07d}-{RUN[:8]}.parquet"
-        won = together(16, lambda number, name=name: store.create(name, contents[number]))
-        assert won.count(True) == 1
-        assert store.read(name) == contents[won.index(True)]
-    assert len(files(tmp_path)) == 5
-
-
-def test_the_same_part_may_be_published_by_all(tmp_path):
-    data, receipt = encoded()
-    assert together(8, lambda _: publish(LocalStore(tmp_path), data, receipt)) == [None] * 8
-    assert files(tmp_path) == {receipt.name: bytes(data)}
-
-
-def test_another_part_of_that_name_is_refused(tmp_path):
-    data, receipt = encoded()
-    answers = together(8, lambda number: publish(LocalStore(tmp_path), bytes(data) + bytes([number]), receipt))
-    assert answers.count(None) == 1
-    assert all("other contents" in str(answer) for answer in answers if answer is not None)
-    assert list(files(tmp_path)) == [receipt.name]
-
-
-def test_listing_beside_writers(tmp_path):
-    """Temporary files of others come and go while a folder is listed."""
-    store = LocalStore(tmp_path)
-    stop = threading.Event()
-
-    def write(number: int) -> None:
-        while not stop.is_set():
-            store.replace(f"data/{number}", b"x")
-
-    with ThreadPoolExecutor(4) as pool:
-        writers = [pool.submit(write, number) for number in range(4)]
-        try:
-            for _ in range(300):
-                assert all(size >= 0 for _, size in store.list())
-        finally:
-            stop.set()
-        assert [writer.result() for writer in writers] == [None] * 4
 
 
 @st.composite
@@ -116,13 +42,13 @@ def tables(draw) -> pa.Table:
     statuses=st.dictionaries(st.sampled_from(["ok", "nonfinite", "null_input"]), st.integers(1, 9)),
 )
 def test_a_part_is_its_own_receipt(tmp_path, table, index, compression, statuses):
-    stamp = {"part": index, "fingerprint": RUN, "compression": compression, "statuses": statuses}
+    stamp = {"part": index, "fingerprint": OURS, "compression": compression, "statuses": statuses}
     data, receipt = part_file.encode(table, **stamp)
     (tmp_path / "data").mkdir(exist_ok=True)
     (tmp_path / receipt.name).write_bytes(data)
     assert read_receipt(LocalStore(tmp_path), receipt.name, len(data)) == receipt
     assert (receipt.part, receipt.rows, receipt.bytes) == (index, table.num_rows, len(data))
-    assert (receipt.fingerprint, receipt.statuses) == (RUN, statuses)
+    assert (receipt.fingerprint, receipt.statuses) == (OURS, statuses)
     assert str(pq.read_table(pa.BufferReader(data)).to_pylist()) == str(table.to_pylist())
 
 
@@ -154,7 +80,7 @@ def test_chunk_borders_do_not_reach_the_bytes(rows, borders, nulls, seed):
     ends = [0, *sorted(border for border in set(borders) if 0 < border < rows), rows]
     chunks = pa.concat_tables([table.slice(start, end - start) for start, end in itertools.pairwise(ends)])
     data = [
-        part_file.encode(each, part=0, fingerprint=RUN, compression="none", statuses={})[0] for each in (table, chunks)
+        part_file.encode(each, part=0, fingerprint=OURS, compression="none", statuses={})[0] for each in (table, chunks)
     ]
     assert data[0] == data[1]
 
@@ -162,13 +88,13 @@ def test_chunk_borders_do_not_reach_the_bytes(rows, borders, nulls, seed):
 def test_a_dictionary_column_is_written_as_its_values():
     texts = ["ok", "nonfinite", None, "ok"]
     table = pa.table({"status": pa.array(texts).dictionary_encode()})
-    data, _ = part_file.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
+    data, _ = part_file.encode(table, part=0, fingerprint=OURS, compression="none", statuses={})
     assert pq.read_table(pa.BufferReader(data)).equals(pa.table({"status": texts}))
 
 
 def test_memory_is_used_again_for_the_next_part():
     table, scratch = pa.table({"x": range(200_000)}), part_file.EncodeBuffer()
-    stamp: dict[str, Any] = {"fingerprint": RUN, "compression": "none", "statuses": {}}
+    stamp: dict[str, Any] = {"fingerprint": OURS, "compression": "none", "statuses": {}}
     alone = bytes(part_file.encode(table, part=1, **stamp)[0])
     first, _ = part_file.encode(table, part=0, scratch=scratch, **stamp)
     assert bytes(first) != alone
@@ -179,7 +105,7 @@ def test_memory_is_used_again_for_the_next_part():
 
 def test_the_receipt_of_a_long_footer(tmp_path):
     table = pa.table({f"column {number}": [1.0] for number in range(800)})
-    data, receipt = part_file.encode(table, part=0, fingerprint=RUN, compression="snappy", statuses={})
+    data, receipt = part_file.encode(table, part=0, fingerprint=OURS, compression="snappy", statuses={})
     assert int.from_bytes(data[-8:-4], "little") > 64 * 1024
     publish(LocalStore(tmp_path), data, receipt)
     assert read_receipt(LocalStore(tmp_path), receipt.name, len(data)) == receipt
@@ -212,6 +138,6 @@ def test_parquet_of_others_has_no_receipt(tmp_path):
 def test_a_file_that_is_larger_than_its_table_is_written_all_the_same():
     """A row, and a footer with a long name for each of its numbers."""
     table = pa.table({f"{'long' * 200} {number}": [1.0] for number in range(1000)})
-    data, receipt = part_file.encode(table, part=0, fingerprint=RUN, compression="none", statuses={})
+    data, receipt = part_file.encode(table, part=0, fingerprint=OURS, compression="none", statuses={})
     assert len(data) == receipt.bytes > 2 * table.nbytes + part_file._FOOTER_ROOM
     assert pq.read_table(pa.BufferReader(data)).equals(table)
