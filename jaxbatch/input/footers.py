@@ -18,7 +18,8 @@ _PHYSICAL = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRA
 _DECIMAL = 5
 """In ConvertedType, and the field of LogicalType that is set for it."""
 
-_WIDTHS = {"INT32": 4, "INT64": 8}
+_VALUE_BYTES = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
+"""Of a value once it is decoded; INT96 is decoded to 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Chunk:
         return ".".join(self.names)
 
     @property
+    def value_bytes(self) -> int:
+        """Bytes of a value once it is decoded; 0 for values of any length."""
+        return _VALUE_BYTES.get(self.physical_type, self.length)
+
+    @property
     def is_int96(self) -> bool:
         """Whether values are timestamps of 96 bits."""
         return self.physical_type == "INT96"
@@ -68,8 +74,9 @@ class Chunk:
             return None
         if self.physical_type == "BYTE_ARRAY":
             return (self.least, self.most) if self.least <= self.most else None
-        width = _WIDTHS.get(self.physical_type)
-        if width is None or {len(self.least), len(self.most)} != {width}:
+        if self.physical_type not in ("INT32", "INT64"):
+            return None
+        if {len(self.least), len(self.most)} != {self.value_bytes}:
             return None
         least, most = (int.from_bytes(value, "little", signed=signed) for value in (self.least, self.most))
         return (least, most) if least <= most else None

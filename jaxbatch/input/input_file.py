@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxbatch.errors import InputError
+from jaxbatch.errors import InputError, printable
 from jaxbatch.input.footers import Chunk, chunks
 from jaxbatch.input.int96 import SECONDS
 from jaxbatch.storage import StorageOptions, is_remote, open_file
@@ -95,6 +95,23 @@ class OpenFile:
 
 
 _chunks = functools.lru_cache(_FOOTERS_KEPT)(chunks)
+
+
+@contextmanager
+def as_input_error(where: str) -> Iterator[None]:
+    """Turn an error of reading a file into one for people; ``where`` names the file, and the place in it.
+
+    Raises:
+        InputError: pyarrow or the system refused to read it.
+        ConnectionError: the store did not answer, as it was raised.
+    """
+    try:
+        yield
+    except ConnectionError:
+        raise  # it says nothing about the file
+    except (pa.ArrowException, OSError) as error:
+        what = f"{where}: cannot be read ({printable(error)})."
+        raise InputError(what, "Replace the file, then run again.") from error
 
 
 def digest(footer: bytes) -> str:

@@ -1,15 +1,18 @@
-"""A column's range in a row group: as the footer has it, and whether the values are in it."""
+"""The range of a column's values in a row group: what footers say of it, and whether the values lie in it."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxbatch.errors import InputError, one_line
-from jaxbatch.input.input_file import InputFile, OpenFile
+from jaxbatch.input.input_file import InputFile, OpenFile, as_input_error
+from jaxbatch.input.shards import Shard
 
 _SHOWN = 40
 """Characters of a value in an error."""
@@ -56,3 +59,43 @@ def _extremes(values: pa.Array) -> tuple[Any, Any]:
 
 def _range(least: Any, most: Any) -> str:
     return f"{one_line(str(least))[:_SHOWN]} to {one_line(str(most))[:_SHOWN]}"
+
+
+def ranges_disjoint(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
+    """Whether footers prove that no value of a column is in two parts: no nulls, and ranges that do not touch."""
+    if any(len(shard.parts) > 1 for shard in shards):
+        return False
+    ranges: list[tuple[Any, Any]] = []
+    asked = {number: _ranges(files[number], column) for number in {g.file for s in shards for g in s.row_groups}}
+    if len({kind for kind, _ in asked.values()}) > 1:
+        return False
+    wanted = {number: found for number, (_, found) in asked.items()}
+    for shard in shards:
+        found = [wanted[group.file][group.index] for group in shard.row_groups]
+        if not found or None in found:
+            return False
+        ranges.append((min(low for low, _ in found), max(high for _, high in found)))  # type: ignore[misc]
+    ranges.sort()
+    return all(before[1] < after[0] for before, after in itertools.pairwise(ranges))
+
+
+def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | None]]:
+    """The least and the largest value in each row group, None where the footer does not tell or there are nulls.
+
+    Before them what kind of numbers or bytes they are: those of one kind can be compared.
+    """
+    keys = dict(file.keys)
+    if name in keys:
+        value = keys[name]
+        return "key", [None if value is None else (value, value)] * len(file.row_groups)
+    with as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
+        leaf = leaf_of(opened, name)
+        if leaf is None:
+            return "", [None] * len(file.row_groups)
+        found = [group[leaf] for group in opened.chunks]
+        stored = opened.parquet.schema_arrow.field(name).type
+        kind = f"{found[0].physical_type} {stored}"
+        if pa.types.is_decimal(stored):  # whose bytes are not in their order
+            return kind, [None] * len(file.row_groups)
+        signed = not pa.types.is_unsigned_integer(stored)
+        return kind, [chunk.range(signed) if chunk.nulls == 0 else None for chunk in found]

@@ -50,7 +50,7 @@ class BindContext:
     """What has a default, and that in words."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "peek": None}
+        return {**self.__dict__, "probe": None}
 
     def maximum(self, column: str) -> int:
         """The largest value of an integer column; 0 where there is none."""
