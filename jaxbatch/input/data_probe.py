@@ -14,20 +14,33 @@ from jaxbatch.input.read_limits import leaves_of, rows_at_once
 
 
 class FileProbe:
-    """Answers a kernel's questions about the data before the run, from footers where they know."""
+    """Answers a kernel's questions about the data before the run.
 
-    def __init__(self, files: Sequence[InputFile], names: "dict[str, str]"):
+    Args:
+        files: the input's files.
+        names: the files' column for each name that the kernel may ask about.
+    """
+
+    def __init__(self, files: Sequence[InputFile], names: Mapping[str, str]):
         self._files = files
         self._names = names
 
     def maximum(self, column: str) -> int | None:
-        """The largest value of an integer column, or None without a value."""
+        """The largest value of an integer column, or None if it has no value.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
         name = self._names[column]
         largest = [value for file in self._files for value in _maxima(file, name)]
         return max(largest, default=None)
 
     def length(self, column: str) -> int | None:
-        """The length of the first list that is not null, or None without one."""
+        """The length of a list column's first list that is not null, or None if there is none.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
         name = self._names[column]
         for file in self._files:
             with as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
@@ -53,7 +66,7 @@ def _maxima(file: InputFile, name: str) -> Iterator[int]:
         parquet = opened.parquet
         leaf = leaf_of(opened, name)
         if leaf is None:
-            return  # the check of the files, which comes later, names every file without the column
+            return  # schemas.check_files, which comes later, names every file without the column
         signed = not pa.types.is_unsigned_integer(parquet.schema_arrow.field(name).type)
         for index, group in enumerate(opened.chunks):
             known = group[leaf].range(signed)

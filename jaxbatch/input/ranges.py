@@ -15,18 +15,18 @@ from jaxbatch.input.input_file import InputFile, OpenFile, as_input_error
 from jaxbatch.input.shards import Shard
 
 _SHOWN = 40
-"""Characters of a value in an error."""
+"""Characters of a value that a message shows."""
 
 
 def leaf_of(opened: OpenFile, name: str) -> int | None:
-    """The number of the Parquet column of that name; None without such a column, or without a row group."""
+    """The number of the Parquet column called ``name``; None if there is none, or no row group."""
     return next((n for group in opened.chunks[:1] for n, chunk in enumerate(group) if chunk.names == (name,)), None)
 
 
 def check_range(values: pa.Array, opened: OpenFile, file: InputFile, index: int, name: str) -> None:
-    """Refuse values of a column that the footer denies, in a run whose plan went by the footer.
+    """Refuse values outside the range that the footer gives them, in a run whose plan relies on it.
 
-    Writers are known whose statistics cover the first of several dictionaries only (apache/arrow issue 15042).
+    Some writers' statistics cover only the first of several dictionaries (apache/arrow issue 15042).
 
     Raises:
         InputError: there is a value outside the row group's range, or a null where the footer counts none.
@@ -38,15 +38,15 @@ def check_range(values: pa.Array, opened: OpenFile, file: InputFile, index: int,
     if claimed and not values.null_count and (least is None or claimed[0] <= least <= most <= claimed[1]):
         return
     held = "nulls" if values.null_count else _range(least, most)
-    told = "none" if values.null_count or not claimed else _range(*claimed)
+    stated = "none" if values.null_count or not claimed else _range(*claimed)
     raise InputError(
-        f"{file.path}, row group {index}: column '{name}' holds {held}, and by the file's statistics {told}.",
-        "Its writer made wrong statistics: write the file anew with another, then run again.",
+        f"{file.path}, row group {index}: column '{name}' holds {held}, and by the file's statistics {stated}.",
+        "The program that wrote it made wrong statistics: write the file with another one, then run again.",
     )
 
 
 def _extremes(values: pa.Array) -> tuple[Any, Any]:
-    """The least and the largest value as a footer has them, integers or bytes; None without values."""
+    """The least and the largest value in the form that footers have, integers or bytes; None if there are none."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_temporal(values.type):
@@ -62,16 +62,20 @@ def _range(least: Any, most: Any) -> str:
 
 
 def ranges_disjoint(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
-    """Whether footers prove that no value of a column is in two parts: no nulls, and ranges that do not touch."""
+    """Whether footers prove that no value of a column is in two parts: no nulls, and ranges that do not touch.
+
+    Raises:
+        InputError: a file has changed since its footer was read, or cannot be read.
+    """
     if any(len(shard.parts) > 1 for shard in shards):
         return False
     ranges: list[tuple[Any, Any]] = []
-    asked = {number: _ranges(files[number], column) for number in {g.file for s in shards for g in s.row_groups}}
-    if len({kind for kind, _ in asked.values()}) > 1:
+    found_in = {number: _ranges(files[number], column) for number in {g.file for s in shards for g in s.row_groups}}
+    if len({kind for kind, _ in found_in.values()}) > 1:
         return False
-    wanted = {number: found for number, (_, found) in asked.items()}
+    by_file = {number: found for number, (_, found) in found_in.items()}
     for shard in shards:
-        found = [wanted[group.file][group.index] for group in shard.row_groups]
+        found = [by_file[group.file][group.index] for group in shard.row_groups]
         if not found or None in found:
             return False
         ranges.append((min(low for low, _ in found), max(high for _, high in found)))  # type: ignore[misc]
@@ -80,9 +84,9 @@ def ranges_disjoint(files: Sequence[InputFile], shards: Sequence[Shard], column:
 
 
 def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | None]]:
-    """The least and the largest value in each row group, None where the footer does not tell or there are nulls.
+    """A column's physical and Arrow type, and its least and largest value in each row group.
 
-    Before them what kind of numbers or bytes they are: those of one kind can be compared.
+    Ranges of the same types can be compared. A range is None where the footer does not give it, or counts nulls.
     """
     keys = dict(file.keys)
     if name in keys:
@@ -95,7 +99,7 @@ def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | Non
         found = [group[leaf] for group in opened.chunks]
         stored = opened.parquet.schema_arrow.field(name).type
         kind = f"{found[0].physical_type} {stored}"
-        if pa.types.is_decimal(stored):  # whose bytes are not in their order
+        if pa.types.is_decimal(stored):  # their bytes do not compare as their values do
             return kind, [None] * len(file.row_groups)
         signed = not pa.types.is_unsigned_integer(stored)
         return kind, [chunk.range(signed) if chunk.nulls == 0 else None for chunk in found]

@@ -17,12 +17,21 @@ _UNKNOWN_ROWS = 16
 
 
 def leaves_of(opened: OpenFile, columns: Sequence[str]) -> list[int]:
-    """The numbers of the Parquet columns that some columns are stored in."""
+    """The numbers of the Parquet columns in which ``columns`` are stored; none if the file has no row group."""
     return [n for group in opened.chunks[:1] for n, chunk in enumerate(group) if chunk.names[0] in columns]
 
 
 def rows_at_once(file: InputFile, opened: OpenFile, index: int, leaves: Sequence[int]) -> int:
-    """How many rows of a row group may be decoded at once: a dictionary or a run makes gigabytes of a few bytes."""
+    """How many rows of a row group may be decoded at once, at least 1.
+
+    A dictionary or a run can make gigabytes of a few stored bytes, so what counts is their size once decoded.
+
+    Args:
+        file: the file, to be opened once more where the length of its texts must be known.
+        opened: the same file, open.
+        index: the row group's number.
+        leaves: the numbers of the Parquet columns that are read.
+    """
     rows, fitting = file.row_groups[index], READ_BYTES
     for number in leaves:
         chunk = opened.chunks[index][number]
@@ -30,7 +39,7 @@ def rows_at_once(file: InputFile, opened: OpenFile, index: int, leaves: Sequence
         decoded = max(stored, chunk.values * chunk.value_bytes)
         fitting = min(fitting, READ_BYTES * rows // decoded)
         if chunk.physical_type != "BYTE_ARRAY" or rows * stored <= READ_BYTES:
-            continue  # no text is longer than all that is stored
+            continue  # no text is longer than all that is stored, so they all fit
         if len(chunk.names) > 1 or chunk.is_decimal or chunk.is_incremental:
             fitting = min(fitting, max(READ_BYTES // stored, _UNKNOWN_ROWS))
         elif chunk.has_dictionary:
@@ -39,7 +48,7 @@ def rows_at_once(file: InputFile, opened: OpenFile, index: int, leaves: Sequence
 
 
 def _longest(file: InputFile, index: int, path: str) -> int:
-    """The length of the longest text in the dictionary of a row group's column, which is all that this decodes."""
+    """The length of a column's longest text, from the row group's dictionary: nothing else is decoded."""
     with file.open(read_dictionary=[path]) as opened:
         for batch in opened.parquet.iter_batches(batch_size=1024, row_groups=[index], columns=[path]):
             dictionary = batch.column(0).dictionary

@@ -1,4 +1,4 @@
-"""Row groups to tables: the rows of a shard, in order, so many at a time."""
+"""Row groups → Arrow tables: the rows of a shard in order, in pieces of bounded size."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
@@ -22,7 +22,12 @@ from jaxbatch.input.shards import RowGroup
 class Rows:
     """A forward reader over the rows of some row groups, across files.
 
-    A ``ranged`` column is refused where its values are not in the range that the footer has for them.
+    Args:
+        files: all files of the input.
+        row_groups: the row groups to read; each has the number of its file in ``files``.
+        schema: the columns to read, with the types in which tables have them.
+        batch_rows: how many rows are decoded at once, at most.
+        ranged: a column that the plan trusts to lie in its footers' ranges, so that its values are checked.
     """
 
     def __init__(
@@ -40,12 +45,12 @@ class Rows:
         self._position = 0
 
     def take(self, rows: int) -> pa.Table:
-        """The next ``rows`` rows as a table of one chunk per column, or fewer where texts or lists are long.
+        """The next ``rows`` rows, or fewer where texts or lists are long, as a table of one chunk per column.
 
         Raises:
-            pyarrow.ArrowException, OSError: a page cannot be read, or the file holds fewer rows than its
-                footer says.
-            InputError: it holds other values than its footer says.
+            pyarrow.ArrowInvalid: the file holds fewer rows than its footer says.
+            InputError: a page cannot be read, or holds other values than the footer says.
+            ConnectionError: the store does not answer.
         """
         taken: list[pa.Table] = []
         missing = rows
@@ -64,7 +69,7 @@ class Rows:
         return pa.concat_tables(taken).combine_chunks() if taken else pa.Table.from_batches([], self._schema)
 
     def seek(self, position: int) -> None:
-        """Pass over the rows before ``position``."""
+        """Skip the rows before ``position``, counted from the first row group's first row."""
         while self._position < position:
             self.take(min(position - self._position, self._step))
 
@@ -93,7 +98,7 @@ def _batches(
             leaves = read_limits.leaves_of(opened, stored)
             wide = sorted({c.names[0] for group in opened.chunks[:1] for c in group if c.is_int96} & set(stored))
             with file.open(coerce_int96_timestamp_unit=NANOSECONDS) if wide else nullcontext() as finer:
-                for index in indices:  # one at a time: asked for several, pyarrow holds them all
+                for index in indices:  # one at a time: pyarrow would hold all of several in memory
                     where = f"{file.path}, row group {index}"
                     with as_input_error(where):
                         step = min(batch_rows, read_limits.rows_at_once(file, opened, index, leaves))
@@ -113,8 +118,11 @@ def _decoded(
     where: str,
     options: Mapping[str, Any],
 ) -> Iterator[tuple[dict[str, pa.Array], int]]:
-    """The columns of some rows at a time, and how many rows they are; those of ``wide``, which are INT96, are seen to
-    be exact by what the same file says where it is opened for a ``finer`` unit."""
+    """The columns of some rows at a time, and the number of rows.
+
+    ``wide`` are the INT96 columns. Their exact values follow from both units: those of ``opened``, and those of
+    ``finer``, which is the same file opened in nanoseconds.
+    """
     batches = opened.parquet.iter_batches(columns=stored, **options)
     if finer is None:
         yield from ((_columns(batch), batch.num_rows) for batch in batches)

@@ -15,6 +15,7 @@ from jaxbatch.compilation.trace import x64_context
 from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.input.types import is_key
 from jaxbatch.job.model import Job
+from jaxbatch.job.toml import toml_key
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.planning.binding import BoundKernel
@@ -172,8 +173,9 @@ def _output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, 
         if name in taken:
             clash = "a kept column" if name in keep else "another result"
             raise JobError(
-                f"The result '{own}' would be written as '{name}', which {clash} has for a name.",
-                f'Rename it, [output] columns = {{ {own} = "…" }}, or list the columns to keep in [input] keep.',
+                f"The result '{own}' would be written as '{name}', which is already the name of {clash}.",
+                f'Rename it, [output] columns = {{ {toml_key(own)} = "…" }}, '
+                "or list the columns to keep in [input] keep.",
             )
         taken.add(name)
     return written
