@@ -4,12 +4,12 @@ import socket
 from typing import Any
 
 from jaxbatch.compilation import invariants, programs
+from jaxbatch.compilation.code_identity import code_identity
 from jaxbatch.compilation.devices import KEYS, described
 from jaxbatch.compilation.trace import x64_context
 from jaxbatch.errors import ClusterError, JobError
 from jaxbatch.kernels import registry
 from jaxbatch.output.differences import differences
-from jaxbatch.planning.fingerprint import code_identity
 from jaxbatch.planning.plan import Plan
 
 

@@ -1,8 +1,8 @@
 """Column chunks as a Parquet footer describes them, read without pyarrow.
 
-Over some damaged footers pyarrow (26.0) ends the process: ``RowGroupMetaData.column`` and the statistics that it leads
-to let a C++ exception pass where nothing catches it. Reading data is safe, as is the rest of the metadata; but
-``FileMetaData.schema`` refers to it and is referred to by it, and so keeps a footer until cycles are collected.
+Some damaged footers make pyarrow (26.0) end the process: ``RowGroupMetaData.column`` and its statistics throw a C++
+exception that nothing catches. Reading data is safe, and so is the rest of the metadata; but ``FileMetaData.schema``
+and the metadata refer to each other, which keeps a footer in memory until cycles are collected.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ import pyarrow as pa
 _PLAIN_DICTIONARY, _DELTA_BYTE_ARRAY, _RLE_DICTIONARY = 2, 7, 8
 
 _PHYSICAL = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
-"""Type in parquet.thrift, by its numbers."""
+"""The names of Type in parquet.thrift, in the order of its numbers."""
 
 _DECIMAL = 5
-"""In ConvertedType, and the field of LogicalType that is set for it."""
+"""The number of DECIMAL in ConvertedType, and of the field for it in LogicalType."""
 
-_WIDTHS = {"INT32": 4, "INT64": 8}
+_VALUE_BYTES = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
+"""Of a value once it is decoded; INT96 is decoded to 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ class Chunk:
     """One column of one row group."""
 
     names: tuple[str, ...]
-    """Of the column, and of what lies nested in it, down to the values."""
+    """The column's name, then those of the fields nested in it, down to the values."""
     physical_type: str
     length: int
-    """Bytes of a value of fixed length, else 0."""
+    """Bytes of a FIXED_LEN_BYTE_ARRAY value, else 0."""
     is_decimal: bool
     values: int
     stored: int
-    """Its bytes before compression."""
+    """Bytes of its pages before compression."""
     encodings: frozenset[int]
     nulls: int | None
     least: bytes | None
@@ -41,42 +42,51 @@ class Chunk:
 
     @property
     def path(self) -> str:
-        """The names, as Parquet writes them."""
+        """The names joined as pyarrow expects them."""
         return ".".join(self.names)
 
     @property
+    def value_bytes(self) -> int:
+        """Bytes of a value once it is decoded; 0 for values of any length."""
+        return _VALUE_BYTES.get(self.physical_type, self.length)
+
+    @property
     def is_int96(self) -> bool:
-        """Whether values are timestamps of 96 bits."""
+        """Whether values are INT96 timestamps."""
         return self.physical_type == "INT96"
 
     @property
     def has_dictionary(self) -> bool:
-        """Whether values are stored as places in a dictionary."""
+        """Whether values are stored as indices into a dictionary."""
         return bool(self.encodings & {_PLAIN_DICTIONARY, _RLE_DICTIONARY})
 
     @property
     def is_incremental(self) -> bool:
-        """Whether texts are stored by what they have in common with the one before."""
+        """Whether each text is stored without the prefix that it shares with the one before."""
         return _DELTA_BYTE_ARRAY in self.encodings
 
     def range(self, signed: bool = True) -> "tuple[Any, Any] | None":
-        """The least and the largest value, integers or bytes by the physical type, where that is known.
+        """The least and the largest value, as integers or bytes, or None where statistics do not give them.
 
-        It is not where the least is above the largest, as writers have it that compare unsigned numbers as signed ones.
+        A least value above the largest counts as none: some writers compare unsigned numbers as signed ones.
+
+        Args:
+            signed: whether stored integers are signed.
         """
         if self.least is None or self.most is None:
             return None
         if self.physical_type == "BYTE_ARRAY":
             return (self.least, self.most) if self.least <= self.most else None
-        width = _WIDTHS.get(self.physical_type)
-        if width is None or {len(self.least), len(self.most)} != {width}:
+        if self.physical_type not in ("INT32", "INT64"):
+            return None
+        if {len(self.least), len(self.most)} != {self.value_bytes}:
             return None
         least, most = (int.from_bytes(value, "little", signed=signed) for value in (self.least, self.most))
         return (least, most) if least <= most else None
 
 
 def chunks(footer: bytes) -> list[list[Chunk]]:
-    """The column chunks of each row group, as many in each as the schema has columns.
+    """The column chunks of each row group, in the order of the schema's leaf columns.
 
     Raises:
         pyarrow.ArrowInvalid: the footer is damaged.
@@ -108,7 +118,7 @@ def _chunk(column: dict[int, Any], leaf: dict[int, Any]) -> Chunk:
 
 
 class _Struct:
-    """A struct in Thrift's compact protocol, its fields by number."""
+    """A struct in Thrift's compact protocol; ``fields`` maps a field's number to its value."""
 
     def __init__(self, data: bytes):
         self._data = data

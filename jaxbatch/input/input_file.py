@@ -1,4 +1,4 @@
-"""One Parquet file of the input: what its footer said when the run was planned, and opening it again since."""
+"""One Parquet file of the input: its footer when the run was planned, and opening it again later."""
 
 import functools
 import hashlib
@@ -12,53 +12,56 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxbatch.errors import InputError
+from jaxbatch.errors import InputError, printable
 from jaxbatch.input.footers import Chunk, chunks
 from jaxbatch.input.int96 import SECONDS
 from jaxbatch.storage import StorageOptions, is_remote, open_file
 
 _ENDING = 8
-"""Bytes of a file's end: the footer's length, and the magic."""
+"""Bytes at a file's end: the footer's length, then the magic."""
 
 _LEAST = 12
 """Bytes of the shortest Parquet file: the magic, no footer, and an ending."""
 
 _WHOLE_BYTES = 1 << 28
-"""Columns of a row group are read whole, if such a row group has at most so many bytes on average …"""
+"""Bytes of a row group on average, up to which its columns are read whole …"""
 
 _BUFFER_BYTES = 1 << 22
-"""… and otherwise so many bytes of each at a time."""
+"""… and the bytes of each column that are read at a time otherwise."""
 
 _FOOTERS_KEPT = 4
-"""A file with many row groups is opened once a shard, and its footer takes seconds to read."""
+"""Parsed footers that are kept: a file is opened once a shard, and one with many row groups takes seconds to parse."""
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """One Parquet file as its footer describes it; ``name`` is its path within the input."""
+    """One Parquet file as its footer describes it."""
 
     path: str
     name: str
+    """Its path within the input."""
     size: int
     footer_digest: str
     bytes: int
-    """Of its data, before compression."""
+    """Bytes of its data before compression."""
     row_groups: tuple[int, ...]
     """Rows of each row group."""
     keys: tuple[tuple[str, str | int | None], ...]
-    """Hive keys in the name, with their values."""
+    """The Hive keys in its name, with their values."""
     storage: StorageOptions
-    """How it is reached, where its path is a URL."""
+    """How to reach it where its path is a URL."""
 
     @contextmanager
     def open(self, **options: Any) -> "Iterator[OpenFile]":
-        """The file to read from; one that comes over a network is read in few large requests.
+        """Open the file; one that comes over a network is read in few large requests.
 
-        Timestamps of 96 bits are given in seconds, unless ``options`` say otherwise.
+        Args:
+            options: further arguments of ``pyarrow.parquet.ParquetFile``. INT96 timestamps are decoded in seconds
+                unless ``coerce_int96_timestamp_unit`` is among them.
 
         Raises:
-            InputError: it is not the file any more that it was when the run was planned.
-            pyarrow.ArrowException, OSError: it is not there, or cannot be read.
+            InputError: its size or footer is not what it was when the run was planned.
+            pyarrow.ArrowException, OSError: it does not exist, or cannot be read.
         """
         with open_file(self.path, self.storage) as file:
             size, footer = read_footer(file)
@@ -97,13 +100,30 @@ class OpenFile:
 _chunks = functools.lru_cache(_FOOTERS_KEPT)(chunks)
 
 
+@contextmanager
+def as_input_error(where: str) -> Iterator[None]:
+    """Turn an error of reading a file into one for people; ``where`` names the file, and the place in it.
+
+    Raises:
+        InputError: pyarrow or the system refused to read it.
+        ConnectionError: the store did not answer, as it was raised.
+    """
+    try:
+        yield
+    except ConnectionError:
+        raise  # it says nothing about the file
+    except (pa.ArrowException, OSError) as error:
+        what = f"{where}: cannot be read ({printable(error)})."
+        raise InputError(what, "Replace the file, then run again.") from error
+
+
 def digest(footer: bytes) -> str:
-    """What tells one footer from another."""
+    """The SHA-256 of a footer, in hexadecimal."""
     return hashlib.sha256(footer).hexdigest()
 
 
 def read_footer(file: BinaryIO) -> tuple[int, bytes]:
-    """The size of a file and its footer, with the length and the magic that follow it.
+    """A file's size in bytes, and its footer with the length and magic that follow it.
 
     Raises:
         pyarrow.ArrowInvalid: it does not end as a Parquet file does.

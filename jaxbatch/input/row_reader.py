@@ -1,37 +1,33 @@
-"""Row groups to tables: the rows of a shard, in order, so many at a time."""
+"""Row groups → Arrow tables: the rows of a shard in order, in pieces of bounded size."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jaxbatch.errors import InputError, printable
+from jaxbatch.input import read_limits
 from jaxbatch.input.arrow_arrays import to_arrow, to_texts
-from jaxbatch.input.input_file import InputFile, OpenFile
+from jaxbatch.input.input_file import InputFile, OpenFile, as_input_error
 from jaxbatch.input.int96 import NANOSECONDS, exact, side_by_side
-from jaxbatch.input.ranges import check_range, leaf_of
-from jaxbatch.input.shards import RowGroup, Shard
-
-READ_BYTES = 64 * 2**20
-"""So many bytes of a column are decoded at once, or one row; and rows are taken until texts and lists have so many."""
-
-_UNKNOWN_ROWS = 16
-"""So many rows are decoded at once where texts are stored by what they have in common, and nothing tells how much."""
-
-_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
+from jaxbatch.input.ranges import check_range
+from jaxbatch.input.shards import RowGroup
 
 
 class Rows:
     """A forward reader over the rows of some row groups, across files.
 
-    A ``ranged`` column is refused where its values are not in the range that the footer has for them.
+    Args:
+        files: all files of the input.
+        row_groups: the row groups to read; each has the number of its file in ``files``.
+        schema: the columns to read, with the types in which tables have them.
+        batch_rows: how many rows are decoded at once, at most.
+        ranged: a column that the plan trusts to lie in its footers' ranges, so that its values are checked.
     """
 
     def __init__(
@@ -49,17 +45,17 @@ class Rows:
         self._position = 0
 
     def take(self, rows: int) -> pa.Table:
-        """The next ``rows`` rows as a table of one chunk per column, or fewer where texts or lists are long.
+        """The next ``rows`` rows, or fewer where texts or lists are long, as a table of one chunk per column.
 
         Raises:
-            pyarrow.ArrowException, OSError: a page cannot be read, or the file holds fewer rows than its
-                footer says.
-            InputError: it holds other values than its footer says.
+            pyarrow.ArrowInvalid: the file holds fewer rows than its footer says.
+            InputError: a page cannot be read, or holds other values than the footer says.
+            ConnectionError: the store does not answer.
         """
         taken: list[pa.Table] = []
         missing = rows
         taken_bytes = 0
-        while missing > 0 and taken_bytes < READ_BYTES:
+        while missing > 0 and taken_bytes < read_limits.READ_BYTES:
             table = self._left.pop() if self._left else next(self._batches, None)
             if table is None:
                 raise pa.ArrowInvalid(f"the file holds {missing} rows fewer than its footer says")
@@ -73,7 +69,7 @@ class Rows:
         return pa.concat_tables(taken).combine_chunks() if taken else pa.Table.from_batches([], self._schema)
 
     def seek(self, position: int) -> None:
-        """Pass over the rows before ``position``."""
+        """Skip the rows before ``position``, counted from the first row group's first row."""
         while self._position < position:
             self.take(min(position - self._position, self._step))
 
@@ -94,18 +90,18 @@ def _batches(
         file = files[number]
         keys = dict(file.keys)
         stored = [name for name in schema.names if name not in keys]
-        with _as_input_error(file.path), file.open() as opened:
+        with as_input_error(file.path), file.open() as opened:
             if not stored:
                 counts = (file.row_groups[index] for index in indices)
                 yield from (_table({}, keys, schema, rows) for rows in counts)
                 continue
-            leaves = _leaves(opened, stored)
+            leaves = read_limits.leaves_of(opened, stored)
             wide = sorted({c.names[0] for group in opened.chunks[:1] for c in group if c.is_int96} & set(stored))
             with file.open(coerce_int96_timestamp_unit=NANOSECONDS) if wide else nullcontext() as finer:
-                for index in indices:  # one at a time: asked for several, pyarrow holds them all
+                for index in indices:  # one at a time: pyarrow would hold all of several in memory
                     where = f"{file.path}, row group {index}"
-                    with _as_input_error(where):
-                        step = min(batch_rows, _fitting(file, opened, index, leaves))
+                    with as_input_error(where):
+                        step = min(batch_rows, read_limits.rows_at_once(file, opened, index, leaves))
                         options = {"batch_size": step, "row_groups": [index]}
                         for columns, rows in _decoded(opened, finer, stored, wide, schema, where, options):
                             if ranged is not None and ranged in columns:
@@ -122,8 +118,11 @@ def _decoded(
     where: str,
     options: Mapping[str, Any],
 ) -> Iterator[tuple[dict[str, pa.Array], int]]:
-    """The columns of some rows at a time, and how many rows they are; those of ``wide``, which are INT96, are seen to
-    be exact by what the same file says where it is opened for a ``finer`` unit."""
+    """The columns of some rows at a time, and the number of rows.
+
+    ``wide`` are the INT96 columns. Their exact values follow from both units: those of ``opened``, and those of
+    ``finer``, which is the same file opened in nanoseconds.
+    """
     batches = opened.parquet.iter_batches(columns=stored, **options)
     if finer is None:
         yield from ((_columns(batch), batch.num_rows) for batch in batches)
@@ -144,49 +143,6 @@ def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_primitive(kind) or pa.types.is_decimal(kind)
 
 
-def _leaves(opened: OpenFile, columns: Sequence[str]) -> list[int]:
-    """The numbers of the Parquet columns that some columns are stored in."""
-    return [n for group in opened.chunks[:1] for n, chunk in enumerate(group) if chunk.names[0] in columns]
-
-
-def _fitting(file: InputFile, opened: OpenFile, index: int, leaves: Sequence[int]) -> int:
-    """How many rows of a row group may be decoded at once: a dictionary or a run makes gigabytes of a few bytes."""
-    rows, fitting = file.row_groups[index], READ_BYTES
-    for number in leaves:
-        chunk = opened.chunks[index][number]
-        stored = max(chunk.stored, 1)
-        decoded = max(stored, chunk.values * _WIDTHS.get(chunk.physical_type, chunk.length))
-        fitting = min(fitting, READ_BYTES * rows // decoded)
-        if chunk.physical_type != "BYTE_ARRAY" or rows * stored <= READ_BYTES:
-            continue  # no text is longer than all that is stored
-        if len(chunk.names) > 1 or chunk.is_decimal or chunk.is_incremental:
-            fitting = min(fitting, max(READ_BYTES // stored, _UNKNOWN_ROWS))
-        elif chunk.has_dictionary:
-            fitting = min(fitting, READ_BYTES // max(_longest(file, index, chunk.path), 1))
-    return max(fitting, 1)
-
-
-def _longest(file: InputFile, index: int, path: str) -> int:
-    """The length of the longest text in the dictionary of a row group's column, which is all that this decodes."""
-    with file.open(read_dictionary=[path]) as opened:
-        for batch in opened.parquet.iter_batches(batch_size=1024, row_groups=[index], columns=[path]):
-            dictionary = batch.column(0).dictionary
-            if len(dictionary):
-                return pc.max(pc.binary_length(dictionary)).as_py()
-    return 0
-
-
-@contextmanager
-def _as_input_error(where: str) -> Iterator[None]:
-    try:
-        yield
-    except ConnectionError:
-        raise  # that says nothing of the file
-    except (pa.ArrowException, OSError) as error:
-        what = f"{where}: cannot be read ({printable(error)})."
-        raise InputError(what, "Replace the file, then run again.") from error
-
-
 def _table(columns: dict[str, pa.Array], keys: dict[str, str | int | None], schema: pa.Schema, rows: int) -> pa.Table:
     arrays = []
     for field in schema:
@@ -203,95 +159,3 @@ def _repeated(key: str | int | None, kind: pa.DataType, rows: int) -> pa.Array:
         return pa.nulls(rows, kind)
     one = to_texts([key]) if isinstance(key, str) else to_arrow(np.array([key]))
     return pa.repeat(one.cast(kind)[0], rows)
-
-
-class FileProbe:
-    """Answers a kernel's questions about the data before the run, from footers where they know."""
-
-    def __init__(self, files: Sequence[InputFile], names: "dict[str, str]"):
-        self._files = files
-        self._names = names
-
-    def maximum(self, column: str) -> int | None:
-        """The largest value of an integer column, or None without a value."""
-        name = self._names[column]
-        largest = [value for file in self._files for value in _maxima(file, name)]
-        return max(largest, default=None)
-
-    def length(self, column: str) -> int | None:
-        """The length of the first list that is not null, or None without one."""
-        name = self._names[column]
-        for file in self._files:
-            with _as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
-                if name not in opened.parquet.schema_arrow.names:
-                    continue
-                leaves = _leaves(opened, [name])
-                for index in range(len(file.row_groups)):
-                    step = min(1024, _fitting(file, opened, index, leaves))
-                    for batch in opened.parquet.iter_batches(batch_size=step, row_groups=[index], columns=[name]):
-                        lengths = pc.drop_null(pc.list_value_length(batch.column(name)))
-                        if len(lengths):
-                            return int(lengths[0].as_py())
-        return None
-
-
-def _maxima(file: InputFile, name: str) -> Iterator[int]:
-    keys = dict(file.keys)
-    if name in keys:
-        if isinstance(keys[name], int):
-            yield int(keys[name])  # type: ignore[arg-type]
-        return
-    with _as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
-        parquet = opened.parquet
-        leaf = leaf_of(opened, name)
-        if leaf is None:
-            return  # the check of the files, which comes later, names every file without the column
-        signed = not pa.types.is_unsigned_integer(parquet.schema_arrow.field(name).type)
-        for index, group in enumerate(opened.chunks):
-            known = group[leaf].range(signed)
-            if known is not None:
-                yield known[1]
-                continue
-            value = pc.max(parquet.read_row_group(index, columns=[name]).column(name)).as_py()
-            if value is not None:
-                yield int(value)
-
-
-def ranges_disjoint(files: Sequence[InputFile], shards: Sequence[Shard], column: str) -> bool:
-    """Whether footers prove that no value of a column is in two parts: no nulls, and ranges that do not touch."""
-    if any(len(shard.parts) > 1 for shard in shards):
-        return False
-    ranges: list[tuple[Any, Any]] = []
-    asked = {number: _ranges(files[number], column) for number in {g.file for s in shards for g in s.row_groups}}
-    if len({kind for kind, _ in asked.values()}) > 1:
-        return False
-    wanted = {number: found for number, (_, found) in asked.items()}
-    for shard in shards:
-        found = [wanted[group.file][group.index] for group in shard.row_groups]
-        if not found or None in found:
-            return False
-        ranges.append((min(low for low, _ in found), max(high for _, high in found)))  # type: ignore[misc]
-    ranges.sort()
-    return all(before[1] < after[0] for before, after in itertools.pairwise(ranges))
-
-
-def _ranges(file: InputFile, name: str) -> tuple[str, list[tuple[Any, Any] | None]]:
-    """The least and the largest value in each row group, None where the footer does not tell or there are nulls.
-
-    Before them what kind of numbers or bytes they are: those of one kind can be compared.
-    """
-    keys = dict(file.keys)
-    if name in keys:
-        value = keys[name]
-        return "key", [None if value is None else (value, value)] * len(file.row_groups)
-    with _as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
-        leaf = leaf_of(opened, name)
-        if leaf is None:
-            return "", [None] * len(file.row_groups)
-        found = [group[leaf] for group in opened.chunks]
-        stored = opened.parquet.schema_arrow.field(name).type
-        kind = f"{found[0].physical_type} {stored}"
-        if pa.types.is_decimal(stored):  # whose bytes are not in their order
-            return kind, [None] * len(file.row_groups)
-        signed = not pa.types.is_unsigned_integer(stored)
-        return kind, [chunk.range(signed) if chunk.nulls == 0 else None for chunk in found]

@@ -2,18 +2,16 @@
 
 import base64
 import io
-import re
-import urllib.parse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, NoUsableFile, printable
+from jaxbatch.input.hive_keys import is_integer, keys_of, with_key_columns, with_typed_keys
 from jaxbatch.input.input_file import InputFile, digest, read_footer
 from jaxbatch.input.int96 import SECONDS, in_exact_units
 from jaxbatch.input.listing import Listed, list_files
@@ -22,7 +20,6 @@ from jaxbatch.job.model import Job
 from jaxbatch.storage import StorageOptions, is_remote, open_file
 
 _FOOTER_THREADS = 8
-_NULL_KEY = "__HIVE_DEFAULT_PARTITION__"
 _ARROW_SCHEMA, _SET_ASIDE = b"ARROW:schema", b"set:aside:by"
 _EXTENSION, _DISARMED = b"ARROW:extension:name", b"jaxbatch:refuses-it:"
 
@@ -62,9 +59,9 @@ def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[
     good = [file for file in found if not isinstance(file, BadFile)]
     if not good:
         raise refuse(bad, NoUsableFile)
-    files = _with_typed_keys([file for file, _ in good], known)
+    files = with_typed_keys([file for file, _ in good], known)
     schemas = _shared([schema for _, schema in good])
-    return InputTable(files, schemas, _with_keys(_usual(schemas), files, known), tuple(bad))
+    return InputTable(files, schemas, with_key_columns(_usual(schemas), files, known), tuple(bad))
 
 
 def _shared(schemas: Iterable[pa.Schema]) -> tuple[pa.Schema, ...]:
@@ -112,7 +109,7 @@ def _misfit(file: InputFile, schema: pa.Schema, known: Mapping[str, str]) -> Bad
     keys = dict(file.keys)
     for name, wanted in known.items():
         if name in keys:
-            if wanted == "int64" and not _is_integer(keys[name]):
+            if wanted == "int64" and not is_integer(keys[name]):
                 return BadFile(file.path, f"its key '{name}' is '{keys[name]}', in earlier files an integer")
         elif name not in schema.names:
             return BadFile(file.path, f"it has no column '{name}', which earlier files have")
@@ -140,14 +137,15 @@ def _read_footer(
             size, footer = read_footer(file)
         if footer.count(_ARROW_SCHEMA) > 1 or _SET_ASIDE in footer:
             return BadFile(path, "its footer has more than one Arrow schema, which is refused")
-        extended = _declared_extension(footer)
+        declared = _declared_schema(footer)
+        extended = _extension_column(declared)
         if extended is not None:
             return _of_extension_type(path, extended)
         with pq.ParquetFile(io.BytesIO(footer), coerce_int96_timestamp_unit=SECONDS) as parquet:
             # Not by metadata.schema, which would keep the footer in memory until cycles are collected.
             metadata, schema = parquet.metadata, parquet.schema_arrow
-        declared = _declared(metadata)
-        schema = in_exact_units(_schema(schema, declared, known), footer, declared, known)
+        types = {field.name: field.type for field in declared}
+        schema = in_exact_units(_schema(schema, types, known), footer, types, known)
     except (ConnectionError, PermissionError) as error:
         if is_remote(path) or isinstance(error, ConnectionError):
             raise  # of a store that does not answer nothing is known, least of all that the file is bad
@@ -157,12 +155,12 @@ def _read_footer(
     duplicates = sorted({n for n in schema.names if schema.names.count(n) > 1})
     if duplicates:
         return BadFile(path, f"it has the column '{duplicates[0]}' twice")
-    for field in schema:
-        if _is_extension(field):
-            return _of_extension_type(path, field.name)
+    extended = _extension_column(schema)
+    if extended is not None:
+        return _of_extension_type(path, extended)
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     try:
-        keys = tuple(_keys(name))
+        keys = tuple(keys_of(name))
     except ValueError:
         return BadFile(path, "its path has a key=value folder whose %XX are not UTF-8")
     names = [key for key, _ in keys]
@@ -182,19 +180,22 @@ def _of_extension_type(path: str, column: str) -> BadFile:
     return BadFile(path, f"column '{column}' has an extension type, which is refused")
 
 
-def _declared_extension(footer: bytes) -> str | None:
-    """The first column of an extension type, by the Arrow schema that a footer may hold.
+def _declared_schema(footer: bytes) -> pa.Schema:
+    """The Arrow schema that a footer holds beside Parquet's own, with no extension type in force; empty without one.
 
-    Asked before anything reads the footer as it is: a type that is registered in this process, as other libraries do,
-    runs its own code on what the file says, to unpickle it for one. Under other keys the same is plain metadata.
+    Read before anything reads the footer as it is: an extension type that is registered in this process, as other
+    libraries do, runs its own code on what the file says, for one to unpickle it. Under other keys the same is plain
+    metadata.
     """
     if _ARROW_SCHEMA not in footer:
-        return None
+        return pa.schema([])
     metadata = pq.read_metadata(io.BytesIO(footer.replace(_ARROW_SCHEMA, _SET_ASIDE))).metadata or {}
     stored = base64.b64decode(metadata.get(_SET_ASIDE, b""))
-    if _EXTENSION not in stored:
-        return None
-    schema = pa.ipc.read_schema(pa.py_buffer(stored.replace(_EXTENSION, _DISARMED)))
+    return pa.ipc.read_schema(pa.py_buffer(stored.replace(_EXTENSION, _DISARMED))) if stored else pa.schema([])
+
+
+def _extension_column(schema: pa.Schema) -> str | None:
+    """The first column of an extension type, or None."""
     return next((field.name for field in schema if _is_extension(field)), None)
 
 
@@ -206,13 +207,6 @@ def _is_extension(field: pa.Field) -> bool:
     return bool(named) or isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, inner))
 
 
-def _declared(metadata: pq.FileMetaData) -> dict[str, pa.DataType]:
-    """The types of columns by the Arrow schema that a file may hold, once it is known to have no extension types."""
-    stored = (metadata.metadata or {}).get(_ARROW_SCHEMA)
-    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored))) if stored else ()
-    return {field.name: field.type for field in schema}
-
-
 def _schema(schema: pa.Schema, declared: Mapping[str, pa.DataType], known: Mapping[str, str]) -> pa.Schema:
     """The types of the columns' values: as declared, unless earlier files, whose types are ``known``, were read so."""
 
@@ -221,61 +215,3 @@ def _schema(schema: pa.Schema, declared: Mapping[str, pa.DataType], known: Mappi
         return plain if str(plain) == known.get(field.name) else undictionaried(plain, declared.get(field.name))
 
     return pa.schema([pa.field(field.name, kind(field), metadata=field.metadata) for field in schema])
-
-
-def _keys(name: str) -> Iterator[tuple[str, str | None]]:
-    for segment in Path(name).parts[:-1]:
-        key, equals, value = segment.partition("=")
-        if equals and key:
-            value = _decoded(value)
-            yield _decoded(key), None if value == _NULL_KEY else value
-
-
-def _decoded(text: str) -> str:
-    """What a folder's name stands for, of which bytes are written as %XX.
-
-    Raises:
-        ValueError: they are not text; in their place another would stand, the same for all such names.
-    """
-    return urllib.parse.unquote(text, errors="strict")
-
-
-def _is_integer(value: "str | int | None") -> bool:
-    """Whether a key's value is a whole number of 64 bits, and written as numbers are: 007 and -0 are texts."""
-    if value is None:
-        return True
-    return re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(value)) is not None and -(2**63) <= int(value) < 2**63
-
-
-def _with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:
-    """The files with Hive values as integers where all values of a key are such, or as is known of other files.
-
-    Raises:
-        InputError: the files do not all have the same keys.
-    """
-    names = tuple(name for name, _ in files[0].keys)
-    for file in files:
-        if tuple(name for name, _ in file.keys) != names:
-            raise InputError(
-                f"{file.path} lies under the keys {[n for n, _ in file.keys]}, {files[0].path} under {list(names)}.",
-                "Give all files the same key=value folders.",
-            )
-    values = zip(*([value for _, value in file.keys] for file in files), strict=True)
-    integer = {
-        name: known[name] == "int64" if name in known else all(map(_is_integer, each))
-        for name, each in zip(names, values, strict=True)
-    }
-
-    def typed(keys: Iterable[tuple[str, str | int | None]]) -> tuple[tuple[str, str | int | None], ...]:
-        return tuple((n, int(v) if integer[n] and v is not None else v) for n, v in keys)
-
-    return tuple(replace(file, keys=typed(file.keys)) for file in files)
-
-
-def _with_keys(schema: pa.Schema, files: Sequence[InputFile], known: Mapping[str, str]) -> pa.Schema:
-    for position, (name, _) in enumerate(files[0].keys):
-        values = [file.keys[position][1] for file in files]
-        text = any(isinstance(value, str) for value in values) or all(value is None for value in values)
-        integer = known[name] == "int64" if name in known else not text
-        schema = schema.append(pa.field(name, pa.int64() if integer else pa.string()))
-    return schema

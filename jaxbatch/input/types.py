@@ -1,5 +1,7 @@
 """Arrow types as the project sees them: dictionaries opened, numbers told from the rest."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 from pyarrow import types as pat
@@ -69,3 +71,8 @@ def is_key(kind: pa.DataType) -> bool:
         or is_text(kind)
         or pat.is_fixed_size_binary(kind)
     )
+
+
+def metadata_texts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    """The metadata of a schema or a field as texts; empty where there is none."""
+    return {key.decode(): value.decode() for key, value in (metadata or {}).items()}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jaxbatch.errors import JobError, nearest
+from jaxbatch.job.toml import toml_key, toml_value
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
@@ -17,7 +18,7 @@ _REMEDIES = {
 }
 
 _SHOWN = 200
-"""Of a value so many characters are shown."""
+"""Characters of a value that a message shows."""
 
 
 def line_of(text: str, keys: Sequence[str]) -> int | None:
@@ -100,14 +101,14 @@ def explain(
             what = f"{written.origin}: the table [{'.'.join(keys)}] is missing."
             return JobError(what, f'Add a line [{".".join(keys)}] and below it path = "…".')
         where = written.place(keys[:-1]) if len(keys) > 1 else written.origin
-        return JobError(f"{where}: the key '{'.'.join(keys)}' is missing.", f"Add {keys[-1]} = … there.")
+        return JobError(f"{where}: the key '{'.'.join(keys)}' is missing.", f"Add {toml_key(keys[-1])} = … there.")
     while keys and not _holds(data, keys):
         keys.pop()  # pydantic appends the branch of a union it tried; that is no key of the user's
     depth = len(keys) - len(prefix)
     branches = [first, *(other for other in others if other["loc"][:depth] == first["loc"][:depth])]
     reason = " or ".join(dict.fromkeys(branch["msg"][0].lower() + branch["msg"][1:] for branch in branches))
     return JobError(
-        f"{written.place(keys)}: {reason}, not {_toml(first['input'])}.",
+        f"{written.place(keys)}: {reason}, not {_shown(first['input'])}.",
         _REMEDIES.get(".".join(keys), "Correct the value."),
     )
 
@@ -120,8 +121,6 @@ def _holds(data: Any, keys: Sequence[str]) -> bool:
     return True
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+def _shown(value: Any) -> str:
+    text = toml_value(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"

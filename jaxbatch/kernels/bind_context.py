@@ -1,7 +1,5 @@
 """What a kernel may know of its input while it is bound: types, constants, and what the job says of its columns."""
 
-import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any, Protocol
 
 from jaxbatch.columns import Column, ColumnType
 from jaxbatch.errors import InputError, JobError, nearest
+from jaxbatch.job.toml import toml_key, toml_value
 
 _SHOWN = 60
 """So many letters of a default."""
@@ -50,7 +49,7 @@ class BindContext:
     """What has a default, and that in words."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "peek": None}
+        return {**self.__dict__, "probe": None}
 
     def maximum(self, column: str) -> int:
         """The largest value of an integer column; 0 where there is none."""
@@ -85,8 +84,8 @@ class BindContext:
         """The complaint that the job does not say whether columns are meant, with the lines to put in."""
         several = len(names) > 1
         mapped = {**self.stored, **{name: name for name in names}}
-        columns = ", ".join(f"{_key(own)} = {_text(stored)}" for own, stored in mapped.items())
-        left = ", ".join(map(_text, dict.fromkeys([*self.defaults, *can_be_left])))
+        columns = ", ".join(f"{toml_key(own)} = {toml_value(stored)}" for own, stored in mapped.items())
+        left = ", ".join(map(toml_value, dict.fromkeys([*self.defaults, *can_be_left])))
         return JobError(
             f"{', '.join(map(repr, names))} {'have defaults' if several else 'has a default'}, and the input has "
             f"{'columns of these names: are they' if several else 'a column of that name: is it'} meant?",
@@ -145,7 +144,7 @@ class BindContext:
     def _without(self, missing: Sequence[str]) -> InputError:
         one = len(missing) == 1
         near = nearest(missing[0], list(self.types)) if one else f"Known: {', '.join(sorted(self.types))}."
-        mapped = ", ".join(f'{column} = "…"' for column in missing)
+        mapped = ", ".join(f'{toml_key(column)} = "…"' for column in missing)
         return InputError(
             f"The input has no column {', '.join(map(repr, missing))}.",
             f"{near} Or map {'it' if one else 'them'}: [input] columns = {{ {mapped} }}.",
@@ -178,12 +177,3 @@ def shown(value: Any) -> str:
     else:
         text = type(value).__name__
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _key(name: str) -> str:
-    """A name as a key of TOML."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
-def _text(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)

@@ -2,23 +2,76 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch.batches.convert import fitted
-from jaxbatch.batches.convert import limits as limits_of
+from jaxbatch.batches.convert import fitted, limits
 from jaxbatch.batches.encode import arrow_type
 from jaxbatch.columns import STATUS, Column
+from jaxbatch.compilation.trace import x64_context
 from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.input.types import is_key
 from jaxbatch.job.model import Job
+from jaxbatch.job.toml import toml_key
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
+from jaxbatch.planning.binding import BoundKernel
 
 
-def input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str]:
+@dataclass(frozen=True)
+class NamedColumns:
+    """The columns of a run: which the files have, which are read, and which are written."""
+
+    stored: Mapping[str, str]
+    """For each of the kernel's inputs the files' column that it takes; constants are not among them."""
+    keep: tuple[str, ...]
+    """The input's columns that are carried through to the output."""
+    written: Mapping[str, str]
+    """For each of the kernel's results, and the status, the name under which it is written."""
+    read: pa.Schema
+    """The files' columns that are read, each once, without metadata."""
+    schema: pa.Schema
+    """Every part's schema: the kept columns, the results, the status."""
+    arguments: Mapping[str, str]
+    """For each argument and input, in words, what it takes."""
+    limits: Mapping[str, tuple[float, float]]
+    """For a file's columns whose numbers may not all fit: the least and the largest that does."""
+
+
+def name_columns(job: Job, bound: BoundKernel, schema: pa.Schema) -> NamedColumns:
+    """Decide which columns are read, kept and written.
+
+    Args:
+        job: the job.
+        bound: its kernel, bound to the input.
+        schema: the input's schema.
+
+    Raises:
+        JobError: the job names what there is not, or two columns would have one name.
+        InputError: the input lacks a column, or a group's key has a type that cannot be one.
+    """
+    kernel = bound.kernel
+    with x64_context(job.compute.precision, bound.unbound):
+        stored = _input_names(job, kernel, bound.context)
+        keep = _kept(job, kernel, schema, stored)
+        written = _output_names(job, kernel, keep)
+        carried = keep if kernel.grouping is None else ()
+        used = dict.fromkeys([*stored.values(), *carried])
+        return NamedColumns(
+            stored=stored,
+            keep=keep,
+            written=written,
+            read=pa.schema([schema.field(name).remove_metadata() for name in used]),
+            schema=_written_schema(job, kernel, schema, keep, stored, written),
+            arguments=_arguments(job, stored, bound.context),
+            limits=_limits(job, kernel, stored),
+        )
+
+
+def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str]:
     """The files' column for each of the kernel's, after a check that nothing in the job is left unused."""
     read = [column.name for column in kernel.read]
     groups = kernel.grouping.by if kernel.grouping else ()
@@ -44,7 +97,7 @@ def input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str]
     return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
 
 
-def arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[str, str]:
+def _arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[str, str]:
     """What each argument and input takes, in words."""
     columns = {own: f"column {stored}" for own, stored in names.items()}
     constants = {own: f"constant {json.dumps(value)}" for own, value in job.input.constants.items()}
@@ -52,12 +105,12 @@ def arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[s
     return {**columns, **constants, **{own: text for own, text in defaults.items() if own not in columns | constants}}
 
 
-def limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+def _limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:
     """Between which two numbers those of a column must be, for the files' columns of which not all would fit."""
     numbers = [column for column in kernel.read if column.name in names and column.dtype != "string"]
     kinds = [column.numpy_type(job.compute.precision, wide=kernel.needs_x64) for column in numbers]
-    found = [(names[c.name], limits_of(c, kind)) for c, kind in zip(numbers, kinds, strict=True)]
-    return {name: limits for name, limits in found if limits is not None}
+    found = [(names[c.name], limits(c, kind)) for c, kind in zip(numbers, kinds, strict=True)]
+    return {name: between for name, between in found if between is not None}
 
 
 def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> None:
@@ -78,7 +131,7 @@ def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> Non
         raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
 
 
-def kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) -> tuple[str, ...]:
+def _kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) -> tuple[str, ...]:
     """The columns carried through: those the job names, or every one that is not nested; of groups their keys.
 
     Raises:
@@ -104,7 +157,7 @@ def kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) 
     return tuple(job.input.keep)
 
 
-def output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, str]:
+def _output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, str]:
     """The name under which each result is written.
 
     Raises:
@@ -120,14 +173,15 @@ def output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, s
         if name in taken:
             clash = "a kept column" if name in keep else "another result"
             raise JobError(
-                f"The result '{own}' would be written as '{name}', which {clash} has for a name.",
-                f'Rename it, [output] columns = {{ {own} = "…" }}, or list the columns to keep in [input] keep.',
+                f"The result '{own}' would be written as '{name}', which is already the name of {clash}.",
+                f'Rename it, [output] columns = {{ {toml_key(own)} = "…" }}, '
+                "or list the columns to keep in [input] keep.",
             )
         taken.add(name)
     return written
 
 
-def written_schema(
+def _written_schema(
     job: Job,
     kernel: Kernel,
     stored: pa.Schema,

@@ -13,7 +13,7 @@ import pytest
 
 from jaxbatch.execution.compute_slots import ShardAbandoned
 from jaxbatch.execution.host_memory import HostMemoryPool, MemoryLimitExceeded
-from jaxbatch.input import row_reader
+from jaxbatch.input import read_limits
 from tests.bad_inputs.conftest import JOB
 from tests.conftest import Bench
 
@@ -126,7 +126,7 @@ def test_long_texts_that_share_one_entry_of_a_dictionary(bench, baseline):
     assert "[input] keep" in first
     assert "errors.jsonl" in second
     # Beside what is held: one read, and its copy; and what the allocator keeps of the two attempts before the last.
-    assert peak < baseline + 512 * MIB + 8 * row_reader.READ_BYTES
+    assert peak < baseline + 512 * MIB + 8 * read_limits.READ_BYTES
     ended, peak = run(bench, "input.keep=['x']", "output.path='without'")
     assert ended.returncode == 0
     assert peak < baseline + 100 * MIB
@@ -153,7 +153,7 @@ def test_how_much_is_decoded_at_once(bench, monkeypatch, encoding):
     bench.tasks(columns, "tasks/a.parquet", **delta)
     written = []
     for limit in (1 << 20, 64 << 20):
-        monkeypatch.setattr(row_reader, "READ_BYTES", limit)
+        monkeypatch.setattr(read_limits, "READ_BYTES", limit)
         summary = bench.run(JOB, "input.keep=['x', 'text', 'lists']", "output.rows_per_part=300", restart=True)
         assert summary.exit_code == 0
         assert bench.output(summary).select(list(columns)).to_pydict() == {

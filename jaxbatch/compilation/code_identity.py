@@ -1,0 +1,111 @@
+"""What this process's code would compute, as JSON values that other processes can compare with their own."""
+
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxbatch import __version__, user_code
+from jaxbatch.compilation import instructions, linear_algebra
+from jaxbatch.compilation.digest import calls_lapack
+from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.trace import smallest_programs, trace, x64_context
+from jaxbatch.errors import JobError
+from jaxbatch.kernels import functions
+from jaxbatch.kernels.base import Kernel, dimensions
+
+_SETTINGS = (
+    "jax_disable_most_optimizations",
+    "jax_exec_time_optimization_effort",
+    "jax_memory_fitting_effort",
+    "jax_memory_fitting_level",
+    "jax_optimization_level",
+)
+"""JAX's settings that are options of the compiler; all others show in the trace."""
+
+
+def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str, Any]:
+    """The part of a run's identity that follows from the code of this process; every worker checks it for itself.
+
+    Args:
+        kernel: the job's kernel before it was bound to an input.
+        programs: the programs of the bound kernel.
+        folder: the job's folder, in which functions given as "file.py:name" are found.
+
+    Raises:
+        JobError: the function cannot be traced, or calls back into Python.
+    """
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy", "pyarrow")}
+    return {
+        "program": list(programs.digests()),
+        "untraced": user_code.code_identity(_untraced_modules(kernel, programs, folder)),
+        "versions": {"jaxbatch": __version__, **versions},
+        **_machine_identity(programs),
+    }
+
+
+def _untraced_modules(kernel: Kernel, programs: Programs, folder: Path) -> Iterator[str]:
+    """The modules whose source counts because traces do not show everything that they decide.
+
+    These are the modules of a user's own kernel, which chooses buckets and sizes on the host; and those of its
+    functions, if part of a program is known by its name alone.
+    """
+    stages = (kernel, programs.kernel, *([programs.second_stage.kernel] if programs.second_stage else []))
+    classes = {each for stage in stages for each in type(stage).__mro__ if issubclass(each, Kernel)}
+    yield from (each.__module__ for each in classes if not is_builtin(each))
+    if any(traced.digest.foreign for traced in programs.smallest_traces()):
+        with x64_context(programs.dtype, kernel):  # the context in which they were imported
+            yield from [functions.module_of(reference, folder) for reference in kernel.references]
+
+
+def is_builtin(kernel: type[Kernel]) -> bool:
+    """Whether a kernel's class belongs to this package, whose version then stands for its source."""
+    return kernel.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _machine_identity(programs: Programs) -> dict[str, Any]:
+    """What decides bits beside the code: processor, flags and settings.
+
+    All are the same in every run, unless the user or another library has changed them in this process.
+    """
+    settings = instructions.of_the_run()
+    return {
+        "cpus": settings.cpus,
+        "xla_flags": settings.flags,
+        **({"tpu_flags": settings.tpu_flags} if settings.tpu_flags else {}),
+        "jax_settings": {name: str(jax.config.values[name]) for name in _SETTINGS},
+        "instructions": instructions.of_this_processor(),
+        **({"linear_algebra": linear_algebra.of_the_run()} if _may_call_lapack(programs) else {}),
+    }
+
+
+def _may_call_lapack(programs: Programs) -> bool:
+    """Whether any program may call LAPACK: one that was traced, one of other sizes, or one inside an opaque rule."""
+    if dimensions(programs.kernel.inputs):
+        return True
+    return any(each.digest.foreign or calls_lapack(each.jaxpr) for each in programs.smallest_traces())
+
+
+def check_pure(programs: Programs) -> None:
+    """Check that functions trace to the same program twice, as pure functions do.
+
+    One program is traced again for each of a user's functions, and every program of a user's own kernel. Only
+    planning needs this check: what workers trace is compared with the plan.
+
+    Raises:
+        JobError: a second trace gave another program.
+    """
+    kernel = programs.kernel
+    by_origin = {kernel.origin(program.bucket): program for program in reversed(smallest_programs(kernel))}
+    for program in by_origin.values():
+        with x64_context(programs.dtype, kernel):
+            again = trace(kernel, program, programs.dtype)
+        if again.digest != programs.traced(program).digest:
+            raise JobError(
+                f"{kernel.describe_bucket(program.bucket)} traces to another program each time.",
+                "It uses the time, random numbers or a global that changes: make it a pure function of its arguments.",
+            )
+    if programs.second_stage and not is_builtin(type(programs.second_stage.kernel)):
+        check_pure(programs.second_stage)

@@ -1,0 +1,78 @@
+"""A kernel's questions about the data before the run, answered from footers where they tell, else by reading."""
+
+# pyarrow.compute makes its functions at import, where no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jaxbatch.input.input_file import InputFile, as_input_error
+from jaxbatch.input.ranges import leaf_of
+from jaxbatch.input.read_limits import leaves_of, rows_at_once
+
+
+class FileProbe:
+    """Answers a kernel's questions about the data before the run.
+
+    Args:
+        files: the input's files.
+        names: the files' column for each name that the kernel may ask about.
+    """
+
+    def __init__(self, files: Sequence[InputFile], names: Mapping[str, str]):
+        self._files = files
+        self._names = names
+
+    def maximum(self, column: str) -> int | None:
+        """The largest value of an integer column, or None if it has no value.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        name = self._names[column]
+        largest = [value for file in self._files for value in _maxima(file, name)]
+        return max(largest, default=None)
+
+    def length(self, column: str) -> int | None:
+        """The length of a list column's first list that is not null, or None if there is none.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        name = self._names[column]
+        for file in self._files:
+            with as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
+                if name not in opened.parquet.schema_arrow.names:
+                    continue
+                leaves = leaves_of(opened, [name])
+                for index in range(len(file.row_groups)):
+                    step = min(1024, rows_at_once(file, opened, index, leaves))
+                    for batch in opened.parquet.iter_batches(batch_size=step, row_groups=[index], columns=[name]):
+                        lengths = pc.drop_null(pc.list_value_length(batch.column(name)))
+                        if len(lengths):
+                            return int(lengths[0].as_py())
+        return None
+
+
+def _maxima(file: InputFile, name: str) -> Iterator[int]:
+    keys = dict(file.keys)
+    if name in keys:
+        if isinstance(keys[name], int):
+            yield int(keys[name])  # type: ignore[arg-type]
+        return
+    with as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
+        parquet = opened.parquet
+        leaf = leaf_of(opened, name)
+        if leaf is None:
+            return  # schemas.check_files, which comes later, names every file without the column
+        signed = not pa.types.is_unsigned_integer(parquet.schema_arrow.field(name).type)
+        for index, group in enumerate(opened.chunks):
+            known = group[leaf].range(signed)
+            if known is not None:
+                yield known[1]
+                continue
+            value = pc.max(parquet.read_row_group(index, columns=[name]).column(name)).as_py()
+            if value is not None:
+                yield int(value)

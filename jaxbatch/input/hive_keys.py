@@ -1,0 +1,73 @@
+"""Columns that a file's path holds: folders called key=value, as Hive and Spark write them."""
+
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from jaxbatch.errors import InputError
+from jaxbatch.input.input_file import InputFile
+
+_NULL_KEY = "__HIVE_DEFAULT_PARTITION__"
+"""The value that stands for null."""
+
+
+def keys_of(name: str) -> Iterator[tuple[str, str | None]]:
+    for segment in Path(name).parts[:-1]:
+        key, equals, value = segment.partition("=")
+        if equals and key:
+            value = _decoded(value)
+            yield _decoded(key), None if value == _NULL_KEY else value
+
+
+def _decoded(text: str) -> str:
+    """What a folder's name stands for, of which bytes are written as %XX.
+
+    Raises:
+        ValueError: they are not text; in their place another would stand, the same for all such names.
+    """
+    return urllib.parse.unquote(text, errors="strict")
+
+
+def is_integer(value: "str | int | None") -> bool:
+    """Whether a key's value is a whole number of 64 bits, and written as numbers are: 007 and -0 are texts."""
+    if value is None:
+        return True
+    return re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(value)) is not None and -(2**63) <= int(value) < 2**63
+
+
+def with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:
+    """The files with Hive values as integers where all values of a key are such, or as is known of other files.
+
+    Raises:
+        InputError: the files do not all have the same keys.
+    """
+    names = tuple(name for name, _ in files[0].keys)
+    for file in files:
+        if tuple(name for name, _ in file.keys) != names:
+            raise InputError(
+                f"{file.path} lies under the keys {[n for n, _ in file.keys]}, {files[0].path} under {list(names)}.",
+                "Give all files the same key=value folders.",
+            )
+    values = zip(*([value for _, value in file.keys] for file in files), strict=True)
+    integer = {
+        name: known[name] == "int64" if name in known else all(map(is_integer, each))
+        for name, each in zip(names, values, strict=True)
+    }
+
+    def typed(keys: Iterable[tuple[str, str | int | None]]) -> tuple[tuple[str, str | int | None], ...]:
+        return tuple((n, int(v) if integer[n] and v is not None else v) for n, v in keys)
+
+    return tuple(replace(file, keys=typed(file.keys)) for file in files)
+
+
+def with_key_columns(schema: pa.Schema, files: Sequence[InputFile], known: Mapping[str, str]) -> pa.Schema:
+    for position, (name, _) in enumerate(files[0].keys):
+        values = [file.keys[position][1] for file in files]
+        text = any(isinstance(value, str) for value in values) or all(value is None for value in values)
+        integer = known[name] == "int64" if name in known else not text
+        schema = schema.append(pa.field(name, pa.int64() if integer else pa.string()))
+    return schema

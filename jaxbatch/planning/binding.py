@@ -1,0 +1,61 @@
+"""The job's kernel, and the same bound to what the footers say of the input."""
+
+from dataclasses import dataclass
+
+from jaxbatch.compilation.trace import x64_context
+from jaxbatch.errors import InputError, nearest
+from jaxbatch.input.data_probe import FileProbe
+from jaxbatch.input.schemas import InputTable
+from jaxbatch.input.types import column_type
+from jaxbatch.job.model import Job
+from jaxbatch.kernels import registry
+from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.bind_context import BindContext
+
+
+@dataclass(frozen=True)
+class BoundKernel:
+    """A kernel as the job has it, what it was told of the input, and the kernel that its ``bind`` returned."""
+
+    unbound: Kernel
+    context: BindContext
+    kernel: Kernel
+
+
+def bind(job: Job, opened: InputTable) -> BoundKernel:
+    """Build the job's kernel and bind it to the input.
+
+    Raises:
+        JobError: the kernel or its function cannot be loaded, or the job contradicts itself.
+        InputError: the input lacks a column, or has it in another type than the kernel needs.
+    """
+    with x64_context(job.compute.precision):
+        unbound = registry.build(job)
+    with x64_context(job.compute.precision, unbound):
+        context = _bind_context(job, opened)
+        return BoundKernel(unbound, context, unbound.bind(context))
+
+
+def _bind_context(job: Job, opened: InputTable) -> BindContext:
+    stored_names = {name: name for name in opened.schema.names} | dict(job.input.columns)
+    for own, stored in job.input.columns.items():
+        if stored not in opened.schema.names:
+            raise InputError(
+                f"[input] columns: the input has no column '{stored}' for '{own}'.",
+                nearest(stored, opened.schema.names),
+            )
+        if own in job.input.constants:
+            raise job.error(("input", "constants", own), f"'{own}' has a column too.", "Leave out one of the two.")
+    for own in job.input.defaults:
+        other = "a column" if own in job.input.columns else "a constant" if own in job.input.constants else None
+        if other:
+            raise job.error(("input", "defaults"), f"'{own}' has {other} too.", "Leave out one of the two.")
+    return BindContext(
+        types={own: column_type(opened.schema.field(stored).type) for own, stored in stored_names.items()},
+        constants=dict(job.input.constants),
+        precision=job.compute.precision,
+        folder=job.folder,
+        probe=FileProbe(opened.files, stored_names),
+        stored=dict(job.input.columns),
+        defaults=tuple(job.input.defaults),
+    )
