@@ -30,7 +30,7 @@ class DataProbe(Protocol):
 class BindContext:
     """What is known of the input when a kernel is bound: types by the kernel's names, constants, precision.
 
-    Answers drawn from the data are remembered in ``answers``, so that a worker, which gets no ``peek``,
+    Answers drawn from the data are remembered in ``answers``, so that a worker, which gets no ``probe``,
     binds the same kernel.
     """
 
@@ -50,7 +50,7 @@ class BindContext:
     """What has a default, and that in words."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "peek": None}
+        return {**self.__dict__, "probe": None}
 
     def maximum(self, column: str) -> int:
         """The largest value of an integer column; 0 where there is none."""
