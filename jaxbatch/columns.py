@@ -65,6 +65,13 @@ class Column:
     """For an input of floats: whether an integer beyond ±2⁵³, where float64 leaves some out, makes the row
     ``invalid_input`` instead of being rounded."""
 
+    def __new__(cls, *arguments: Any, **options: Any) -> "Column":
+        """Refuse the former name of ``check_finite`` with the new one."""
+        del arguments
+        if "tested" in options:
+            raise TypeError("Column(tested=…) is called Column(check_finite=…) now")
+        return super().__new__(cls)
+
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The named dimensions, in order."""

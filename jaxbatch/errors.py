@@ -151,6 +151,15 @@ def printable(error: BaseException, length: int = 300) -> str:
     return one_line(str(error))[:length].strip()
 
 
+def readable_bytes(count: int) -> str:
+    """A number of bytes for a message, to three digits: ``"512 MiB"``, ``"1.5 GiB"``."""
+    size, unit = next(((size, unit) for size, unit in _UNITS if count >= size), _UNITS[-1])
+    return f"{count / size:,.0f} {unit}" if count >= 100 * size else f"{count / size:.3g} {unit}"
+
+
+_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "bytes"))
+
+
 def one_line(text: str) -> str:
     """A text without line breaks and control characters, which a name in a job can hold as well as a damaged file."""
     return "".join(char if char.isprintable() else " " for char in text)

@@ -1,4 +1,7 @@
-"""Walking a jaxpr, JAX's form of a traced program: its equations, and the jaxprs inside them."""
+"""Walking a jaxpr, JAX's form of a traced program: its equations, and the jaxprs inside them.
+
+A closed jaxpr is one with its constants. Every function here takes both kinds.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,7 +16,7 @@ def uses(jaxpr: Any, primitive: core.Primitive) -> bool:
 
 def equations(jaxpr: Any) -> Iterator[Any]:
     """Every equation of a jaxpr and of those inside it, each before what is inside it."""
-    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+    for equation in jaxpr.eqns:
         yield equation
         for inner in nested(equation.params.values()):
             yield from equations(inner)
@@ -26,3 +29,8 @@ def nested(parameters: Iterable[Any]) -> Iterator[Any]:
             yield parameter
         elif isinstance(parameter, tuple | list):
             yield from nested(parameter)
+
+
+def opened(jaxpr: Any) -> Any:
+    """A jaxpr without the constants that a closed one has."""
+    return getattr(jaxpr, "jaxpr", jaxpr)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from jaxbatch.jaxpr_walk import nested
+from jaxbatch.jaxpr_walk import equations
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -58,12 +58,7 @@ def program_bytes(compiled: Any) -> int:
 
 def intermediate_bytes(jaxpr: Any) -> int:
     """An upper bound of what one row's intermediate values hold: all of them at once, as if nothing were fused."""
-    inner = getattr(jaxpr, "jaxpr", jaxpr)
-    total = 0
-    for equation in inner.eqns:
-        total += sum(_size(variable.aval) for variable in equation.outvars)
-        total += sum(intermediate_bytes(each) for each in nested(equation.params.values()))
-    return total
+    return sum(_size(variable.aval) for equation in equations(jaxpr) for variable in equation.outvars)
 
 
 def fitting_width(width: int, needed: int, available: int) -> int:
@@ -76,8 +71,3 @@ def _size(aval: Any) -> int:
     size = getattr(aval, "size", 0)
     dtype = getattr(aval, "dtype", None)
     return int(size) * getattr(dtype, "itemsize", 0)
-
-
-def gib(count: int) -> str:
-    """A number of bytes for people."""
-    return f"{count / 2**30:.3g} GiB"

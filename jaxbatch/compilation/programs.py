@@ -15,14 +15,13 @@ from jaxbatch.compilation.device_memory import (
     DeviceMemoryPool,
     device_bytes,
     fitting_width,
-    gib,
     intermediate_bytes,
     program_bytes,
 )
 from jaxbatch.compilation.digest import digest
 from jaxbatch.compilation.executable_cache import LazyLowering, executable
 from jaxbatch.compilation.trace import ProgramKey, TracedProgram, row_structs, smallest_programs, trace, x64_context
-from jaxbatch.errors import JobError
+from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.trace_errors import explain_trace_error
 
@@ -289,7 +288,7 @@ class Programs:
         if needed > available:
             shared = f" for each of {self._max_concurrency} at once" if self._max_concurrency > 1 else ""
             raise JobError(
-                f"A batch of {width:,} rows of {self.kernel.describe_bucket(program.bucket)} needs {gib(needed)}, "
-                f"and the {device.device_kind} has {gib(available)}{shared}.",
+                f"A batch of {width:,} rows of {self.kernel.describe_bucket(program.bucket)} needs "
+                f"{readable_bytes(needed)}, and the {device.device_kind} has {readable_bytes(available)}{shared}.",
                 f"Set [compute] batch_rows = {fitting_width(width, needed, available)} or less.",
             )

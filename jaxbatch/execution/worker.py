@@ -12,7 +12,7 @@ import pyarrow as pa
 from jaxbatch.batches import encode
 from jaxbatch.compilation import device_memory, devices
 from jaxbatch.compilation.programs import Programs
-from jaxbatch.errors import JaxbatchError, OutputError, OutputTaken, printable
+from jaxbatch.errors import JaxbatchError, OutputError, OutputTaken, printable, readable_bytes
 from jaxbatch.execution import aggregation, host_memory
 from jaxbatch.execution.aggregation import Aggregation
 from jaxbatch.execution.compute_slots import ComputeSlots, ShardAbandoned
@@ -155,7 +155,7 @@ class Worker:
 
     def _too_large(self) -> str:
         return (
-            f"its rows hold more than the {device_memory.gib(self._room.size)} of memory that there are for parts: "
+            f"its rows hold more than the {readable_bytes(self._room.size)} of memory that there are for parts: "
             "lower [output] rows_per_part, or leave the largest columns out of [input] keep"
         )
 

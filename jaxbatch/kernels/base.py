@@ -19,22 +19,23 @@ Row = Callable[..., Mapping[str, Any]]
 class Grouping:
     """How a kernel whose rows are datasets is fed from rows that are observations.
 
-    The engine groups the rows, computes the kernel for blocks of each group's, merges the blocks' results with
-    :meth:`Kernel.merge` in the order of the plan, and gives what comes of it to :attr:`Kernel.then`.
+    A run groups the rows, computes the kernel for blocks of each group's rows, merges the blocks' results with
+    :meth:`Kernel.merge` in the order of the plan, and passes each group's to :attr:`Kernel.second_stage`.
     """
 
     by: tuple[str, ...]
-    """The columns whose values name a group; without any, all rows are one."""
+    """The columns whose values name a group; without any, all rows are one group."""
     columns: tuple[Column, ...]
-    """One observation: a number for each of the kernel's inputs, in their order, which are lists of such numbers."""
+    """One observation: a number column for each of the kernel's inputs, in their order. The inputs are lists, and each
+    list holds one such column's values within a group."""
     drop_nulls: bool
     """Whether an observation with a null is left out, instead of failing its group."""
 
 
 class Kernel:
-    """One kernel. A subclass is a frozen dataclass whose fields are its parameters, ``[params]`` in a job.
+    """One kernel. A subclass is a frozen dataclass; its fields are its parameters, ``[params]`` in a job.
 
-    The least one gives is ``inputs``, ``outputs`` and ``row``::
+    The least that a subclass defines is ``inputs``, ``outputs`` and ``row``::
 
         @dataclass(frozen=True)
         class Payoff(Kernel):
@@ -45,9 +46,12 @@ class Kernel:
             def row(self, spot):
                 return {"payoff": jnp.maximum(spot - self.strike, 0.0)}
 
-    ``row`` sees one row as JAX arrays, and returns a dict of its outputs. It may add ``"status"``, a
-    :class:`~jaxbatch.Status`; finiteness is tested for it. An output given as
-    :class:`~jaxbatch.columns.Maybe` is null where it is not present.
+    ``row`` sees one row as JAX arrays, and returns a dict of its outputs. The dict may also have ``"status"``, a
+    :class:`~jaxbatch.Status`; a NaN or infinity in an output makes it ``nonfinite`` without the kernel's doing. An
+    output given as :class:`~jaxbatch.columns.Maybe` is null where it is not present.
+
+    Raises at the definition of a subclass:
+        JobError: it has a hook under its former name.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -55,21 +59,25 @@ class Kernel:
     inputs: tuple[Column, ...] = ()
     outputs: tuple[Column, ...] = ()
     buckets: int = 1
-    """How many buckets :meth:`bucket` tells apart."""
+    """How many buckets :meth:`bucket` distinguishes."""
     needs_x64: ClassVar[bool] = False
     """Whether 64-bit types are available to the row function in float32 runs too."""
     drop_nulls: str | None = None
     """A named dimension whose entries with a null are left out, instead of failing the row."""
     second_stage: "Kernel | None" = None
-    """A kernel that goes on with this one's outputs, row by row; the results are its outputs. Its programs do not
-    multiply with this one's buckets and rungs."""
+    """A kernel that takes this one's outputs, row by row, and gives the results. It is compiled once for its own
+    buckets and rungs, not once for each of this one's."""
 
     grouping: Grouping | None = None
-    """Where rows are observations and not datasets; the kernel has ``then``, and no buckets."""
+    """Set where rows are observations and not datasets; the kernel then has a ``second_stage``, and one bucket."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _refuse_old_names(cls)
 
     @property
     def read(self) -> tuple[Column, ...]:
-        """The columns that are read: the inputs, or those of one observation."""
+        """The columns that are read: the inputs, or with a ``grouping`` those of one observation."""
         return self.grouping.columns if self.grouping else self.inputs
 
     @property
@@ -82,31 +90,46 @@ class Kernel:
         """The functions that the parameters name, as ``"package.module:name"`` or ``"file.py:name"``."""
         return ()
 
-    def bind(self, source: BindContext) -> "Kernel":
-        """The kernel made definite for one input: its columns known. Called once, before any work.
+    def bind(self, context: BindContext) -> "Kernel":
+        """The kernel for one input, with its columns known. Called before any work: for the plan, and in every worker.
 
         Raises:
             JobError, InputError: the parameters or the input do not fit.
         """
-        source.require_columns(*(column.name for column in self.inputs))
+        context.require_columns(*(column.name for column in self.inputs))
         for column in self.inputs:
-            source.require_input(column)
+            context.require_input(column)
         return self
 
     def bucket(self, columns: Mapping[str, np.ndarray]) -> np.ndarray | int:
-        """A small integer per row: rows of one bucket share a program. Only number columns are given."""
+        """The bucket of each row: rows of one bucket share a program.
+
+        Args:
+            columns: the inputs that are no ragged lists, each of shape [rows, …]; strings are indices into
+                ``choices``.
+
+        Returns:
+            Integers from 0 to ``buckets`` − 1, of shape [rows], or one for all rows.
+        """
         del columns
         return 0
 
     def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
         """The padded size for each length of a named dimension: by default the next power of two, at least 8."""
         del dimension
-        return np.maximum(8, 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64))
+        return powers_of_two(lengths)
 
     def needs_recompute(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """[rows]: which of a batch's rows the next bucket must compute anew, seen from what this one gave for them.
+        """Which of a batch's rows the next bucket must compute again, judged by what this bucket gave for them.
 
-        So what few rows need is compiled where there are such rows only. None where no row ever does.
+        What only few rows need is thereby compiled only where there are such rows.
+
+        Args:
+            bucket: the bucket that computed the batch.
+            outputs: its outputs, each of shape [rows, …].
+
+        Returns:
+            Truth values of shape [rows]; None where no row ever needs it.
         """
         del bucket, outputs
         return None
@@ -117,30 +140,56 @@ class Kernel:
         return self.row
 
     def origin(self, bucket: int) -> int:
-        """A number that buckets share whose programs come of one function of the user's: to see that it is pure, a plan
-        traces one of them twice."""
+        """A number that is the same for all buckets that come from one function of the user's.
+
+        A plan traces one program of each such function twice, to see that it is pure.
+        """
         return bucket
 
     def describe_bucket(self, bucket: int) -> str:
-        """What sets this bucket apart, for ``plan`` to print."""
+        """What rows are in this bucket, in words, for ``plan`` and for messages."""
         return f"bucket {bucket}" if self.buckets > 1 else "all rows"
 
     def merge(self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """The outputs for the union of two sets of observations, from those for each; many rows at once.
+        """The outputs for the union of two sets of observations, from the outputs for each set; many rows at once.
 
-        Associative to rounding. Needed where there is a ``grouping``, as is :meth:`nothing`.
+        Associative up to rounding. A kernel with a ``grouping`` needs it, and :meth:`empty_state`.
         """
         del left, right
         raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define merge().")
 
     def empty_state(self) -> Mapping[str, np.ndarray]:
-        """The outputs for no observations at all: what merging leaves as it is."""
-        raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define nothing().")
+        """The outputs for no observations at all: merging them with others gives the others."""
+        raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define empty_state().")
 
     def row(self, *args: Any, **columns: Any) -> Mapping[str, Any]:
-        """One row's outputs, the columns given as keywords. Every kernel has either this or :meth:`program`."""
+        """One row's outputs, from its columns as keywords. Every kernel defines either this or :meth:`program`."""
         del args, columns
         raise JobError(f"The kernel {type(self).__name__} defines neither row() nor program().", "Define one.")
+
+
+_OLD_NAMES = {
+    "then": "second_stage",
+    "nothing": "empty_state",
+    "unfinished": "needs_recompute",
+    "wide": "needs_x64",
+}
+"""Former names of hooks."""
+
+
+def _refuse_old_names(kernel: type[Kernel]) -> None:
+    """A hook that nobody calls any more would be left out without a word, and the results be wrong."""
+    names = {*dir(kernel), *(name for each in kernel.__mro__ for name in vars(each).get("__annotations__", ()))}
+    for old in sorted(_OLD_NAMES.keys() & names):
+        raise JobError(
+            f"The kernel {kernel.__name__} has '{old}', which is called '{_OLD_NAMES[old]}' now.",
+            "Rename it; a parameter of your own needs another name.",
+        )
+
+
+def powers_of_two(lengths: np.ndarray) -> np.ndarray:
+    """The next power of two for each length, at least 8: the default rungs of a named dimension."""
+    return np.maximum(8, 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64))
 
 
 def dimensions(columns: Sequence[Column]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ class DataProbe(Protocol):
 class BindContext:
     """What is known of the input when a kernel is bound: types by the kernel's names, constants, precision.
 
-    Answers drawn from the data are remembered in ``answers``, so that a worker, which gets no ``peek``,
+    Answers drawn from the data are remembered in ``answers``, so that a worker, which gets no ``probe``,
     binds the same kernel.
     """
 

@@ -1,14 +1,7 @@
 """The long layout: groups of rows spread over files, against numpy and NIST's certified values, under both engines."""
 
 import datetime
-import hashlib
 import itertools
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,50 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxbatch.errors import InputError, JobError
-from jaxbatch.execution.progress import Progress
-from jaxbatch.execution.worker import Worker
-from jaxbatch.output.claim import Output
-from jaxbatch.planning import planner
-from jaxbatch.storage import LocalStore
-
-from . import test_regression as nested
-
-FEATURES = ["a", "b"]
-
-
-def job(**params: Any) -> str:
-    return nested.job(**{"features": FEATURES, "target": "y", **params})
-
-
-def observations(groups: int = 7, rows: int = 400, seed: int = 0) -> pa.Table:
-    """Shuffled observations of some groups, which are named by a text and a date."""
-    rng = np.random.default_rng(seed)
-    of_row = rng.integers(0, groups, rows)
-    a, b = rng.normal(size=(2, rows))
-    y = 1.0 + 2.0 * a - 3.0 * b + of_row + 0.1 * rng.normal(size=rows)
-    day = [None if g == 1 else datetime.date(2026, 1, 1 + int(g) % 3) for g in of_row]
-    return pa.table({"site": [f"s{g}" for g in of_row], "day": day, "a": a, "b": b, "y": y})
-
-
-def groups_of(table: pa.Table, by: list[str]) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:
-    """X and y of each group, by its key."""
-    rows = table.to_pylist()
-    keys = dict.fromkeys(tuple(row[name] for name in by) for row in rows)
-    found = {}
-    for key in keys:
-        own = [row for row in rows if tuple(row[name] for name in by) == key]
-        found[key] = np.array([[row[name] for name in FEATURES] for row in own]), np.array([row["y"] for row in own])
-    return found
-
-
-def spread(bench: Any, table: pa.Table, files: int = 3, row_group_size: int = 40) -> None:
-    """Write a table to several files under tasks/."""
-    for number in range(files):
-        start, stop = (table.num_rows * place // files for place in (number, number + 1))
-        bench.tasks(table.slice(start, stop - start), f"tasks/{number}.parquet", row_group_size=row_group_size)
-
-
-INPUT = '[input]\npath = "tasks/*.parquet"\n'
+from tests.kernels import regression_cases as nested
+from tests.kernels.long_cases import FEATURES, INPUT, digests, groups_of, job, observations, spread
 
 
 @pytest.mark.parametrize("by", [["site"], ["site", "day"], ["day"], []], ids=str)
@@ -88,13 +39,6 @@ def test_groups_spread_over_files(bench, by, rows_per_part):
             ],
         )
     assert not list((Path(summary.output) / "_jaxbatch" / "partials").glob("*"))
-
-
-def test_terms_are_named_and_partials_not_left(bench):
-    spread(bench, observations())
-    table = bench.output(bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=60"))
-    assert table.schema.field("coefficients").metadata == {b"terms": b"intercept,a,b"}
-    assert table.schema.field("site").type == pa.string()
 
 
 SHAPES = {  # datasets of one design's shape are the groups of one job
@@ -162,60 +106,6 @@ def exact_fit(A: np.ndarray, y: np.ndarray) -> np.ndarray:
     with mpmath.workdps(50):
         M, v = mpmath.matrix(A.tolist()), mpmath.matrix(y.tolist())
         return np.array([float(x) for x in mpmath.lu_solve(M.T * M, M.T * v)])
-
-
-def digests(output: Any) -> dict[str, str]:
-    return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted((Path(output) / "data").iterdir())
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ["local", "ray"])
-def test_a_killed_run_keeps_its_statistics(bench, engine, jaxbatch_json):
-    table = observations(groups=50, rows=20_000)
-    spread(bench, table, files=40, row_group_size=500)
-    bench.job(job(group_by=["site"]) + INPUT)
-    options = ("--set", "output.rows_per_part=500", "--engine", engine, "--workers", "1")
-    undisturbed = jaxbatch_json("run", "job.toml", *options[:2], "--set", "output.path='undisturbed'")
-    partials = bench.folder / "results" / "_jaxbatch" / "partials"
-    command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--quiet", *options]
-    process = subprocess.Popen(command, cwd=bench.folder, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not (partials.is_dir() and len(list(partials.iterdir())) >= 3):
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    time.sleep(3 if engine == "ray" else 0)  # a dead driver's workers may write for a while yet
-
-    left = len(list(partials.iterdir()))
-    assert 0 < left < 40, "killed too late"
-    seen: list[Progress] = []
-    summary = bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=500", progress=seen.append)
-    assert summary.exit_code == 0
-    skipped = [progress.rows_skipped for progress in seen if progress.rows_skipped]
-    assert skipped[0] == left * 500
-    assert digests(summary.output) == digests(undisturbed["output"])
-
-
-@pytest.mark.slow
-def test_groups_that_lie_apart_need_one_stage(bench):
-    table = observations().sort_by("site")
-    values = np.array(table["site"].to_pylist())
-    for number, site in enumerate(np.unique(values)):
-        bench.tasks(table.filter(pa.array(values == site)), f"tasks/{number}.parquet")
-    text = job(group_by=["site"]) + INPUT
-    planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=100"))
-    assert planned.stage == "groups"
-    assert planned.parts > 1
-    summary = bench.run(text, "output.rows_per_part=100")
-    expected = groups_of(table, ["site"])
-    for row in bench.output(summary).to_pylist():
-        nested.check(row, *expected[(row["site"],)])
-    spread(bench, observations())
-    assert planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60")).stage == "partials"
 
 
 @pytest.mark.parametrize("per_part", [3, pytest.param(1000, marks=pytest.mark.slow)])
@@ -299,19 +189,6 @@ def test_refusals(bench, params, more, message):
         bench.run(nested.job(**given_params) + INPUT + more)
 
 
-def test_plan_and_manifest_know_both_stages(bench, jaxbatch_json):
-    spread(bench, observations())
-    bench.job(job(group_by=["site"]) + INPUT)
-    planned = jaxbatch_json("plan", "job.toml", "--set", "output.rows_per_part=60")
-    assert (planned["partials"], planned["parts"]) == (9, 7)
-    summary = bench.run(job(group_by=["site"]) + INPUT, "output.rows_per_part=60")
-    manifest = json.loads((Path(summary.output) / "_jaxbatch" / "manifest.json").read_text())
-    assert manifest["rows"] == 7
-    there = jaxbatch_json("plan", "job.toml", "--set", "output.rows_per_part=60")
-    assert (there["parts_skipped"], there["rows_skipped"]) == (7, there["rows"])
-    assert jaxbatch_json("verify", "results").get("problems", []) == []
-
-
 KEYS = {
     "timestamp[ns]": pa.array([1001, 2**61, None, -5], pa.timestamp("ns")),
     "time64[ns]": pa.array([1, 1001, None, 86399999999999], pa.time64("ns")),
@@ -376,57 +253,6 @@ def test_cholesky_merges_statistics_of_shifted_y(bench):
         assert row["r_squared"] == pytest.approx(near["r_squared"], rel=1e-7)
         np.testing.assert_allclose(row["t_values"][1:], near["t_values"][1:], rtol=1e-5)
         np.testing.assert_allclose(row["coefficients"], np.add(near["coefficients"], [1e8, 0.0, 0.0]), rtol=1e-6)
-
-
-@pytest.fixture
-def between_stages(bench):
-    """A run whose first stage is done: its plan, its worker, and where its statistics lie."""
-    spread(bench, observations())
-    text = job(group_by=["site"]) + INPUT
-    planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
-    Output(LocalStore(planned.output), planned.fingerprint, planned.expected).claim(planned.describe())
-    worker = Worker(planned)
-    for shard in planned.shards:
-        outcome = worker.run(shard, [part.index for part in shard.parts], planned.stage)
-        assert not outcome.failures
-    return text, planned, worker, Path(planned.output)
-
-
-def test_a_damaged_statistic_is_named_removed_and_made_anew(bench, between_stages):
-    text, planned, worker, output = between_stages
-    damaged = sorted((output / "_jaxbatch" / "partials").iterdir())[0]
-    content = bytearray(damaged.read_bytes())
-    content[10:60] = bytes(50)
-    damaged.write_bytes(content)
-    final = planned.stages()[-1]
-    failures = [failure for shard in final.shards for failure in worker.run(shard, [shard.index], "merge").failures]
-    assert damaged.name in failures[0].reason
-    assert not damaged.exists()
-    summary = bench.run(text, "output.rows_per_part=60")
-    assert (summary.exit_code, summary.rows) == (0, 7)
-
-
-def test_a_statistic_that_cannot_be_reached_is_left_alone(between_stages, monkeypatch):
-    _, planned, worker, output = between_stages
-
-    def unreachable(*_):
-        raise ConnectionError("the store does not answer")
-
-    monkeypatch.setattr("jaxbatch.output.part_file.read_bucket", unreachable)
-    shard = planned.stages()[-1].shards[0]
-    (failure,) = worker.run(shard, [shard.index], "merge").failures
-    assert "does not answer" in failure.reason
-    assert len(list((output / "_jaxbatch" / "partials").iterdir())) == planned.partials
-
-
-def test_a_driver_that_comes_late_finds_the_parts_that_are_there(bench, between_stages):
-    text, planned, worker, _ = between_stages
-    summary = bench.run(text, "output.rows_per_part=60")  # another driver, which finishes and seals
-    before = digests(summary.output)
-    for shard in planned.stages()[-1].shards:
-        outcome = worker.run(shard, [shard.index], "merge")
-        assert (outcome.failures, len(outcome.receipts)) == ([], 1)
-    assert digests(summary.output) == before
 
 
 def test_who_forgets_the_target_is_told(bench):

@@ -10,7 +10,7 @@ from jax.custom_batching import sequential_vmap
 
 from jaxbatch import least_squares
 from jaxbatch.columns import Column, Status
-from jaxbatch.kernels.base import Grouping, Kernel
+from jaxbatch.kernels.base import Grouping, Kernel, powers_of_two
 from jaxbatch.least_squares.double_double import DoubleDouble, fast_two_sum, two_sum
 
 WEIGHTS = "weights"
@@ -54,7 +54,7 @@ class Options:
 def padded_size(dimension: str, lengths: np.ndarray) -> np.ndarray:
     """Powers of two from 8 for observations; for features every size to 8, then four to the octave."""
     if dimension == "n":
-        return np.maximum(8, 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64))
+        return powers_of_two(lengths)
     step = 1 << np.maximum(np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64) - 2, 0)
     return np.maximum(1, -(-lengths // step) * step)
 

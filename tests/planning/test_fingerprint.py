@@ -1,11 +1,6 @@
 """What a run's fingerprint covers, and what it leaves out."""
 
 import importlib.metadata
-import json
-import os
-import platform
-import subprocess
-import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -203,31 +198,3 @@ def test_a_key_of_a_random_generator_is_a_constant_like_others(fingerprint):
     code = "import jax\n\nKEY = jax.random.key(0)\n\n\ndef f(x, y):\n    return x * y * jax.random.uniform(KEY)\n"
     assert fingerprint(code) == fingerprint(code)
     assert fingerprint(code) != fingerprint(code.replace("key(0)", "key(1)"))
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have no such choice")
-def test_the_instructions_are_those_that_every_machine_has(jaxbatch, tmp_path):
-    assert jaxbatch("init", ".", "--kernel", "regression").returncode == 0
-    assert jaxbatch("run", "job.toml").returncode == 0
-    said = json.loads(next(tmp_path.glob("results/*/_jaxbatch/plan.json")).read_text())["identity"]["code"]
-    assert "--xla_cpu_max_isa=AVX2" in said["xla_flags"]
-    assert said["instructions"] == "x86_64 AVX2"
-    other = jaxbatch("run", "job.toml", env={**os.environ, "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"})
-    assert other.returncode == 5
-    assert "XLA_FLAGS was" in other.stderr
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have no such choice")
-def test_where_jax_has_started_its_instructions_are_told_as_they_are(jaxbatch, tmp_path):
-    assert jaxbatch("init", ".").returncode == 0
-    script = (
-        "import jax, jaxbatch\njax.devices()\n"
-        "print(jaxbatch.plan('job.toml').identity['code']['xla_flags'])\n"
-        "jaxbatch.run('job.toml')\nprint(jaxbatch.plan('job.toml').identity['code']['xla_flags'])\n"
-        "import os\nfrom jaxbatch.compilation import instructions\nwith instructions.worker_xla_flags():\n"
-        "    assert 'AVX2' in os.environ['XLA_FLAGS']\n"
-        "assert 'XLA_FLAGS' not in os.environ\nassert instructions.startup_env().flags == ''\n"
-    )
-    plain = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
-    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=plain, capture_output=True, text=True)
-    assert (ended.returncode, ended.stdout) == (0, "\n\n"), ended.stderr
