@@ -188,7 +188,7 @@ def test_greeks_agree_with_their_closed_forms(bench):
     strike, vol = spot * rng.uniform(0.7, 1.4, rows), rng.uniform(0.1, 0.6, rows)
     maturity, rate = rng.uniform(0.1, 3.0, rows), rng.uniform(0.0, 0.06, rows)
     bench.tasks({"spot": spot, "strike": strike, "vol": vol, "maturity": maturity, "rate": rate})
-    source = (Path(__file__).parent.parent / "jobs/functions.py").read_text()
+    source = (Path(__file__).parents[2] / "jobs/functions.py").read_text()
     bench.file("functions.py", source)
     summary = bench.run(
         """

@@ -22,7 +22,7 @@ from jaxbatch.cli import job_templates
 from jaxbatch.execution import attempt
 from jaxbatch.execution.worker import Worker
 
-COUNTING = Path(__file__).parent / "counting.py"
+COUNTING = Path(__file__).parents[1] / "counting.py"
 ENGINES = {"local": ("--engine", "local"), "ray": ("--engine", "ray", "--workers", "2")}
 
 
@@ -209,7 +209,7 @@ def test_a_part_that_kills_its_worker_is_pinned_and_the_rest_finishes(counted, j
 
 
 def test_an_own_kernel_in_a_file_runs_on_both_engines(tmp_path, jaxbatch_json):
-    jobs = Path(__file__).parent.parent / "jobs"
+    jobs = Path(__file__).parents[2] / "jobs"
     source = (jobs / "own_kernel.py").read_text()
     assert len(source.splitlines()) <= 30
     (tmp_path / "own_kernel.py").write_text(source)
