@@ -20,7 +20,8 @@ import pytest
 from jaxbatch import Job, plan
 from jaxbatch.cli import job_templates
 from jaxbatch.execution import attempt
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.shard_run import run_shard
+from jaxbatch.execution.worker import WorkerProcess
 
 COUNTING = Path(__file__).parents[1] / "counting.py"
 ENGINES = {"local": ("--engine", "local"), "ray": ("--engine", "ray", "--workers", "2")}
@@ -259,6 +260,6 @@ def test_a_node_without_the_job_s_folder_takes_the_copy_in_which_it_starts(tmp_p
     monkeypatch.chdir(node)
     output = attempt.output_of(planned)
     output.claim(planned.describe())
-    outcome = Worker(planned.here()).run(planned.shards[0], [0])
-    assert not outcome.failures
+    result = run_shard(WorkerProcess(planned.here()), planned.shards[0], [0])
+    assert not result.failures
     assert pq.read_table(tmp_path / "results/data")["value"].to_pylist() == [3.0, 6.0]

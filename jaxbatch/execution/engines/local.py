@@ -14,7 +14,8 @@ from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import printable
 from jaxbatch.execution.engines.retries import Attempts
 from jaxbatch.execution.shard_result import Failure, ShardResult
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.shard_run import run_shard
+from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.input.shards import Shard
 from jaxbatch.output.in_flight import InFlight
 from jaxbatch.planning.plan import Plan
@@ -56,7 +57,7 @@ class LocalEngine:
             devices.tell_taken(self._device)
         self._workers = workers or len(os.sched_getaffinity(0))
         self._stopping = threading.Event()
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
         """Of the run that was last, whose next stage it can do too."""
         self._programs: Programs | None = None
         self._in_flight: InFlight | None = None
@@ -90,7 +91,7 @@ class LocalEngine:
         a third end is pinned on one shard.
         """
         if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
-            self._worker = Worker(plan, self._workers, shards=len(outstanding), programs=self._programs)
+            self._worker = WorkerProcess(plan, self._workers, shards=len(outstanding), programs=self._programs)
         else:
             self._worker.share(len(outstanding))
         self._in_flight = InFlight(open_store(plan.output, plan.job.storage), plan.stage, plan.fingerprint)
@@ -103,7 +104,7 @@ class LocalEngine:
         for batch in [together, *([task] for task in alone)]:
             yield from self._run(plan, batch, self._worker, self._in_flight)
 
-    def _run(self, plan: Plan, tasks: list[_Task], worker: Worker, in_flight: InFlight) -> Iterator[ShardResult]:
+    def _run(self, plan: Plan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight) -> Iterator[ShardResult]:
         """Work on some shards side by side until each is dealt with."""
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -118,7 +119,7 @@ class LocalEngine:
                 started[task] = time.monotonic(), threading.current_thread()
                 try:
                     in_flight.begin(task.shard.index, task.times)
-                    outcome = worker.run(task.shard, task.wanted, plan.stage, task)
+                    outcome = run_shard(worker, task.shard, task.wanted, plan.stage, task)
                 except BaseException as error:  # or the run would wait for this thread for ever
                     reason = f"{type(error).__name__}: {printable(error)}"
                     outcome = ShardResult(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
@@ -210,12 +211,12 @@ def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[ShardResul
 
 
 def _overdue(
-    plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]], worker: Worker
+    plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]], worker: WorkerProcess
 ) -> Iterator[tuple[_Task, str]]:
     """The attempts that have passed their deadline."""
     limit = plan.job.cluster.part_timeout_s
     if limit is None:
         return
     for task, (since, _) in list(started.items()):
-        if time.monotonic() - since - worker.queued(task) > limit * len(task.wanted):
+        if time.monotonic() - since - worker.wait_seconds(task) > limit * len(task.wanted):
             yield task, f"took more than {limit:g} s"
