@@ -12,8 +12,9 @@ from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import JobError, OutputTaken
 from jaxbatch.events import emit
 from jaxbatch.execution.engines import Engine
-from jaxbatch.execution.progress import Progress, ProgressTracker, Summary
+from jaxbatch.execution.progress import Progress, ProgressTracker
 from jaxbatch.execution.space import check_space
+from jaxbatch.execution.summary import Summary
 from jaxbatch.failpoints import crash_point
 from jaxbatch.job.model import Job
 from jaxbatch.output.catalog import PartCatalog
