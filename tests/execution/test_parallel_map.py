@@ -1,4 +1,4 @@
-"""The pieces of one part on several threads: in their order, each once, and no thread is left."""
+"""The pieces of one part on several threads: results in their order, each piece once, and no thread left behind."""
 
 import gc
 import threading
@@ -23,51 +23,51 @@ def test_every_piece_once_and_in_order(pieces, count):
         taken.append(piece)
         return -piece
 
-    turns = ComputeSlots(count)
-    with turns.acquire("part"):
-        assert parallel_map(work, pieces, lambda: turns.try_acquire("part")) == [-piece for piece in pieces]
+    slots = ComputeSlots(count)
+    with slots.acquire("part"):
+        assert parallel_map(work, pieces, lambda: slots.try_acquire("part")) == [-piece for piece in pieces]
     assert sorted(taken) == sorted(pieces)
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_as_many_at_once_as_there_are_turns(count):
-    turns, together = ComputeSlots(count), threading.Barrier(count)
-    with turns.acquire("part"):
+def test_as_many_threads_at_once_as_there_are_slots(count):
+    slots, together = ComputeSlots(count), threading.Barrier(count)
+    with slots.acquire("part"):
         assert (
-            len(parallel_map(lambda _: together.wait(60), range(2 * count), lambda: turns.try_acquire("part")))
+            len(parallel_map(lambda _: together.wait(60), range(2 * count), lambda: slots.try_acquire("part")))
             == 2 * count
         )
 
 
-def test_who_waits_for_a_turn_comes_before_further_pieces():
-    turns, has_a_turn, ended = ComputeSlots(2), threading.Event(), threading.Event()
+def test_another_part_that_waits_comes_before_further_pieces():
+    slots, has_a_slot, ended = ComputeSlots(2), threading.Event(), threading.Event()
     helped: list[int] = []
 
     def another_part() -> None:
-        with turns.acquire("another part"):
-            has_a_turn.set()
+        with slots.acquire("another part"):
+            has_a_slot.set()
             ended.wait(60)
 
     other = threading.Thread(target=another_part)
 
     def work(piece: int) -> None:
         if threading.current_thread() is threading.main_thread():
-            assert has_a_turn.wait(60)
+            assert has_a_slot.wait(60)
             return
         helped.append(piece)
         other.start()
-        while not turns._asking:
+        while not slots._queued:
             time.sleep(0.001)
 
-    with turns.acquire("part"):
-        parallel_map(work, range(8), lambda: turns.try_acquire("part"))
+    with slots.acquire("part"):
+        parallel_map(work, range(8), lambda: slots.try_acquire("part"))
     assert len(helped) == 1
     ended.set()
     other.join()
 
 
-def test_what_is_raised_of_the_earliest_piece_is_raised_when_all_have_ended():
-    turns, second_failed = ComputeSlots(2), threading.Event()
+def test_the_error_of_the_earliest_piece_is_raised_when_all_threads_have_ended():
+    slots, second_failed = ComputeSlots(2), threading.Event()
     at_work: list[int] = []
 
     def work(piece: int) -> None:
@@ -81,14 +81,14 @@ def test_what_is_raised_of_the_earliest_piece_is_raised_when_all_have_ended():
         finally:
             at_work.remove(piece)
 
-    with turns.acquire("part"), pytest.raises(KeyError) as raised:
-        parallel_map(work, range(100), lambda: turns.try_acquire("part"))
+    with slots.acquire("part"), pytest.raises(KeyError) as raised:
+        parallel_map(work, range(100), lambda: slots.try_acquire("part"))
     assert raised.value.args == (0,)
     assert not at_work
 
 
-def test_what_failed_is_freed_at_once():
-    """A part that is too large is begun again, and what it had must be gone by then."""
+def test_the_results_of_a_failed_part_are_freed_at_once():
+    """A part that is too large is tried again, and its first results must be gone by then."""
 
     class Large:
         pass
@@ -102,13 +102,13 @@ def test_what_failed_is_freed_at_once():
         made.append(weakref.ref(result))
         return result
 
-    turns = ComputeSlots(2)
+    slots = ComputeSlots(2)
     gc.disable()
     try:
-        with turns.acquire("part"):
+        with slots.acquire("part"):
             with suppress(MemoryError):
-                parallel_map(work, range(10), lambda: turns.try_acquire("part"))
-            while turns._having != ["part"]:  # another thread may be about to end
+                parallel_map(work, range(10), lambda: slots.try_acquire("part"))
+            while slots._holders != ["part"]:  # another thread may be about to end
                 time.sleep(0.001)
         assert len(made) >= 5
         assert [each() for each in made] == [None] * len(made)
@@ -116,34 +116,34 @@ def test_what_failed_is_freed_at_once():
         gc.enable()
 
 
-def test_what_goes_wrong_where_pieces_are_made_is_raised_after_those_before():
+def test_an_error_in_making_a_piece_is_raised_after_the_pieces_before_it_are_done():
     def pieces() -> Iterator[int]:
         yield 1
         raise OSError("no more")
 
-    turns, done = ComputeSlots(3), []
-    with turns.acquire("part"), pytest.raises(OSError, match="no more"):
-        parallel_map(done.append, pieces(), lambda: turns.try_acquire("part"))
+    slots, done = ComputeSlots(3), []
+    with slots.acquire("part"), pytest.raises(OSError, match="no more"):
+        parallel_map(done.append, pieces(), lambda: slots.try_acquire("part"))
     assert done == [1]
 
 
-def test_one_that_is_given_up_gives_back_all_its_turns_and_gets_no_more():
-    turns, hangs, may_end = ComputeSlots(2), threading.Barrier(3), threading.Event()
+def test_an_abandoned_part_releases_all_its_slots_and_gets_no_more():
+    slots, hangs, may_end = ComputeSlots(2), threading.Barrier(3), threading.Event()
 
     def hang(_: int) -> None:
         hangs.wait(60)
         may_end.wait(60)
 
     def part() -> None:
-        with turns.acquire("part"):
-            parallel_map(hang, range(2), lambda: turns.try_acquire("part"))
+        with slots.acquire("part"):
+            parallel_map(hang, range(2), lambda: slots.try_acquire("part"))
 
     thread = threading.Thread(target=part, daemon=True)
     thread.start()
     hangs.wait(60)
-    turns.abandon("part")
-    assert turns.try_acquire("part") is None
-    with turns.acquire("first"), turns.acquire("second"):
+    slots.abandon("part")
+    assert slots.try_acquire("part") is None
+    with slots.acquire("first"), slots.acquire("second"):
         may_end.set()
         thread.join(60)
-        assert turns.try_acquire("third") is None, "that the threads end at last takes nothing from others"
+        assert slots.try_acquire("third") is None, "that the threads end at last takes nothing from others"
