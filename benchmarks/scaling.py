@@ -85,7 +85,8 @@ class Answers:
     """An engine that has done every shard as soon as it is asked."""
 
     device = "cpu"
-    workers = at_once = 1
+    workers = max_concurrency = 1
+    name = "scaling"
 
     def __init__(self, store: Memory) -> None:
         self.store = store
@@ -96,14 +97,14 @@ class Answers:
         from jaxbatch.output.part_file import Receipt, part_name
 
         for shard, wanted in outstanding.items():
-            outcome = ShardResult(shard, "here")
+            result = ShardResult(shard, "here")
             for part in wanted:
                 name = part_name(part, plan.fingerprint)
                 self.store.parts[name] = 1000
                 digest = f"{part:064x}"
-                outcome.receipts.append(Receipt(part, name, 10, 1000, digest, digest, plan.fingerprint, {"ok": 10}))
-            outcome.stages = {"read": 0.001, "compute": 0.001}
-            yield outcome
+                result.receipts.append(Receipt(part, name, 10, 1000, digest, digest, plan.fingerprint, {"ok": 10}))
+            result.stages = {"read": 0.001, "compute": 0.001}
+            yield result
 
     def adopt(self, programs: Any, *, ahead: bool) -> None:
         """See jaxbatch.execution.engines.Engine."""

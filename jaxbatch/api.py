@@ -12,7 +12,8 @@ from jaxbatch.errors import UsageError, translate_storage_errors
 from jaxbatch.execution import appending, attempt
 from jaxbatch.execution.engines import Engine
 from jaxbatch.execution.engines.local import LocalEngine
-from jaxbatch.execution.progress import Progress, Summary
+from jaxbatch.execution.progress import Progress
+from jaxbatch.execution.summary import Summary
 from jaxbatch.job.model import Job
 from jaxbatch.output.paths import SUCCESS
 from jaxbatch.planning.planner import plan

@@ -9,8 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from jaxbatch import Job, api, verify
+from jaxbatch.errors import JaxbatchError
 
 DAILY = """
 kernel = "derivatives"
@@ -99,3 +101,10 @@ class Daily:
     def parts(self) -> dict[str, int]:
         """Every part, and when it was written."""
         return {part.name: part.stat().st_mtime_ns for part in (self.output / "data").iterdir()}
+
+
+def refusal(kind: type[JaxbatchError], call: Any, *arguments: Any, **options: Any) -> str:
+    """The error that a call must raise, as a user reads it."""
+    with pytest.raises(kind) as caught:
+        call(*arguments, **options)
+    return str(caught.value)

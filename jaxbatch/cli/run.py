@@ -15,7 +15,8 @@ from jaxbatch.cli.progress import shown
 from jaxbatch.errors import ExitCode
 
 if TYPE_CHECKING:
-    from jaxbatch.execution.progress import Progress, Summary
+    from jaxbatch.execution.progress import Progress
+    from jaxbatch.execution.summary import Summary
     from jaxbatch.job.model import Job
 
 

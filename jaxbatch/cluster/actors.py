@@ -12,7 +12,8 @@ from jaxbatch.compilation import process_setup
 from jaxbatch.compilation.devices import NoDevice
 from jaxbatch.errors import JaxbatchError
 from jaxbatch.execution.shard_result import ShardResult
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.shard_run import run_shard
+from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.input.shards import Shard
 from jaxbatch.planning.plan import Plan, Stage
 
@@ -58,7 +59,7 @@ class Actor:
             process_setup.prepare()
             neighbours = min(self._workers, _fitting_here(self._cpus))
             at_once = max(SLOTS, int(self._cpus))
-            self._worker = Worker(plan, at_once, shards=SLOTS, workers_per_node=neighbours)
+            self._worker = WorkerProcess(plan, at_once, shards=SLOTS, workers_per_node=neighbours)
         except NoDevice as error:
             return missing(error, plan.platform)
         except JaxbatchError as error:
@@ -71,7 +72,7 @@ class Actor:
 
     def run(self, task: Task) -> ShardResult:
         """Write those of a shard's parts that are wanted."""
-        return self._worker.run(task.shard, task.wanted, task.stage)
+        return run_shard(self._worker, task.shard, task.wanted, task.stage)
 
 
 def _fitting_here(cpus: float) -> int:

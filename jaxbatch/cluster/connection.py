@@ -24,7 +24,7 @@ _KNOCK_S = 10.0
 
 _PRIVATE = {
     "RAY_enable_metrics_collection": "0",  # which nobody reads: the node is there a second sooner without
-    "RAY_preload_python_modules": "jaxbatch.execution.worker",  # imported while the rest of Ray starts
+    "RAY_preload_python_modules": "jaxbatch.execution.shard_run",  # imported while the rest of Ray starts
 }
 """What a private Ray and the workers that it has ready take from this process's environment."""
 

@@ -1,8 +1,8 @@
-"""One run in its output: plan it, skip what is published, dispatch the rest, seal."""
+"""One run in its output: plan it, skip the parts that are published, have an engine compute the rest, seal."""
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -12,8 +12,9 @@ from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import JobError, OutputTaken
 from jaxbatch.events import emit
 from jaxbatch.execution.engines import Engine
-from jaxbatch.execution.progress import Progress, ProgressTracker, Summary
+from jaxbatch.execution.progress import Progress, ProgressTracker
 from jaxbatch.execution.space import check_space
+from jaxbatch.execution.summary import Summary
 from jaxbatch.failpoints import crash_point
 from jaxbatch.job.model import Job
 from jaxbatch.output.catalog import PartCatalog
@@ -27,13 +28,13 @@ from jaxbatch.storage import open_store
 _LOG = logging.getLogger(__name__)
 
 OWNER_S = 5.0
-"""So often a run looks whether the folder is its own still."""
+"""Seconds between two looks whether the folder still belongs to the run."""
 
 
 def planned_for(
     job: Job, backend: Engine, *, ahead: bool, limit: int | None = None, addition: Addition | None = None
 ) -> Plan:
-    """A job's plan on an engine, which compiles ``ahead`` of its end if there will be something to compute."""
+    """A job's plan on an engine, which compiles while the plan is made if something will be computed (``ahead``)."""
 
     def adopt(programs: Programs) -> None:
         backend.adopt(programs, ahead=ahead)
@@ -44,40 +45,41 @@ def planned_for(
 
 
 def output_of(planned: Plan, others: Callable[[], Iterable[str]] = tuple) -> Output:
-    """A plan's output, which may hold that of ``others``, by fingerprint."""
+    """A plan's output. ``others`` gives the fingerprints of further runs that the folder may hold."""
     store = open_store(planned.output, planned.job.storage)
     return Output(store, planned.fingerprint, planned.stages()[-1].expected, planned.records, others)
 
 
-def outstanding(planned: Plan, there: Mapping[int, Receipt]) -> dict[int, list[int]]:
+def outstanding(planned: Plan, published: Mapping[int, Receipt]) -> dict[int, list[int]]:
     """The parts that are still to be written, by shard."""
-    missing = {shard.index: [part.index for part in shard.parts if part.index not in there] for shard in planned.shards}
+    missing = {
+        shard.index: [part.index for part in shard.parts if part.index not in published] for shard in planned.shards
+    }
     return {shard: parts for shard, parts in missing.items() if parts}
 
 
-def described(planned: Plan, output: Output, there: Mapping[int, Receipt]) -> dict[str, Any]:
-    """A plan as JSON values, and what of it is there already."""
-    output.data.record(there.values())
+def described(planned: Plan, output: Output, published: Mapping[int, Receipt]) -> dict[str, Any]:
+    """A plan as JSON values, with what of it is published already."""
+    output.data.record(published.values())
     return {
         **planned.describe(),
         "compilations": planned.compilations,
-        "parts_skipped": len(there),
-        "rows_skipped": _rows_behind(planned, there),
+        "parts_skipped": len(published),
+        "rows_skipped": _rows_behind(planned, published),
         "sealed": output.sealed,
     }
 
 
-def _rows_behind(planned: Plan, there: Iterable[int]) -> int:
-    """How many rows of the input need not be computed again, for the parts that are there."""
-    published = set(there)
+def _rows_behind(planned: Plan, published: Collection[int]) -> int:
+    """How many rows of the input need not be computed again, because these parts are published."""
     final = planned.stages()[-1]
-    if final is not planned:  # whose parts come of all rows
+    if final is not planned:  # each part of the merge comes of all rows
         return planned.rows if len(published) == final.parts else 0
     return sum(part.rows for shard in planned.shards for part in shard.parts if part.index in published)
 
 
 def record(planned: Plan, **more: Any) -> dict[str, Any]:
-    """What claims an output for a plan."""
+    """The record that claims an output for a plan, as JSON values."""
     return {**planned.describe(), **more, "layout": planned.layout()}
 
 
@@ -90,10 +92,10 @@ def finish(
     *,
     new: bool,
 ) -> Summary:
-    """Do all that is missing of an output that is claimed; where that is ``new``, it is taken back if it cannot be."""
+    """Compute what is missing of a claimed output, and seal it. A ``new`` claim is withdrawn if the job is refused."""
     try:
         return _finish_claimed(planned, output, backend, progress, started)
-    except JobError:  # refused after all: whoever heeds the remedy has another identity, and wants the same folder
+    except JobError:  # refused after all: the corrected job has another identity, and wants the same folder
         if new:
             output.disclaim()
         raise
@@ -142,7 +144,7 @@ def _finish_claimed(
 
 @contextmanager
 def _prefer_part_failures(failed: Mapping[int, str]) -> Iterator[None]:
-    """Where parts have failed, perhaps of a full disk, that is the news, and not that it cannot be written down."""
+    """Report the failures of parts rather than that they cannot be recorded: a full disk may be the cause of both."""
     try:
         yield
     except OSError as error:
@@ -156,19 +158,19 @@ def _run_stage(
     todo: Mapping[int, list[int]],
     backend: Engine,
     published: PartCatalog,
-    tally: ProgressTracker,
+    tracker: ProgressTracker,
     progress: Callable[[Progress], None],
 ) -> None:
     if not todo:
         return
     checked = time.monotonic()
-    for outcome in backend.run(stage, todo):
-        tally.add(stage, outcome)
-        for failure in outcome.failures:
-            told = {"run": stage.fingerprint, "part": failure.part, "worker": outcome.worker}
-            emit("Part %d has failed: %s", failure.part, failure.reason, level=logging.ERROR, **told)
-        published.record(outcome.receipts)
-        progress(tally.progress())
+    for result in backend.run(stage, todo):
+        tracker.add(stage, result)
+        for failure in result.failures:
+            fields = {"run": stage.fingerprint, "part": failure.part, "worker": result.worker}
+            emit("Part %d has failed: %s", failure.part, failure.reason, level=logging.ERROR, **fields)
+        published.record(result.receipts)
+        progress(tracker.progress())
         if time.monotonic() - checked > OWNER_S:
             check_owner(published.store, stage.fingerprint, stage.records)
             checked = time.monotonic()
@@ -178,7 +180,7 @@ def _report(summary: Summary, backend: Engine, planned: Plan) -> dict[str, Any]:
     return {
         **asdict(summary),
         "jaxbatch": __version__,
-        "engine": type(backend).__name__.removesuffix("Engine").lower(),
+        "engine": backend.name,
         "workers": backend.workers,
         "device": planned.identity["device"],
         "versions": planned.identity["code"]["versions"],

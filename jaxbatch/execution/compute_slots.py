@@ -1,4 +1,4 @@
-"""Who of many may compute: as many at once as there are cores, while the others wait for their disk."""
+"""Which threads may compute: as many at once as there are cores, while the others wait for their disk."""
 
 import threading
 import time
@@ -8,86 +8,91 @@ from contextlib import ExitStack, contextmanager
 
 
 class ShardAbandoned(Exception):
-    """What was given up is still at work."""
+    """The attempt at a shard was abandoned while it was still at work: it must stop."""
 
 
 class ComputeSlots:
-    """So many turns at once, each of an ``owner`` that waits for one and may have more that nobody else waits for; and
-    how long each has waited for others."""
+    """``count`` slots, each held by an owner (an attempt at a shard), and how long each owner has waited for others.
+
+    An owner waits for its first slot; it may hold more, for further threads, while nobody else waits.
+    """
 
     def __init__(self, count: int):
         self._count = count
-        self._having: list[Hashable] = []
-        self._asking = 0
-        self._waiting: dict[Hashable, float] = {}
-        """Who waits, and since when."""
+        self._holders: list[Hashable] = []
+        """The owner of each slot that is taken."""
+        self._queued = 0
+        """How many owners wait for a slot."""
+        self._waiting_since: dict[Hashable, float] = {}
         self._waited: defaultdict[Hashable, float] = defaultdict(float)
-        self._given_up: set[Hashable] = set()
+        """Seconds that each owner has waited so far, without the wait that goes on."""
+        self._abandoned: set[Hashable] = set()
         self._changed = threading.Condition()
 
     @contextmanager
     def acquire(self, owner: Hashable) -> Iterator[None]:
-        """A turn, as soon as there is one.
+        """Wait for a free slot, and hold it for the block.
 
         Raises:
-            GivenUp: the owner was given up before it had one.
+            ShardAbandoned: the owner was abandoned before it had a slot.
         """
         with self.waiting(owner), self._changed:
-            self._asking += 1
-            self._changed.wait_for(lambda: owner in self._given_up or len(self._having) < self._count)
-            self._asking -= 1
-            if owner in self._given_up:
+            self._queued += 1
+            self._changed.wait_for(lambda: owner in self._abandoned or len(self._holders) < self._count)
+            self._queued -= 1
+            if owner in self._abandoned:
                 raise ShardAbandoned
-            self._having.append(owner)
+            self._holders.append(owner)
         try:
             yield
         finally:
-            self._end(owner)
+            self._release(owner)
 
     def try_acquire(self, owner: Hashable) -> ExitStack | None:
-        """One more turn, had already and until what is returned ends; or None where somebody waits or has it.
+        """Take a free slot without waiting.
 
-        Nor is there one once anybody was given up: what hangs must not take more threads each time.
+        Returns an ExitStack that releases it, or None if none is free or another owner waits. Nor is there one once any
+        owner was abandoned: a part that hangs must not take more threads with each attempt.
         """
         with self._changed:
-            if self._asking or self._given_up or len(self._having) >= self._count:
+            if self._queued or self._abandoned or len(self._holders) >= self._count:
                 return None
-            self._having.append(owner)
-        turn = ExitStack()
-        turn.callback(self._end, owner)
-        return turn
+            self._holders.append(owner)
+        slot = ExitStack()
+        slot.callback(self._release, owner)
+        return slot
 
     @contextmanager
     def waiting(self, owner: Hashable) -> Iterator[None]:
         """Count the time of a block as waiting for others."""
         with self._changed:
-            self._waiting[owner] = time.monotonic()
+            self._waiting_since[owner] = time.monotonic()
         try:
             yield
         finally:
             with self._changed:
-                self._waited[owner] += time.monotonic() - self._waiting.pop(owner)
+                self._waited[owner] += time.monotonic() - self._waiting_since.pop(owner)
 
     def abandon(self, owner: Hashable) -> None:
-        """Give an owner's turns to others, though it has not ended, and let it have no more."""
+        """Free an owner's slots for others, though its threads have not ended, and give it no more."""
         with self._changed:
-            self._given_up.add(owner)
-            self._having = [each for each in self._having if each != owner]
+            self._abandoned.add(owner)
+            self._holders = [holder for holder in self._holders if holder != owner]
             self._changed.notify_all()
 
-    def _end(self, owner: Hashable) -> None:
+    def _release(self, owner: Hashable) -> None:
         with self._changed:
-            if owner in self._having:
-                self._having.remove(owner)
+            if owner in self._holders:
+                self._holders.remove(owner)
             self._changed.notify_all()
 
     def wait_seconds(self, owner: Hashable) -> float:
-        """How many seconds an owner has waited so far, and waits."""
+        """How many seconds an owner has waited so far, including a wait that goes on."""
         with self._changed:
-            since = self._waiting.get(owner)
+            since = self._waiting_since.get(owner)
             return self._waited.get(owner, 0.0) + (0.0 if since is None else time.monotonic() - since)
 
     def forget(self, owner: Hashable) -> float:
-        """Forget an owner that has no turn any more; how many seconds it has waited in all."""
+        """Forget an owner that holds no slot any more; returns how many seconds it has waited in all."""
         with self._changed:
             return self._waited.pop(owner, 0.0)

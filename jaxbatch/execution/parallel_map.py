@@ -1,4 +1,4 @@
-"""The pieces of one part, side by side on as many threads as have nothing else to do."""
+"""A function of each piece of one part, on as many threads as have nothing else to do."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -12,12 +12,18 @@ Result = TypeVar("Result")
 def parallel_map(
     work: Callable[[Piece], Result], pieces: Iterable[Piece], spare: Callable[[], ExitStack | None]
 ) -> list[Result]:
-    """``work`` of each piece, in the order of the pieces, by this thread and by others while ``spare`` gives turns.
+    """``work`` of each piece, in the order of the pieces, by this thread and as many others as there are slots for.
 
-    Pieces are made one at a time, whoever takes them. However it ends, no thread is at work afterwards.
+    Pieces are taken from the iterable one at a time, by whichever thread is free. However it ends, no thread is at work
+    afterwards.
+
+    Args:
+        work: the function of one piece.
+        pieces: an iterable of pieces; making one may take long, or fail.
+        spare: takes a slot for one more thread, which the returned ExitStack releases; None if there is none.
 
     Raises:
-        BaseException: whatever is raised of the first piece of which anything is; no piece is begun after that.
+        BaseException: that of the first piece for which anything was raised; no piece is begun after that.
     """
     return _Pieces(work, pieces, spare).results()
 
@@ -25,7 +31,7 @@ def parallel_map(
 class _Pieces(Generic[Piece, Result]):
     def __init__(self, work: Callable[[Piece], Result], pieces: Iterable[Piece], spare: Callable[[], ExitStack | None]):
         self._work = work
-        self._left = iter(pieces)
+        self._pieces = iter(pieces)
         self._spare = spare
         self._taking = threading.Lock()
         self._taken = 0
@@ -35,7 +41,7 @@ class _Pieces(Generic[Piece, Result]):
         self._ended = threading.Condition()
 
     def results(self) -> list[Result]:
-        while self._one():
+        while self._next():
             pass
         with self._ended:
             self._ended.wait_for(lambda: len(self._results) + len(self._errors) == self._taken)
@@ -46,25 +52,25 @@ class _Pieces(Generic[Piece, Result]):
         try:
             raise error
         finally:
-            del error  # or the error would keep this frame, and all that it has, until cycles are collected
+            del error  # or the error would keep this frame, with all its results, until cycles are collected
 
-    def _one(self) -> bool:
-        """Take the next piece and work on it; whether there was one."""
+    def _next(self) -> bool:
+        """Take the next piece and work on it; False if there was none."""
         with self._taking:
             if self._failed:
                 return False
             number = self._taken
             try:
-                piece = next(self._left)
+                piece = next(self._pieces)
             except StopIteration:
                 return False
-            except BaseException as error:  # raised again where the results are asked for
+            except BaseException as error:  # raised again by results()
                 self._taken += 1
                 self._fail(number, error)
                 return False
             self._taken += 1
         try:
-            self._have_help()
+            self._start_helper()
             self._end(self._results, number, self._work(piece))
         except BaseException as error:
             self._fail(number, error)
@@ -74,23 +80,24 @@ class _Pieces(Generic[Piece, Result]):
         self._failed = True
         self._end(self._errors, number, error)
 
-    def _end(self, where: dict[int, Any], number: int, what: Any) -> None:
+    def _end(self, outcomes: dict[int, Any], number: int, outcome: Any) -> None:
         with self._ended:
-            where[number] = what
+            outcomes[number] = outcome
             self._ended.notify_all()
 
-    def _have_help(self) -> None:
-        turn = self._spare()
-        if turn is None:
+    def _start_helper(self) -> None:
+        """Start one more thread, if there is a slot for it."""
+        slot = self._spare()
+        if slot is None:
             return
         try:
             # A daemon, because a thread that hangs in a part must not keep the process alive.
-            threading.Thread(target=self._help, args=(turn,), name="jaxbatch-beside", daemon=True).start()
-        except RuntimeError:  # the system has no more threads: this one goes on alone
-            turn.close()
+            threading.Thread(target=self._help, args=(slot,), name="jaxbatch-chunk", daemon=True).start()
+        except RuntimeError:  # the system has no more threads: this one goes on by itself
+            slot.close()
 
-    def _help(self, turn: ExitStack | None) -> None:
-        while turn is not None:
-            with turn:
-                more = self._one()
-            turn = self._spare() if more else None
+    def _help(self, slot: ExitStack | None) -> None:
+        while slot is not None:
+            with slot:
+                more = self._next()
+            slot = self._spare() if more else None

@@ -1,21 +1,19 @@
-"""What has come of a run: counted while it goes on, summed up at its end."""
+"""How far a run is: parts, rows and seconds, counted shard by shard while it goes on."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from jaxbatch.columns import Status
 from jaxbatch.errors import ExitCode
 from jaxbatch.execution.shard_result import ShardResult
-from jaxbatch.job.model import Job
+from jaxbatch.execution.summary import Summary, count_failed, count_flagged, rounded
 from jaxbatch.output.part_file import Receipt
-from jaxbatch.output.paths import RunPaths
 from jaxbatch.planning.plan import Plan
 
 TIMELINE = 250
-"""How many moments of a run its report has, or up to twice as many."""
+"""The points of the timeline in a run's report; there may be up to twice as many."""
 
 
 @dataclass(frozen=True)
@@ -29,172 +27,89 @@ class Progress:
     parts: int
     parts_done: int
     workers: int
-    """How many may be at work."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a run ended. Rows and statuses are those of the whole output, but where that grows of what was added;
-    ``rows_per_second`` is of this run."""
-
-    exit_code: int
-    output: str
-    records: str
-    """The folder of the run's records in the output."""
-    fingerprint: str
-    rows: int
-    failed_rows: int
-    flagged_rows: int
-    statuses: Mapping[str, int]
-    parts: int
-    parts_done: int
-    parts_failed: int
-    parts_skipped: int
-    files_skipped: int
-    """Files of the input that could not be used and were left out, as the job allows."""
-    seconds: float
-    rows_per_second: float
-    stages: Mapping[str, float]
-    slowest: Mapping[str, float] | None
-    """The ``part`` with which the shard began that took longest, and its ``seconds``, waiting for others aside."""
-    compilations: int
-    padding: float | None
-    """How much longer padded batches of lists were than the lists, as a fraction; None without lists."""
-    failures: tuple[str, ...]
-
-
-def summary_of_existing(
-    job: Job, fingerprint: str, receipts: Sequence[Receipt], records: RunPaths, files_skipped: int, seconds: float
-) -> Summary:
-    """The end of a run that had nothing to do: what there is to say of the latest one, whose parts are all there."""
-    statuses = Counter[str]()
-    for receipt in receipts:
-        statuses.update(receipt.statuses)
-    rows = sum(receipt.rows for receipt in receipts)
-    failed = _failed(statuses)
-    allowed = job.limits.allows(failed, rows)
-    return Summary(
-        exit_code=int(ExitCode.DONE if allowed else ExitCode.TOO_MANY_FAILED_ROWS),
-        output=job.resolve(job.output.path),
-        records=records.folder,
-        fingerprint=fingerprint,
-        rows=rows,
-        failed_rows=failed,
-        flagged_rows=_flagged(statuses),
-        statuses=dict(sorted(statuses.items())),
-        parts=len(receipts),
-        parts_done=0,
-        parts_failed=0,
-        parts_skipped=len(receipts),
-        files_skipped=files_skipped,
-        seconds=round(seconds, 3),
-        rows_per_second=0.0,
-        stages={},
-        slowest=None,
-        compilations=0,
-        padding=None,
-        failures=(),
-    )
-
-
-def combined(runs: Sequence[Summary], seconds: float) -> Summary:
-    """Several runs of one output as one: the worst exit code, the last one's fingerprint, everything else summed up."""
-
-    def total(name: str) -> Any:
-        return sum(getattr(run, name) for run in runs)
-
-    def totals(name: str) -> dict[str, Any]:
-        return dict(sorted(sum((Counter(getattr(run, name)) for run in runs), Counter()).items()))
-
-    if len(runs) == 1:
-        return runs[0]
-    counts = ("rows", "failed_rows", "flagged_rows", "parts", "parts_done", "parts_failed", "parts_skipped")
-    computed = sum(run.rows_per_second * run.seconds for run in runs)
-    return replace(
-        runs[-1],
-        **{name: total(name) for name in (*counts, "files_skipped", "compilations")},
-        exit_code=next((run.exit_code for run in reversed(runs) if run.exit_code), int(ExitCode.DONE)),
-        statuses=totals("statuses"),
-        stages=_rounded(totals("stages")),
-        slowest=max((run.slowest for run in runs if run.slowest), key=lambda shard: shard["seconds"], default=None),
-        seconds=round(seconds, 3),
-        rows_per_second=round(computed / max(seconds, 1e-9), 1),
-        failures=tuple(failure for run in runs for failure in run.failures),
-    )
+    """Shards (local) or worker processes (Ray) that may be at work at once."""
 
 
 class ProgressTracker:
-    """What has come of a run so far."""
+    """Counts what becomes of a run's shards.
 
-    def __init__(self, planned: Plan, there: Mapping[int, Receipt], workers: Callable[[], int] = lambda: 0):
+    Args:
+        planned: the run, with both of its stages where there are two.
+        published: the receipts of parts that earlier attempts at the run have published.
+        workers: says how many workers there are now.
+    """
+
+    def __init__(self, planned: Plan, published: Mapping[int, Receipt], workers: Callable[[], int] = lambda: 0):
         self._plan = planned
         self._workers = workers
         self._final = planned.stages()[-1]
-        self._skipped = len(there)
+        self._skipped = len(published)
         self._receipts: dict[int, Receipt] = {}
         self._statuses: Counter[str] = Counter()
-        self._take(there.values())
+        self._add_receipts(published.values())
         self._rows_of = {part.index: part.rows for shard in planned.shards for part in shard.parts}
         self._rows_skipped = self._rows_done = 0
         self.failed: dict[int, str] = {}
         self._stages: dict[str, Counter[str]] = {}
-        """Seconds by stage, of each worker."""
+        """Seconds by stage, for each worker."""
         self._shards: Counter[str] = Counter()
-        self._began = time.monotonic()
+        """Shards by worker."""
+        self._started = time.monotonic()
         self._compilations: dict[str, tuple[int, float]] = {}
-        """How many, and for how long, of each worker."""
+        """By worker: how many programs it has compiled, and for how many seconds."""
         self._padding: Counter[str] = Counter()
         self._timeline: list[tuple[float, int]] = []
-        """Seconds and rows done by then."""
+        """Seconds since the start, and the rows done by then."""
         self._slowest: dict[str, float] | None = None
         if self._final is planned:
-            self.skip(there)
+            self.skip(published)
         elif self._skipped == self._final.parts:
             self._rows_skipped = self._rows_done = planned.rows
 
-    def skip(self, there: Iterable[int]) -> None:
-        """Count input that earlier attempts have dealt with."""
-        self._rows_skipped = sum(self._rows_of[part] for part in there)
+    def skip(self, published: Iterable[int]) -> None:
+        """Count the rows that these parts, published earlier, spare the run. They are of the plan's first stage."""
+        self._rows_skipped = sum(self._rows_of[part] for part in published)
         self._rows_done = self._rows_skipped
 
-    def add(self, stage: Plan, outcome: ShardResult) -> None:
-        """Count one shard's outcome."""
+    def add(self, stage: Plan, result: ShardResult) -> None:
+        """Count one shard's result."""
         if stage is self._plan:
-            self._rows_done += sum(self._rows_of[receipt.part] for receipt in outcome.receipts)
+            self._rows_done += sum(self._rows_of[receipt.part] for receipt in result.receipts)
         if stage.folder == self._final.folder:
-            self._take(outcome.receipts)
+            self._add_receipts(result.receipts)
         first = "first stage: " if stage.folder != self._final.folder else ""
-        self.failed |= {failure.part: f"{first}{failure.reason}" for failure in outcome.failures}
-        if outcome.worker:
-            self._shards[outcome.worker] += 1
-            self._stages.setdefault(outcome.worker, Counter()).update(outcome.stages)
-            before = self._compilations.get(outcome.worker, (0, 0.0))
-            self._compilations[outcome.worker] = max(before, (outcome.compilations, outcome.compile_s))
-        self._padding.update(outcome.padding)
-        self._take_time(outcome)
-        self._timeline.append((round(time.monotonic() - self._began, 3), self._rows_done))
+        self.failed |= {failure.part: f"{first}{failure.reason}" for failure in result.failures}
+        if result.worker:
+            self._shards[result.worker] += 1
+            self._stages.setdefault(result.worker, Counter()).update(result.stages)
+            before = self._compilations.get(result.worker, (0, 0.0))
+            self._compilations[result.worker] = max(before, (result.compilations, result.compile_s))
+        self._padding.update(result.padding)
+        self._note_slowest(result)
+        self._timeline.append((round(time.monotonic() - self._started, 3), self._rows_done))
         if len(self._timeline) > 2 * TIMELINE:
             del self._timeline[1::2]
 
-    def _take_time(self, outcome: ShardResult) -> None:
-        parts = [receipt.part for receipt in outcome.receipts] + [failure.part for failure in outcome.failures]
-        seconds = round(sum(outcome.stages.values()) - outcome.stages.get("queue", 0.0), 3)
+    def _note_slowest(self, result: ShardResult) -> None:
+        parts = [receipt.part for receipt in result.receipts] + [failure.part for failure in result.failures]
+        seconds = round(sum(result.stages.values()) - result.stages.get("queue", 0.0), 3)
         if parts and (self._slowest is None or seconds > self._slowest["seconds"]):
             self._slowest = {"part": min(parts), "seconds": seconds}
 
     def timing_report(self, max_concurrency: int) -> dict[str, Any]:
-        """Where the time went: that of each worker, what so many shards at once waited, and which took the most.
+        """Where the time went, as JSON values: by worker, over time, and the stage that took the most.
 
-        What a shard has waited for others to compute, "queue", is nobody's fault but theirs.
+        ``wait`` is what no shard accounts for of ``max_concurrency`` × the run's seconds. The stage "queue", in which
+        shards waited for others to compute, is left out of the comparison: the others' stages count that time.
         """
         spent = sum(self._stages.values(), Counter())
-        waited = max(max_concurrency * (time.monotonic() - self._began) - sum(spent.values()), 0.0) if spent else 0.0
+        waited = max(max_concurrency * (time.monotonic() - self._started) - sum(spent.values()), 0.0) if spent else 0.0
         return {
             "by_worker": {
                 name: {
                     "shards": self._shards[name],
                     "compile_s": round(self._compilations[name][1], 3),
-                    "stages": _rounded(stages),
+                    "stages": rounded(stages),
                 }
                 for name, stages in sorted(self._stages.items())
             },
@@ -205,7 +120,7 @@ class ProgressTracker:
             else None,
         }
 
-    def _take(self, receipts: Iterable[Receipt]) -> None:
+    def _add_receipts(self, receipts: Iterable[Receipt]) -> None:
         """Count the rows of parts by their statuses, of each part once."""
         for receipt in receipts:
             if receipt.part not in self._receipts:
@@ -213,7 +128,7 @@ class ProgressTracker:
                 self._statuses.update(receipt.statuses)
 
     def progress(self) -> Progress:
-        """The state of things, to show."""
+        """How far the run is now."""
         return Progress(
             rows=self._plan.rows,
             rows_done=self._rows_done,
@@ -225,7 +140,7 @@ class ProgressTracker:
         )
 
     def summary(self, seconds: float) -> Summary:
-        """The end of things."""
+        """How the run ended, after ``seconds``."""
         statuses = dict(sorted(self._statuses.items()))
         rows = sum(receipt.rows for receipt in self._receipts.values())
         failed_rows = self._failed_rows
@@ -242,7 +157,7 @@ class ProgressTracker:
             fingerprint=self._plan.fingerprint,
             rows=rows,
             failed_rows=failed_rows,
-            flagged_rows=_flagged(statuses),
+            flagged_rows=count_flagged(statuses),
             statuses=statuses,
             parts=self._final.parts,
             parts_done=len(self._receipts) - self._skipped,
@@ -251,7 +166,7 @@ class ProgressTracker:
             files_skipped=len(self._plan.skipped),
             seconds=round(seconds, 3),
             rows_per_second=round((self._rows_done - self._rows_skipped) / max(seconds, 1e-9), 1),
-            stages=_rounded(sum(self._stages.values(), Counter())),
+            stages=rounded(sum(self._stages.values(), Counter())),
             slowest=self._slowest,
             compilations=max((count for count, _ in self._compilations.values()), default=0),
             padding=round(self._padding["padded"] / elements - 1, 3)
@@ -262,16 +177,4 @@ class ProgressTracker:
 
     @property
     def _failed_rows(self) -> int:
-        return _failed(self._statuses)
-
-
-def _failed(statuses: Mapping[str, int]) -> int:
-    return sum(count for name, count in statuses.items() if Status[name].failed)
-
-
-def _flagged(statuses: Mapping[str, int]) -> int:
-    return sum(count for name, count in statuses.items() if Status[name].flagged)
-
-
-def _rounded(stages: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(spent, 3) for name, spent in sorted(stages.items())}
+        return count_failed(self._statuses)

@@ -20,7 +20,7 @@ from jaxbatch.cluster import resources
 from jaxbatch.compilation import devices
 from jaxbatch.compilation.devices import Device
 from jaxbatch.errors import ClusterError, JobError
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.worker import WorkerProcess
 from tests.faults.cluster import TOKEN, cluster
 
 JOB = 'kernel = "derivatives"\nparams.function = "functions.py:f"\n'
@@ -140,9 +140,9 @@ def test_the_software_of_an_accelerator_belongs_to_the_identity(job, bench):
 def test_a_worker_whose_device_is_another_refuses(job, bench):
     made = bench.job(job)
     with pytest.raises(devices.NoDevice, match="JAX finds no GPU on this machine"):
-        Worker(plan(made, device=Device("NVIDIA H100", "gpu")))
+        WorkerProcess(plan(made, device=Device("NVIDIA H100", "gpu")))
     with pytest.raises(ClusterError, match="accelerator"):
-        Worker(plan(made, device=Device("cpu", "cpu", {"platform": "other"})))
+        WorkerProcess(plan(made, device=Device("cpu", "cpu", {"platform": "other"})))
 
 
 class Client:

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import Job, plan, verify
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.shard_run import run_shard
+from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.output import part_file
 
 
@@ -65,10 +66,10 @@ def test_a_part_of_another_run_that_comes_late_is_removed_by_sealing(site):
 
 def test_a_worker_that_outlives_its_driver_changes_nothing(site):
     planned = plan(Job.load(site.folder / "job.toml"))
-    zombie = Worker(planned)
+    zombie = WorkerProcess(planned)
     site.run()
     for shard in planned.shards:  # a zombie goes on after the run was resumed and sealed
-        outcome = zombie.run(shard, [part.index for part in shard.parts])
+        outcome = run_shard(zombie, shard, [part.index for part in shard.parts])
         assert not outcome.failures
     site.check_finished()
 

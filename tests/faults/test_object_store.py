@@ -18,7 +18,8 @@ import pytest
 
 from jaxbatch import Job, plan, verify
 from jaxbatch.cli import main
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.shard_run import run_shard
+from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.failpoints import POINTS
 from tests.faults.conftest import ROWS, Site, a_site
 from tests.object_store import ENVIRONMENT, SECRET, Proxy, make_bucket, s3_server
@@ -156,10 +157,10 @@ def test_two_drivers_at_once_write_one_output(bucket):
 
 def test_a_worker_that_outlives_its_driver_changes_nothing(bucket):
     planned = plan(Job.load(bucket.folder / "job.toml"))
-    zombie = Worker(planned)
+    zombie = WorkerProcess(planned)
     bucket.run()
     for shard in planned.shards:
-        assert not zombie.run(shard, [part.index for part in shard.parts]).failures
+        assert not run_shard(zombie, shard, [part.index for part in shard.parts]).failures
     bucket.check_finished()
 
 

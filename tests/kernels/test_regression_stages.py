@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from jaxbatch.execution.progress import Progress
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.worker import WorkerProcess
+from jaxbatch.execution.shard_run import run_shard
 from jaxbatch.output.claim import Output
 from jaxbatch.planning import planner
 from jaxbatch.storage import LocalStore
@@ -96,9 +97,9 @@ def between_stages(bench):
     text = job(group_by=["site"]) + INPUT
     planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
     Output(LocalStore(planned.output), planned.fingerprint, planned.expected).claim(planned.describe())
-    worker = Worker(planned)
+    worker = WorkerProcess(planned)
     for shard in planned.shards:
-        outcome = worker.run(shard, [part.index for part in shard.parts], planned.stage)
+        outcome = run_shard(worker, shard, [part.index for part in shard.parts], planned.stage)
         assert not outcome.failures
     return text, planned, worker, Path(planned.output)
 
@@ -110,7 +111,7 @@ def test_a_damaged_statistic_is_named_removed_and_made_anew(bench, between_stage
     content[10:60] = bytes(50)
     damaged.write_bytes(content)
     final = planned.stages()[-1]
-    failures = [failure for shard in final.shards for failure in worker.run(shard, [shard.index], "merge").failures]
+    failures = [failure for shard in final.shards for failure in run_shard(worker, shard, [shard.index], "merge").failures]
     assert damaged.name in failures[0].reason
     assert not damaged.exists()
     summary = bench.run(text, "output.rows_per_part=60")
@@ -125,7 +126,7 @@ def test_a_statistic_that_cannot_be_reached_is_left_alone(between_stages, monkey
 
     monkeypatch.setattr("jaxbatch.output.part_file.read_bucket", unreachable)
     shard = planned.stages()[-1].shards[0]
-    (failure,) = worker.run(shard, [shard.index], "merge").failures
+    (failure,) = run_shard(worker, shard, [shard.index], "merge").failures
     assert "does not answer" in failure.reason
     assert len(list((output / "_jaxbatch" / "partials").iterdir())) == planned.partials
 
@@ -135,6 +136,6 @@ def test_a_driver_that_comes_late_finds_the_parts_that_are_there(bench, between_
     summary = bench.run(text, "output.rows_per_part=60")  # another driver, which finishes and seals
     before = digests(summary.output)
     for shard in planned.stages()[-1].shards:
-        outcome = worker.run(shard, [shard.index], "merge")
+        outcome = run_shard(worker, shard, [shard.index], "merge")
         assert (outcome.failures, len(outcome.receipts)) == ([], 1)
     assert digests(summary.output) == before

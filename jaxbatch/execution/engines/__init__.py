@@ -14,32 +14,38 @@ from jaxbatch.planning.plan import Plan
 
 
 class Engine(Protocol):
-    """Runs the outstanding parts of a plan."""
+    """Computes the outstanding parts of a plan."""
+
+    name: str
+    """What ``--engine`` calls it, and a run's report."""
 
     @property
     def device(self) -> Device:
-        """What computes."""
+        """The device that computes."""
         ...
 
     @property
     def workers(self) -> int:
-        """How many shards (local) or worker processes (Ray) are at work at once."""
+        """How many shards (local) or worker processes (Ray) may be at work at once."""
         ...
 
     @property
     def max_concurrency(self) -> int:
-        """Shards that may be in flight at once."""
+        """How many shards may be in flight at once: being computed, read or written."""
         ...
 
     def adopt(self, programs: Programs, *, ahead: bool) -> None:
-        """Take over what planning has traced, if workers are in this process, and compile it ``ahead`` of the run."""
+        """Take over the programs that planning has traced, if workers are in this process.
+
+        With ``ahead`` begin to compile them, before :meth:`run` is called.
+        """
         ...
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
-        """The outcomes of shards as they come.
+        """Write the ``outstanding`` parts, which are given by shard; yields the results of shards as they come.
 
-        ``outstanding`` has the parts to write, by shard. Every one of them ends in exactly one receipt or
-        failure; a shard that is tried again yields its failures once, at the last attempt.
+        Every part ends in exactly one receipt or failure. A shard that is retried yields several results, of which
+        the last has the parts that failed for good.
         """
         ...
 

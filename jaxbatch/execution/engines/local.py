@@ -1,4 +1,4 @@
-"""Threads over shards in this process: one compiled program per bucket, shared by all of them."""
+"""The local engine: threads of this process over shards, which share one compiled program per bucket."""
 
 import logging
 import os
@@ -14,7 +14,8 @@ from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import printable
 from jaxbatch.execution.engines.retries import Attempts
 from jaxbatch.execution.shard_result import Failure, ShardResult
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.shard_run import run_shard
+from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.input.shards import Shard
 from jaxbatch.output.in_flight import InFlight
 from jaxbatch.planning.plan import Plan
@@ -23,31 +24,37 @@ from jaxbatch.storage import open_store
 _POLL_S = 0.5
 
 _THREADS = 2
-"""For each shard at work: one that computes, and one that waits for its part to be written."""
+"""Threads for each shard at work: one that computes, and one that waits for its part to be written."""
 
-_LEFT_LIMIT = 4
-"""Threads that may hang in parts past their deadline, for each shard at work: what they hold is not given back."""
+_HANGING_LIMIT = 4
+"""Threads that may hang in parts past their deadline, for each shard at work: what they hold is never released."""
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class _Task:
-    """One attempt at the parts to write of a shard, and how many processes have begun it."""
+    """One attempt at the parts to write of a shard, by how many processes it was begun so far."""
 
     shard: Shard
     wanted: list[int]
     times: int = 1
-    left: bool = False
-    """Whether it has passed its deadline: its thread cannot be stopped, only left."""
+    abandoned: bool = False
+    """Whether it has passed its deadline: its thread cannot be stopped, only be replaced by another."""
 
 
 class LocalEngine:
-    """Runs shards on threads; needs no cluster and no Ray. Computes on the ``platform``, or on what JAX prefers.
+    """Computes shards on threads; needs no cluster and no Ray.
+
+    Args:
+        workers: how many shards may compute at once; by default as many as this process may use CPUs.
+        platform: of the devices that compute, as JAX calls it; by default the one that JAX prefers.
 
     Raises:
         NoDevice: JAX finds no device of that platform.
     """
+
+    name = "local"
 
     def __init__(self, workers: int | None = None, platform: str | None = None):
         self._devices = devices.local(platform)
@@ -56,8 +63,8 @@ class LocalEngine:
             devices.tell_taken(self._device)
         self._workers = workers or len(os.sched_getaffinity(0))
         self._stopping = threading.Event()
-        self._worker: Worker | None = None
-        """Of the run that was last, whose next stage it can do too."""
+        self._worker: WorkerProcess | None = None
+        """That of the latest run, which can do its next stage too."""
         self._programs: Programs | None = None
         self._in_flight: InFlight | None = None
 
@@ -86,31 +93,33 @@ class LocalEngine:
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """See :class:`~jaxbatch.execution.engines.Engine`.
 
-        What was in flight when an earlier process ended comes last; and what was so twice, one at a time, so that
-        a third end is pinned on one shard.
+        Shards that were in flight when an earlier process ended come last. Those that were so twice come one at a
+        time, so that a third end of the process is pinned on one shard.
         """
         if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
-            self._worker = Worker(plan, self._workers, shards=len(outstanding), programs=self._programs)
+            self._worker = WorkerProcess(plan, self._workers, shards=len(outstanding), programs=self._programs)
         else:
             self._worker.share(len(outstanding))
         self._in_flight = InFlight(open_store(plan.output, plan.job.storage), plan.stage, plan.fingerprint)
-        left = self._in_flight.left()
-        _tell(plan, {shard: times for shard, times in left.items() if shard in outstanding})
-        tasks = [_Task(plan.shards[index], wanted, left.get(index, 0) + 1) for index, wanted in outstanding.items()]
+        interrupted = self._in_flight.left()
+        _warn_of_interrupted(plan, {shard: times for shard, times in interrupted.items() if shard in outstanding})
+        tasks = [
+            _Task(plan.shards[index], wanted, interrupted.get(index, 0) + 1) for index, wanted in outstanding.items()
+        ]
         tasks.sort(key=lambda task: task.times)
         together = [task for task in tasks if task.times <= 2]
         alone = [task for task in tasks if task.times > 2]
         for batch in [together, *([task] for task in alone)]:
             yield from self._run(plan, batch, self._worker, self._in_flight)
 
-    def _run(self, plan: Plan, tasks: list[_Task], worker: Worker, in_flight: InFlight) -> Iterator[ShardResult]:
-        """Work on some shards side by side until each is dealt with."""
+    def _run(self, plan: Plan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight) -> Iterator[ShardResult]:
+        """Compute some shards side by side until each has ended, well or not."""
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[_Task, ShardResult]] = queue.SimpleQueue()
         started: dict[_Task, tuple[float, threading.Thread]] = {}
         at_work: set[threading.Thread] = set()
-        left: list[threading.Thread] = []
+        hanging: list[threading.Thread] = []
         waiting: dict[int, _Task] = {}
 
         def work() -> None:
@@ -118,13 +127,13 @@ class LocalEngine:
                 started[task] = time.monotonic(), threading.current_thread()
                 try:
                     in_flight.begin(task.shard.index, task.times)
-                    outcome = worker.run(task.shard, task.wanted, plan.stage, task)
-                except BaseException as error:  # or the run would wait for this thread for ever
+                    result = run_shard(worker, task.shard, task.wanted, plan.stage, task)
+                except BaseException as error:  # whatever it is: the run must not wait for this thread for ever
                     reason = f"{type(error).__name__}: {printable(error)}"
-                    outcome = ShardResult(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
-                if task.left:
+                    result = ShardResult(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
+                if task.abandoned:
                     return  # another thread has taken its place
-                done.put((task, outcome))
+                done.put((task, result))
 
         def start_thread() -> None:
             # A daemon, because a thread that hangs in a part must not keep the process alive.
@@ -136,13 +145,13 @@ class LocalEngine:
             waiting[task.shard.index] = task
             todo.put(task)
 
-        def leave(task: _Task) -> None:
-            task.left = True
+        def abandon(task: _Task) -> None:
+            task.abandoned = True
             worker.abandon(task)
             _, thread = started.pop(task)
             at_work.discard(thread)
-            left[:] = [thread, *(each for each in left if each.is_alive())]
-            if len(left) <= _LEFT_LIMIT * self._workers:
+            hanging[:] = [thread, *(each for each in hanging if each.is_alive())]
+            if len(hanging) <= _HANGING_LIMIT * self._workers:
                 start_thread()
 
         for task in tasks:
@@ -152,32 +161,32 @@ class LocalEngine:
         try:
             while waiting:
                 try:
-                    task, outcome = done.get(timeout=_POLL_S)
+                    task, result = done.get(timeout=_POLL_S)
                 except queue.Empty:
                     for task, reason in _overdue(plan, started, worker):
-                        leave(task)
-                        outcome, again = attempts.late(task.shard, task.wanted, reason)
+                        abandon(task)
+                        result, retried = attempts.late(task.shard, task.wanted, reason)
                         del waiting[task.shard.index]
-                        if again:
-                            submit(_Task(task.shard, again, task.times))
+                        if retried:
+                            submit(_Task(task.shard, retried, task.times))
                         else:
                             in_flight.end(task.shard.index)
-                        yield outcome
+                        yield result
                     if not at_work:
-                        yield from _not_begun(waiting, f"{len(left)} threads hang in parts past their deadline")
+                        yield from _not_begun(waiting, f"{len(hanging)} threads hang in parts past their deadline")
                         return
                     continue
                 if waiting.get(task.shard.index) is not task:
-                    continue  # it came after its deadline, and is accounted for
+                    continue  # it ended after its deadline, and is counted as late already
                 del waiting[task.shard.index], started[task]
-                outcome, again = attempts.settle(task.shard, outcome)
-                if again:
-                    submit(_Task(task.shard, again, task.times))
+                result, retried = attempts.settle(task.shard, result)
+                if retried:
+                    submit(_Task(task.shard, retried, task.times))
                 else:
                     in_flight.end(task.shard.index)
-                yield outcome
+                yield result
         finally:
-            for _ in (*at_work, *left):
+            for _ in (*at_work, *hanging):
                 todo.put(None)
 
     def close(self) -> None:
@@ -187,35 +196,35 @@ class LocalEngine:
             self._in_flight.withdraw()
 
 
-def _tell(plan: Plan, left: Mapping[int, int]) -> None:
-    """Say which shards were in flight when an earlier process ended."""
-    if not left:
+def _warn_of_interrupted(plan: Plan, interrupted: Mapping[int, int]) -> None:
+    """Name the parts of shards that were in flight when earlier processes ended, and how often."""
+    if not interrupted:
         return
-    parts = sorted(part.index for shard in left for part in plan.shards[shard].parts)
+    parts = sorted(part.index for shard in interrupted for part in plan.shards[shard].parts)
     named = ", ".join(map(str, parts[:20])) + (" …" if len(parts) > 20 else "")
-    often = max(left.values())
-    blame = f" For some it is time {often}: one at a time." if often > 1 else ""
+    times = max(interrupted.values())
+    suspects = f" Some of them {times} times: these are computed one at a time." if times > 1 else ""
     _LOG.warning(
-        "An earlier process was killed, or is still at work, while it computed part %s. Lest that be the cause, they "
-        "come last.%s",
+        "An earlier process was killed, or is still at work, while it computed part %s. In case they are the cause, "
+        "they come last.%s",
         named,
-        blame,
+        suspects,
     )
 
 
 def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[ShardResult]:
-    """What comes of attempts for which there is no thread."""
+    """The results of attempts for which no thread is left."""
     for shard, task in waiting.items():
         yield ShardResult(shard, failures=[Failure(part, f"not begun: {reason}") for part in task.wanted])
 
 
 def _overdue(
-    plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]], worker: Worker
+    plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]], worker: WorkerProcess
 ) -> Iterator[tuple[_Task, str]]:
     """The attempts that have passed their deadline."""
     limit = plan.job.cluster.part_timeout_s
     if limit is None:
         return
     for task, (since, _) in list(started.items()):
-        if time.monotonic() - since - worker.queued(task) > limit * len(task.wanted):
+        if time.monotonic() - since - worker.wait_seconds(task) > limit * len(task.wanted):
             yield task, f"took more than {limit:g} s"

@@ -1,4 +1,4 @@
-"""How often work is tried again: a part's own failures, lost workers and deadlines passed are each counted apart."""
+"""How often a shard is retried: failures of its parts, lost workers and deadlines passed are each counted apart."""
 
 import logging
 from collections import Counter
@@ -8,11 +8,16 @@ from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.input.shards import Shard
 
 LATE_LIMIT = 2
-"""A deadline may be passed once for no fault of the shard's: its worker was stopped, its machine was slow."""
+"""A deadline may be passed once for no fault of the shard's: its worker was stopped, or its machine was slow."""
 
 
 class Attempts:
-    """The attempts of every shard, and what is left of each to do."""
+    """Counts the attempts at every shard, and says which parts of it are to be retried.
+
+    Args:
+        limit: how often parts of a shard may fail; a worker may be lost under a shard twice as often.
+        run: the fingerprint of the run, for the log.
+    """
 
     def __init__(self, limit: int, run: str):
         self._limit = limit
@@ -22,21 +27,21 @@ class Attempts:
         self._lost: Counter[int] = Counter()
         self._late: Counter[int] = Counter()
 
-    def settle(self, shard: Shard, outcome: ShardResult) -> tuple[ShardResult, list[int]]:
-        """Divide an outcome into what is final and the parts that deserve another attempt."""
-        if not outcome.failures:
-            return outcome, []
+    def settle(self, shard: Shard, result: ShardResult) -> tuple[ShardResult, list[int]]:
+        """Divide a shard's result into what is final and the parts to retry."""
+        if not result.failures:
+            return result, []
         self._failed[shard.index] += 1
         if self._failed[shard.index] >= self._limit:
-            return outcome, []
-        for failure in outcome.failures:
-            self._tell_again(failure.part, failure.reason, outcome.worker)
-        again = [failure.part for failure in outcome.failures]
-        outcome.failures = []
-        return outcome, again
+            return result, []
+        for failure in result.failures:
+            self._log_retry(failure.part, failure.reason, result.worker)
+        retried = [failure.part for failure in result.failures]
+        result.failures = []
+        return result, retried
 
     def lost(self, shard: Shard, wanted: list[int], reason: str) -> tuple[ShardResult, list[int]]:
-        """The same for a shard whose worker died under it."""
+        """The same for a shard with ``wanted`` parts whose worker died."""
         return self._counted(self._lost, self._lost_limit, shard, wanted, reason)
 
     def late(self, shard: Shard, wanted: list[int], reason: str) -> tuple[ShardResult, list[int]]:
@@ -50,9 +55,9 @@ class Attempts:
         if counts[shard.index] >= limit:
             return ShardResult(shard.index, failures=[Failure(part, reason) for part in wanted]), []
         for part in wanted:
-            self._tell_again(part, reason)
+            self._log_retry(part, reason)
         return ShardResult(shard.index), wanted
 
-    def _tell_again(self, part: int, reason: str, worker: str = "") -> None:
+    def _log_retry(self, part: int, reason: str, worker: str = "") -> None:
         fields = {"run": self._run, "part": part, "worker": worker}
-        emit("Part %d is tried again: %s", part, reason, level=logging.WARNING, **fields)
+        emit("Retrying part %d: %s", part, reason, level=logging.WARNING, **fields)

@@ -14,7 +14,8 @@ from scipy.special import ndtr
 
 from jaxbatch import plan, verify
 from jaxbatch.execution.evaluation import Evaluation
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.shard_run import run_shard
+from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.planning import planner
 
 BATCH = 64
@@ -138,9 +139,9 @@ def test_an_input_that_changes_after_the_plan_is_not_computed_under_it(bench):
     bench.tasks({"x": np.arange(10.0)}, "tasks/a.parquet")
     planned = plan(bench.job(JOB))
     bench.tasks({"x": np.arange(10.0) + 1}, "tasks/a.parquet")
-    outcome = Worker(planned).run(planned.shards[0], [0])
-    assert not outcome.receipts
-    assert "has changed since the run was planned" in outcome.failures[0].reason
+    result = run_shard(WorkerProcess(planned), planned.shards[0], [0])
+    assert not result.receipts
+    assert "has changed since the run was planned" in result.failures[0].reason
 
 
 def test_a_broken_output_is_not_left_sealed_while_it_is_mended(bench):
@@ -188,7 +189,7 @@ def test_greeks_agree_with_their_closed_forms(bench):
     strike, vol = spot * rng.uniform(0.7, 1.4, rows), rng.uniform(0.1, 0.6, rows)
     maturity, rate = rng.uniform(0.1, 3.0, rows), rng.uniform(0.0, 0.06, rows)
     bench.tasks({"spot": spot, "strike": strike, "vol": vol, "maturity": maturity, "rate": rate})
-    source = (Path(__file__).parent.parent / "jobs/functions.py").read_text()
+    source = (Path(__file__).parents[2] / "jobs/functions.py").read_text()
     bench.file("functions.py", source)
     summary = bench.run(
         """

@@ -20,9 +20,10 @@ import pytest
 from jaxbatch import Job, plan
 from jaxbatch.cli import job_templates
 from jaxbatch.execution import attempt
-from jaxbatch.execution.worker import Worker
+from jaxbatch.execution.shard_run import run_shard
+from jaxbatch.execution.worker import WorkerProcess
 
-COUNTING = Path(__file__).parent / "counting.py"
+COUNTING = Path(__file__).parents[1] / "counting.py"
 ENGINES = {"local": ("--engine", "local"), "ray": ("--engine", "ray", "--workers", "2")}
 
 
@@ -209,7 +210,7 @@ def test_a_part_that_kills_its_worker_is_pinned_and_the_rest_finishes(counted, j
 
 
 def test_an_own_kernel_in_a_file_runs_on_both_engines(tmp_path, jaxbatch_json):
-    jobs = Path(__file__).parent.parent / "jobs"
+    jobs = Path(__file__).parents[2] / "jobs"
     source = (jobs / "own_kernel.py").read_text()
     assert len(source.splitlines()) <= 30
     (tmp_path / "own_kernel.py").write_text(source)
@@ -259,6 +260,6 @@ def test_a_node_without_the_job_s_folder_takes_the_copy_in_which_it_starts(tmp_p
     monkeypatch.chdir(node)
     output = attempt.output_of(planned)
     output.claim(planned.describe())
-    outcome = Worker(planned.here()).run(planned.shards[0], [0])
-    assert not outcome.failures
+    result = run_shard(WorkerProcess(planned.here()), planned.shards[0], [0])
+    assert not result.failures
     assert pq.read_table(tmp_path / "results/data")["value"].to_pylist() == [3.0, 6.0]

@@ -1,0 +1,25 @@
+"""The stage ``groups``: a part with one row for every group, where each group is whole in its shard."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from jaxbatch.execution.parts.built import BuiltPart
+from jaxbatch.execution.parts.context import PartContext
+from jaxbatch.execution.parts.partials import compute_partials
+from jaxbatch.execution.worker import WorkerProcess
+from jaxbatch.planning.plan import Plan
+
+
+def build(process: WorkerProcess, plan: Plan, context: PartContext) -> BuiltPart:
+    """Compute the statistics of a part's groups, and their fits at once."""
+    return fit_groups(process, plan, context, [compute_partials(process, plan, context)])
+
+
+def fit_groups(process: WorkerProcess, plan: Plan, context: PartContext, partials: Sequence[pa.Table]) -> BuiltPart:
+    """A part with a fit for every group of some tables of statistics, which are merged in their order."""
+    with context.result.stage("merge"):
+        keys, statistics = process.aggregation.merged(partials)
+    outputs, status = process.aggregation.fits(statistics, context.device, context.result)
+    schema = plan.schema.remove(len(plan.schema) - 1)
+    return BuiltPart(pa.Table.from_arrays([*keys.columns, *outputs], schema=schema), status)
