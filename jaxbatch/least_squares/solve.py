@@ -123,7 +123,7 @@ def _solve(
         condition=_condition(singular, count),
         unscaled_stderr=jnp.sqrt(jnp.sum(rounded(root) ** 2, axis=1)),
         rss=squared_residual(G, fitted) if squares is None else squares,
-        rss_rounding=_cancelled(G),
+        rss_rounding=_rss_rounding(G),
     )
 
 
@@ -138,15 +138,15 @@ def with_coefficients(solution: Solution, statistic: Statistic, coefficients: Fl
             coefficients=coefficients,
             exponents=exponents,
             scaled=scaled,
-            deviations=solution.unscaled_stderr * power_of_two(exponents[:-1] - solution.exponents[:-1]),
-            squares=squared_residual(G, exact),
-            cancelled=_cancelled(G),
+            unscaled_stderr=solution.unscaled_stderr * power_of_two(exponents[:-1] - solution.exponents[:-1]),
+            rss=squared_residual(G, exact),
+            rss_rounding=_rss_rounding(G),
         )
 
     return datasets_last(replaced)(solution, statistic, coefficients)
 
 
-def _cancelled(G: Any) -> Array:
+def _rss_rounding(G: Any) -> Array:
     square = rounded(G[-1, -1])
     if isinstance(G, DoubleDouble):
         return jnp.zeros_like(square)
