@@ -107,10 +107,10 @@ def _solve(
         shrunk, more = _unit_diagonal(G + diagonal * jnp.concatenate([penalty, jnp.zeros_like(penalty[:1])]))
         fitted, _ = _basic(factor(shrunk, terms), jnp.full_like(rank, p))
         fitted = times_power(fitted, power_of_two(more[-1:] - more[:p]))
-        squares = squared_residual(G, fitted)
+        rss = squared_residual(G, fitted)
         fitted = fitted + shift
     else:
-        squares = squared_residual(G, fitted) if plain else None
+        rss = squared_residual(G, fitted) if plain else None
         fitted = fitted + shift
         if least_norm:
             fitted, root = _where_deficient(factored, rank, terms, exponents[:p], rank < count, fitted, root)
@@ -122,7 +122,7 @@ def _solve(
         rank=rank,
         condition=_condition(singular, count),
         unscaled_stderr=jnp.sqrt(jnp.sum(rounded(root) ** 2, axis=1)),
-        rss=squared_residual(G, fitted) if squares is None else squares,
+        rss=squared_residual(G, fitted) if rss is None else rss,
         rss_rounding=_rss_rounding(G),
     )
 
