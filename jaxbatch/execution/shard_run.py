@@ -3,8 +3,7 @@
 from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 
-from jaxbatch.compilation import device_memory
-from jaxbatch.errors import JaxbatchError, OutputTaken, printable
+from jaxbatch.errors import JaxbatchError, OutputTaken, printable, readable_bytes
 from jaxbatch.execution.compute_slots import ShardAbandoned
 from jaxbatch.execution.host_memory import HostMemoryPool, MemoryLimitExceeded
 from jaxbatch.execution.parts.context import PartContext

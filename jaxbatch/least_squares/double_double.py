@@ -3,7 +3,7 @@
 The error-free transformations are those of Dekker, *A floating-point technique for extending the available
 precision* (Numer. Math. 18, 1971), and Knuth (TAOCP 2, §4.2.2); the arithmetic on them is that of Hida, Li and
 Bailey, *Library for double-double and quad-double arithmetic* (2007). They use +, −, × only, so they work on JAX and
-NumPy arrays alike; ``survive`` asks whether the compiler of this device leaves them as they are written.
+NumPy arrays alike; :func:`error_free_transforms_hold` asks whether the compiler of this device leaves them as they are written.
 """
 
 import functools
@@ -178,11 +178,11 @@ def _padded(x: Array, missing: int) -> Array:
 
 def error_free_transforms_hold() -> bool:
     """Whether the error-free transformations stay what they are under this device's compiler, tried on some numbers."""
-    return _survive(get_default_device().platform)
+    return _transforms_hold(get_default_device().platform)
 
 
 @functools.cache
-def _survive(platform: str) -> bool:
+def _transforms_hold(platform: str) -> bool:
     del platform  # by which it is remembered: a process may compute on one device after another
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 1024)) * 2.0 ** rng.integers(-40, 40, (2, 1024))

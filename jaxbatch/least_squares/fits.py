@@ -62,10 +62,10 @@ def fit(
     observed: Bool[Array, " n"] = jnp.ones(len(y), bool) if weights is None else weights != 0
     Z = columns(X.T.astype("float64"), y.astype("float64"), observed, intercept=intercept)
     found = statistic(Z, observed, None if weights is None else weights.astype("float64"))
-    there, penalised = terms(jnp.ones(X.shape[1], bool), intercept)
-    solution = solve(found, there, penalised, ridge=ridge, eps=eps)
-    spread_of_y = response_moments(found, intercept=intercept)
-    inference = infer(solution, spread_of_y, there.sum(), sampled=ridge == 0)
+    used_terms, penalised = terms(jnp.ones(X.shape[1], bool), intercept)
+    solution = solve(found, used_terms, penalised, ridge=ridge, eps=eps)
+    moments = response_moments(found, intercept=intercept)
+    inference = infer(solution, moments, used_terms.sum(), sampled=ridge == 0)
     optional = {
         name: jnp.where(maybe.present, maybe.value, jnp.nan)
         for name, maybe in inference._asdict().items()

@@ -138,8 +138,8 @@ def _blocked(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> t
     else:
         high, low = _of_short(Z, weights)
     i, j = np.indices((k, k))
-    there = (j - i) % k <= k // 2
-    place = np.where(there, (j - i) % k * k + i, (i - j) % k * k + j)
+    stored = (j - i) % k <= k // 2
+    place = np.where(stored, (j - i) % k * k + i, (i - j) % k * k + j)
     return high.reshape(datasets, -1)[:, place], low.reshape(datasets, -1)[:, place]
 
 

@@ -46,17 +46,17 @@ class Inference(NamedTuple):
 def response_moments(statistic: Statistic, *, intercept: bool) -> ResponseMoments:
     """The spread of y, from the statistic alone."""
 
-    total, square = datasets_last(partial(_squares, intercept=intercept))(statistic)
+    total, square = datasets_last(partial(_sums_of_squares, intercept=intercept))(statistic)
     same = statistic.least == statistic.most if intercept else (statistic.least == 0) & (statistic.most == 0)
     return ResponseMoments(statistic.n, statistic.weight, total, square, ~same)
 
 
-def _squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
+def _sums_of_squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
     G, _ = normalised(statistic)
     square = total = G[-1, -1]
     if intercept:
-        there = rounded(G[0, 0]) > 0
-        total = total - G[0, -1] * G[0, -1] * inverse(where(there, G[0, 0], full_like(G[0, 0], 1.0)))
+        has_weight = rounded(G[0, 0]) > 0
+        total = total - G[0, -1] * G[0, -1] * inverse(where(has_weight, G[0, 0], full_like(G[0, 0], 1.0)))
     return jnp.maximum(rounded(total), 0.0), rounded(square)
 
 
@@ -78,7 +78,7 @@ def response_moments_of_data(
 
 def infer(
     solution: Solution,
-    spread: ResponseMoments,
+    moments: ResponseMoments,
     p: Int[Array, ""],
     *,
     sampled: Bool[Array, ""] | bool = True,
@@ -87,25 +87,25 @@ def infer(
     is nothing but rounding, and all but the loss where what is left of cancellation in it is.
 
     Args:
-        solution: of the fit; its ``squares`` are those of its coefficients.
-        spread: of y.
+        solution: of the fit; its ``rss`` are those of its coefficients.
+        moments: of y.
         p: the number of terms.
         sampled: whether the coefficients follow Student's t at all; those of a ridge fit do not.
     """
-    n, squares, exponents = spread.n, solution.rss, solution.exponents
+    n, rss, exponents = moments.n, solution.rss, solution.exponents
     freedom: Any = jnp.maximum(n - solution.rank, 1)
-    known = squares >= _DIGITS * solution.rss_rounding
+    known = rss >= _DIGITS * solution.rss_rounding
     enough = (n > p) & known
     unit = power_of_two(exponents[-1])
-    residual_sd = jnp.sqrt(squares / freedom)
+    residual_sd = jnp.sqrt(rss / freedom)
     errors = residual_sd * solution.unscaled_stderr
-    rounding = 8 * p * jnp.finfo(squares.dtype).eps * jnp.sqrt(spread.square)
-    testable = enough & sampled & spread.varies & (squares > rounding**2)
+    rounding = 8 * p * jnp.finfo(rss.dtype).eps * jnp.sqrt(moments.square)
+    testable = enough & sampled & moments.varies & (rss > rounding**2)
     t = solution.scaled / jnp.where(errors > 0, errors, 1.0)
-    varies = spread.varies & (spread.total > 0)
+    varies = moments.varies & (moments.total > 0)
     return Inference(
-        loss=squares * unit / spread.weight * unit,
-        r_squared=Maybe(1.0 - squares / jnp.where(varies, spread.total, 1.0), varies & known),
+        loss=rss * unit / moments.weight * unit,
+        r_squared=Maybe(1.0 - rss / jnp.where(varies, moments.total, 1.0), varies & known),
         residual_sd=Maybe(residual_sd * unit, enough),
         standard_errors=Maybe(errors * power_of_two(exponents[-1:] - exponents[:-1]), enough & sampled),
         t_values=Maybe(t, testable),

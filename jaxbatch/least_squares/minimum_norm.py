@@ -61,9 +61,9 @@ def minimum_norm(
         direction = mapped(lambda part: lax.dynamic_index_in_dim(part, j, 1, keepdims=False), W)
         inner = summed(direction[:, None] * W)  # [2p + 1, …]
         square = mapped(lambda part: lax.dynamic_index_in_dim(part, j, 0, keepdims=False), inner)
-        there = lax.dynamic_index_in_dim(other, j, 0, keepdims=False) & (rounded(square) > 0)
-        share = inner * inverse(where(there, square, full_like(square, 1.0)))[None]
-        return where(there & (later > j), W - direction[:, None] * share[None], W)
+        usable = lax.dynamic_index_in_dim(other, j, 0, keepdims=False) & (rounded(square) > 0)
+        share = inner * inverse(where(usable, square, full_like(square, 1.0)))[None]
+        return where(usable & (later > j), W - direction[:, None] * share[None], W)
 
     W = times_power(lax.fori_loop(0, p, orthogonalise, W), power_of_two(relative)[:, None])
     return W[:, 2 * p], W[:, p : 2 * p]

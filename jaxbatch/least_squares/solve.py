@@ -107,10 +107,10 @@ def _solve(
         shrunk, more = _unit_diagonal(G + diagonal * jnp.concatenate([penalty, jnp.zeros_like(penalty[:1])]))
         fitted, _ = _basic(factor(shrunk, terms), jnp.full_like(rank, p))
         fitted = times_power(fitted, power_of_two(more[-1:] - more[:p]))
-        squares = squared_residual(G, fitted)
+        rss = squared_residual(G, fitted)
         fitted = fitted + shift
     else:
-        squares = squared_residual(G, fitted) if plain else None
+        rss = squared_residual(G, fitted) if plain else None
         fitted = fitted + shift
         if least_norm:
             fitted, root = _where_deficient(factored, rank, terms, exponents[:p], rank < count, fitted, root)
@@ -122,8 +122,8 @@ def _solve(
         rank=rank,
         condition=_condition(singular, count),
         unscaled_stderr=jnp.sqrt(jnp.sum(rounded(root) ** 2, axis=1)),
-        rss=squared_residual(G, fitted) if squares is None else squares,
-        rss_rounding=_cancelled(G),
+        rss=squared_residual(G, fitted) if rss is None else rss,
+        rss_rounding=_rss_rounding(G),
     )
 
 
@@ -140,13 +140,13 @@ def with_coefficients(solution: Solution, statistic: Statistic, coefficients: Fl
             scaled=scaled,
             unscaled_stderr=solution.unscaled_stderr * power_of_two(exponents[:-1] - solution.exponents[:-1]),
             rss=squared_residual(G, exact),
-            rss_rounding=_cancelled(G),
+            rss_rounding=_rss_rounding(G),
         )
 
     return datasets_last(replaced)(solution, statistic, coefficients)
 
 
-def _cancelled(G: Any) -> Array:
+def _rss_rounding(G: Any) -> Array:
     square = rounded(G[-1, -1])
     if isinstance(G, DoubleDouble):
         return jnp.zeros_like(square)

@@ -1,4 +1,4 @@
-"""Many points at once: in chunks whose coefficients stay in the processor's cache."""
+"""Under ``vmap``, points are computed in chunks: the coefficients of one stay in the processor's cache."""
 
 import math
 from collections.abc import Callable
@@ -10,29 +10,30 @@ from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jax.extend.backend import get_default_device
 
-from jaxbatch.jaxpr_walk import nested
+from jaxbatch import jaxpr_walk
 
 LOOPED_BYTES = 1 << 17
-"""Bytes of the coefficients of the widest value that a chunk may have on a CPU, for loops that pass over them …"""
+"""The most bytes that the coefficients of a chunk's widest value may take on a CPU, for looped code: each of its loops
+passes over all of them."""
 
 UNROLLED_BYTES = 1 << 22
-"""… for unrolled code, which reads them a few times …"""
+"""The same for unrolled code, which reads each coefficient a few times only."""
 
 ACCELERATOR_BYTES = 1 << 28
-"""… and on other devices, where memory is the limit and not the cache."""
+"""The same on other devices, where memory is the limit and not the cache."""
 
 
 def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped: bool) -> Callable[..., Any]:
-    """``function`` as it is, but for ``vmap``, which takes the points chunk by chunk.
+    """``function`` with a ``vmap`` that takes the points chunk by chunk; for one point it is unchanged.
 
     Args:
-        function: computes one point's coefficients.
-        program: the traced function whose coefficients they are, for the size of its values.
-        order: the last coefficient's order.
-        looped: whether it loops over the order.
+        function: computes the coefficients of one point, of and to any pytrees of arrays.
+        program: the closed jaxpr of the function that is expanded, for the size of its values.
+        order: the order of the last coefficient.
+        looped: whether ``function`` loops over the order.
     """
-    cached = LOOPED_BYTES if looped else UNROLLED_BYTES
-    row_bytes = (order + 1) * _widest(program.jaxpr)
+    cpu_bytes = LOOPED_BYTES if looped else UNROLLED_BYTES
+    point_bytes = (order + 1) * _widest(program)
 
     def batched(axis_size: int, in_batched: Any, *operands: Any) -> tuple[Any, Any]:
         leaves, structure = jax.tree.flatten(operands)
@@ -40,16 +41,17 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
         if not any(flags):
             results = function(*operands)
             return results, jax.tree.map(lambda _: False, results)
-        moving = [x for x, ok in zip(leaves, flags, strict=True) if ok]
+        batched_leaves = [x for x, ok in zip(leaves, flags, strict=True) if ok]
 
-        def at(*points: Any) -> Any:
-            remaining = iter(points)
+        def at_point(*point: Any) -> Any:
+            remaining = iter(point)
             filled = [next(remaining) if ok else x for x, ok in zip(leaves, flags, strict=True)]
             return function(*structure.unflatten(filled))
 
-        budget = cached if get_default_device().platform == "cpu" else ACCELERATOR_BYTES
-        count = math.ceil(axis_size * row_bytes / budget)
-        results = jax.vmap(at)(*moving) if count <= 1 else _map(jax.vmap(at), moving, axis_size, count)
+        budget = cpu_bytes if get_default_device().platform == "cpu" else ACCELERATOR_BYTES
+        count = math.ceil(axis_size * point_bytes / budget)
+        at_points = jax.vmap(at_point)
+        results = at_points(*batched_leaves) if count <= 1 else _map_chunks(at_points, batched_leaves, axis_size, count)
         return results, jax.tree.map(lambda _: True, results)
 
     chunked = custom_vmap(function)
@@ -57,8 +59,11 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
     return chunked
 
 
-def _map(function: Callable[..., Any], points: list[Any], total: int, count: int) -> Any:
-    """``function`` on ``count`` chunks of one size in turn; the last is filled up with its last point."""
+def _map_chunks(function: Callable[..., Any], points: list[Any], total: int, count: int) -> Any:
+    """``function`` on about ``count`` chunks of one size, one after the other; the last is padded with its last point.
+
+    ``points`` and the results are arrays [total, …].
+    """
     size = math.ceil(total / count)
     count = math.ceil(total / size)
 
@@ -71,8 +76,7 @@ def _map(function: Callable[..., Any], points: list[Any], total: int, count: int
     return jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:])[:total], results)
 
 
-def _widest(jaxpr: Any) -> int:
-    """Bytes of the largest value that the program computes."""
-    sizes = [v.aval.size * v.aval.dtype.itemsize for e in jaxpr.eqns for v in e.outvars if hasattr(v.aval, "size")]
-    sizes += [_widest(inner) for equation in jaxpr.eqns for inner in nested(equation.params.values())]
-    return max(sizes, default=8)
+def _widest(program: Any) -> int:
+    """Bytes of the largest value that a program computes at one point."""
+    values = [v.aval for e in jaxpr_walk.equations(program) for v in e.outvars if hasattr(v.aval, "size")]
+    return max((value.size * value.dtype.itemsize for value in values), default=8)

@@ -1,4 +1,4 @@
-"""What an expansion gives: coefficients, derivatives or terms, none out of range before it is asked for."""
+"""The result of an expansion: coefficients, derivatives or terms, none out of range before it is asked for."""
 
 import math
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ from jaxbatch.series.scaling import times_power_of_two
 
 @dataclass(frozen=True)
 class Expansion:
-    """Coefficients c_n = ``scaled[…, n] · 2^(−n·exponent)``, so that none over- or underflows before it is asked for.
+    """Taylor coefficients c_n = ``scaled[…, n] · 2^(−n·exponent)``: none over- or underflows before it is asked for.
 
     Attributes:
-        scaled: for each result of the function, ``[…, order + 1]``.
-        exponent: int32, one number; None for 0.
+        scaled: for each result of the function an array ``[…, order + 1]`` of the result's dtype, in its pytree.
+        exponent: of the scale of t, one int32 for all results; None for 0.
     """
 
     scaled: Any
     exponent: Int[Array, ""] | None
 
     def coefficients(self) -> Any:
-        """c_n = f⁽ⁿ⁾/n!, as ``[…, order + 1]``."""
+        """c_n = f⁽ⁿ⁾/n!, for each result an array ``[…, order + 1]``."""
         if self.exponent is None:
             return self.scaled
         exponent = self.exponent
         return jax.tree.map(lambda x: times_power_of_two(x, -jnp.arange(x.shape[-1]) * exponent), self.scaled)
 
     def derivatives(self) -> Any:
-        """f⁽ⁿ⁾ = n!·c_n, as ``[…, order + 1]``."""
+        """f⁽ⁿ⁾ = n!·c_n, for each result an array ``[…, order + 1]``; in range wherever the derivative itself is."""
 
         def unscaled(x: Array) -> Array:
             kind = jnp.finfo(x.dtype).dtype
@@ -46,7 +46,7 @@ class Expansion:
         return jax.tree.map(unscaled, self.scaled)
 
     def terms(self, step: Float[Array, ""]) -> Any:
-        """c_n·step^n, as ``[…, order + 1]``."""
+        """c_n·step^n for one number ``step``, for each result an array ``[…, order + 1]``."""
         ratio = step if self.exponent is None else times_power_of_two(step, -self.exponent)
         return jax.tree.map(lambda x: x * ratio ** jnp.arange(x.shape[-1]), self.scaled)
 

@@ -1,4 +1,4 @@
-"""A program run on series: one rule per primitive."""
+"""Runs a program on series instead of numbers, by one rule per primitive."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,27 +9,34 @@ from jaxbatch.series import stable_derivatives
 from jaxbatch.series.arithmetic import Arithmetic, Value, is_series
 
 Rule = Callable[..., Any]
-"""``rule(arithmetic, *operands, **parameters)``: a :class:`Value` for each result, or the only one.
+"""``rule(arithmetic, *operands, **parameters)`` gives a list with a :class:`Value` for each result, or the only one.
 
 At least one operand is a series; the parameters are those of the equation.
 """
 
 DEFAULT_RULE = "others"
-"""The name of the rule for every primitive that has none of its own; it is given ``primitive`` and ``parameters``."""
+"""The name of the rule for every primitive that has none of its own; it receives ``primitive`` and ``parameters``."""
 
 _RULES: dict[Any, Rule] = {}
 
 
 class NoRule(Exception):
-    """What a rule raises for operands that it does not cover, with the reason."""
+    """Raised by a rule for operands that it does not cover, with the reason."""
 
 
 class Unsafe(NoRule):
-    """A construct that no rule follows, and of which nested forward mode would give wrong numbers without a word."""
+    """A construct that no rule covers, and for which nested forward mode would silently give wrong numbers."""
 
 
 class MissingRule(Exception):
-    """A primitive that is met on the way has no rule for series."""
+    """A primitive of the program has no rule for its operands.
+
+    Attributes:
+        primitive: its name.
+        place: where in the user's code it is, as :func:`place_of` says; "" where JAX does not know.
+        reason: why no rule covers it; "" if there is none at all.
+        nestable: whether nested forward mode may take the rule's place.
+    """
 
     def __init__(self, primitive: str, place: str, reason: str = "", *, nestable: bool = True) -> None:
         super().__init__(primitive, place, reason)
@@ -40,9 +47,14 @@ class MissingRule(Exception):
 
 
 def register_rule(primitive: core.Primitive | str) -> Callable[[Rule], Rule]:
-    """Teach series a primitive: a decorator for its :data:`Rule`.
+    """A decorator that registers a function as the series rule of a primitive.
 
-    A primitive registered as an object goes before one registered by name. See docs/taylor-mode.md for an example.
+    Args:
+        primitive: the primitive itself or its name; a rule for the object is preferred to one for the name.
+
+    The decorated function is called ``rule(arithmetic, *operands, **parameters)``: an :class:`Arithmetic` whose methods
+    work on :class:`Series`, the operands of the equation (each a series or an array, at least one a series) and its
+    parameters. It returns the result, or a list of them. docs/taylor-mode.md has an example.
     """
 
     def register(rule: Rule) -> Rule:
@@ -53,9 +65,10 @@ def register_rule(primitive: core.Primitive | str) -> Callable[[Rule], Rule]:
 
 
 def interpret(arithmetic: Arithmetic, jaxpr: Any, consts: Sequence[Any], operands: Sequence[Value]) -> list[Value]:
-    """Run a jaxpr whose operands may be series.
+    """The results of an open jaxpr for operands that may be series.
 
-    Equations that no series enters are run as they are, to be differentiated by exact rules in other arguments.
+    Equations without a series among their operands are evaluated as usual, but with stable derivatives, in case the
+    caller differentiates in other arguments.
 
     Raises:
         MissingRule: a primitive that a series enters has no rule.
@@ -76,14 +89,14 @@ def interpret(arithmetic: Arithmetic, jaxpr: Any, consts: Sequence[Any], operand
 def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequence[Value]:
     primitive = equation.primitive
     if not any(map(is_series, inputs)):
-        return stable_derivatives.applied(equation, inputs)
+        return stable_derivatives.eval_equation(equation, inputs)
     rule = _RULES.get(primitive) or _RULES.get(primitive.name)
     try:
         if rule is None:
             results = _RULES[DEFAULT_RULE](arithmetic, *inputs, primitive=primitive, parameters=equation.params)
         else:
             results = rule(arithmetic, *inputs, **equation.params)
-    except MissingRule as error:  # within this equation; JAX does not say where the parts of its own derivatives are
+    except MissingRule as error:  # inside this equation; JAX knows no source line for parts of its own derivatives
         error.place = error.place or place_of(equation)
         raise
     except (NoRule, NotImplementedError) as error:  # the second is JAX's, for a derivative that it lacks
@@ -93,5 +106,5 @@ def _apply(arithmetic: Arithmetic, equation: Any, inputs: list[Value]) -> Sequen
 
 
 def place_of(equation: Any) -> str:
-    """Where in the user's code an equation comes from: "file.py:12 (function)"."""
+    """The line of the user's code that an equation comes from: "file.py:12:5 (function)"."""
     return source_info_util.summarize(equation.source_info)

@@ -10,13 +10,13 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
-from jaxbatch.series.loops import SHORT, cauchy_product, run_recurrence
+from jaxbatch.series.loop_primitives import SHORT, cauchy_product, run_recurrence
 
 
 class Looped(Arithmetic):
-    """One array per series; its first axis is the order.
+    """One array [coefficients, …] per series.
 
-    ``limit`` bounds the orders that are computed, at run time: coefficients above it are not to be used.
+    ``limit`` bounds, at run time, the orders that are computed: coefficients above it are not to be used.
     """
 
     def __init__(self, order: int, limit: Any = None) -> None:
@@ -80,10 +80,10 @@ class Looped(Arithmetic):
         self, recurrence: Recurrence, first: Sequence[Array], known: Sequence[Series], constants: Sequence[Array] = ()
     ) -> list[Series]:
         shape: Any = jnp.broadcast_shapes(*(jnp.shape(x) for x in first), *(x.terms.shape[1:] for x in known))
-        spread = [jnp.broadcast_to(x, shape) for x in first]
-        stacks = [_spread(x.terms, shape) for x in known]
+        starts = [jnp.broadcast_to(x, shape) for x in first]
+        stacks = [_broadcast_terms(x.terms, shape) for x in known]
         constants = [jnp.broadcast_to(x, shape) for x in constants]
-        found = run_recurrence(recurrence, self.order, self.limit, spread, stacks, constants)
+        found = run_recurrence(recurrence, self.order, self.limit, starts, stacks, constants)
         return [Series(stack) for stack in found]
 
     def stack(self, x: Series) -> Array:
@@ -112,6 +112,6 @@ def _shifted(terms: Array, by: int, length: int) -> Array:
     return _padded(jnp.pad(terms, [(by, 0)] + [(0, 0)] * (terms.ndim - 1))[:length], length)
 
 
-def _spread(terms: Array, shape: tuple[int, ...]) -> Array:
+def _broadcast_terms(terms: Array, shape: tuple[int, ...]) -> Array:
     missing = len(shape) - (terms.ndim - 1)
     return jnp.broadcast_to(terms.reshape(len(terms), *(1,) * missing, *terms.shape[1:]), (len(terms), *shape))

@@ -1,4 +1,4 @@
-"""Powers of two: the scale of the expansion variable, and exact ways to apply and to undo it."""
+"""The scale of the expansion variable t, a power of two, and multiplications by powers of two without rounding."""
 
 import math
 from collections.abc import Sequence
@@ -10,17 +10,24 @@ from jax import Array, lax
 from jaxtyping import Float, Int
 
 PROBED = 8
-"""The order to which coefficients are computed to find a scale for all."""
+"""The order up to which coefficients are computed first, to find the scale for all."""
 
 LARGEST = 100
-"""The largest exponent of a scale: with it a direction is still a number in float32."""
+"""The largest exponent of a scale, in absolute value: a direction times 2^100 is still within float32."""
 
 
 def scale_exponent(stacks: Sequence[Float[Array, "orders ..."]], order: int) -> Int[Array, ""]:
-    """The exponent of a power of two near the inverse of |c_n|^(1/n) at n = ``order``, from the first coefficients.
+    """The exponent of a power of two near 1/|c_n|^(1/n) at n = ``order``, extrapolated from the first coefficients.
 
-    Coefficients at a pole fall like r^n, those of an entire function like r^n/n!. So the rate is read off twice, about
-    orders 4 and 8, and carried on to ``order`` by its change over that doubling.
+    Near a pole coefficients fall like r^n, those of an entire function like r^n/n!. So the rate is read off twice, at
+    about orders 4 and 8, and extrapolated to ``order`` by its change over that doubling.
+
+    Args:
+        stacks: the coefficients of every result, orders first; those up to order ``PROBED`` are read.
+        order: of the last coefficient.
+
+    Returns:
+        An int32, the smallest exponent of any element of any result.
     """
     size = jnp.concatenate([jnp.abs(x[: PROBED + 1]).reshape(PROBED + 1, -1) for x in stacks], axis=1)
     logarithm = jnp.log2(size.astype(jnp.finfo(size.dtype).dtype))

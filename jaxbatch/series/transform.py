@@ -1,4 +1,4 @@
-"""The transform: from a function to its Taylor coefficients along a line."""
+"""The entry: from a function to its Taylor coefficients along a line."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,27 +10,30 @@ from jax import Array, lax
 
 from jaxbatch.series.arithmetic import Arithmetic
 from jaxbatch.series.chunks import in_chunks
-from jaxbatch.series.cost import products
+from jaxbatch.series.data_dependent_loops import has_data_dependent_loop
 from jaxbatch.series.expansion import Expansion
 from jaxbatch.series.interpreter import MissingRule, interpret
 from jaxbatch.series.looped import Looped
-from jaxbatch.series.nested import highest_order, nested_jvp
+from jaxbatch.series.nested_jvp import highest_order, nested_jvp
 from jaxbatch.series.scaling import PROBED, scale_exponent, times_power_of_two
 from jaxbatch.series.unrolled import Unrolled
-from jaxbatch.series.value_loops import ends_on_a_value
+from jaxbatch.series.unrolled_cost import count_products
 
 UNROLLED_ALWAYS = 3
 """Up to this order every program is unrolled."""
 
 UNROLLED_PRODUCTS = 1500
-"""Above it, while no more products of two numbers than this are written out: so many compile in 1.5 s."""
+"""Above that order, a program is unrolled if at most this many products of two numbers are written out.
+
+That many compile in 1.5 s.
+"""
 
 UNROLLED_ORDER = 16
-"""And no higher than this."""
+"""Above this order no program is unrolled."""
 
 
 REMEDY = "Write it with other functions, teach it with jaxbatch.series.register_rule (docs/taylor-mode.md), or lower"
-"""What to do about a :class:`SeriesError`; the setting to lower follows."""
+"""What to do about a :class:`SeriesError`; the name of the setting to lower is appended."""
 
 
 class SeriesError(Exception):
@@ -55,13 +58,16 @@ def expand(function: Callable[..., Any], center: Any, direction: Any, order: int
 
     Args:
         function: JAX code; its results may be any pytree of arrays.
-        center: where the series is taken, a pytree of arrays; integers become floats.
-        direction: the line, of the shapes of ``center``; ones for a function of one number.
-        order: the last coefficient's order, 0 or more.
-        fixed: further arguments, which do not depend on t.
+        center: the point of expansion, a pytree of arrays; integers become floats.
+        direction: the direction of the line, of the shapes of ``center``; ones for a function of one number.
+        order: the order of the last coefficient, 0 or more.
+        fixed: further arguments of ``function``, which do not depend on t.
+
+    Returns:
+        An :class:`Expansion` with arrays […, order + 1] for each result, of the dtype of the results.
 
     Raises:
-        SeriesError: a primitive has no series rule, and ``order`` is above 4.
+        SeriesError: a primitive has no series rule, and ``order`` is above 4 or above what JAX itself differentiates.
         ValueError: the order is negative, or ``direction`` is not shaped like ``center``.
 
     The program of the function is run on truncated power series (Griewank and Walther, *Evaluating Derivatives*,
@@ -88,7 +94,7 @@ def expand(function: Callable[..., Any], center: Any, direction: Any, order: int
     program = jax.make_jaxpr(flat)(centers, fixed_leaves)
     depends = [i < len(centers) for i in range(len(centers) + len(fixed_leaves))]
     unrolled = order <= UNROLLED_ALWAYS or (
-        order <= UNROLLED_ORDER and products(program.jaxpr, depends) * order * order / 2 <= UNROLLED_PRODUCTS
+        order <= UNROLLED_ORDER and count_products(program.jaxpr, depends) * order * order / 2 <= UNROLLED_PRODUCTS
     )
     compute = partial(_compute, flat, program, order, unrolled)
     stacks, exponent = in_chunks(compute, program, order, looped=not unrolled)(
@@ -112,7 +118,7 @@ def _compute(
     directions: Sequence[Any],
     fixed: Sequence[Any],
 ) -> tuple[list[Array], Array | None]:
-    """The stacked coefficients of every result, orders first, and the exponent of their scale."""
+    """The coefficients of every result, [order + 1, …], and the exponent of the scale of t; None for no scale."""
 
     def run(arithmetic: Arithmetic, exponent: Any) -> list[Array]:
         scaled = [v if exponent is None else times_power_of_two(v, exponent) for v in directions]
@@ -141,8 +147,8 @@ def _compute(
         kind = jnp.finfo(jnp.result_type(*centers)).dtype
         reason = error.reason.splitlines()[:1]
         nestable = error.nestable
-        if ends_on_a_value(program.jaxpr, [True] * len(centers) + [False] * len(fixed)):
-            nestable, reason = False, [*reason, "and a loop of the function ends on a value"]
+        if has_data_dependent_loop(program.jaxpr, [True] * len(centers) + [False] * len(fixed)):
+            nestable, reason = False, [*reason, "and the number of passes of a while loop depends on the value"]
         highest = highest_order(along, kind) if nestable else 0
         if order <= highest:
             return nested_jvp(along, order, kind), None

@@ -1,4 +1,4 @@
-"""Series as separate arrays, recurrences written out: the fastest run at low orders, a program that grows with them."""
+"""Series as separate arrays, recurrences written out: fastest at low orders, in a program that grows with them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
-from jaxbatch.series.standing import materialized
+from jaxbatch.series.materialized import materialized
 
 Terms = tuple[Array | None, ...]
 
@@ -17,7 +17,7 @@ class Unrolled(Arithmetic):
     """Every coefficient is an array of its own, or None where it is known to be zero.
 
     XLA fuses element-wise code and computes again what two fusions share, which doubles the work from one function
-    of a chain to the next. So what a product or recurrence gave is made to stand before it enters another.
+    of a chain to the next. So the result of a product or recurrence is materialized before it enters another.
     """
 
     def variable(self, value: ArrayLike, direction: ArrayLike) -> Series:
@@ -59,7 +59,7 @@ class Unrolled(Arithmetic):
         return Series(tuple(terms), x.fused)
 
     def product(self, a: Series, b: Series, multiply: Callable[[Array, Array], Array] | None = None) -> Series:
-        left, right = _stand(a, b)
+        left, right = _materialized_terms(a, b)
         length = min(len(left) + len(right) - 1, self.order + 1)
         if multiply is None and left is right:
             terms = [_square(left, n) for n in range(length)]
@@ -72,14 +72,14 @@ class Unrolled(Arithmetic):
     def recur(
         self, recurrence: Recurrence, first: Sequence[Array], known: Sequence[Series], constants: Sequence[Array] = ()
     ) -> list[Series]:
-        given = _stand(*known)
+        known_terms = _materialized_terms(*known)
         unknown = [[term] for term in first]
-        series: list[Any] = [*unknown, *given]
-        starts: list[Any] = [*first, *(terms[0] for terms in given)]
+        series: list[Any] = [*unknown, *known_terms]
+        starts: list[Any] = [*first, *(terms[0] for terms in known_terms)]
         zero = jnp.zeros_like(starts[0])
         for n in range(1, self.order + 1):
             sums = [_interior(series[a], series[b], n, zero) for a, b in recurrence.pairs]
-            at_n = [zero if (term := _term(terms, n)) is None else term for terms in given]
+            at_n = [zero if (term := _term(terms, n)) is None else term for terms in known_terms]
             new = recurrence.step(n, sums, starts, [*at_n, *constants])
             for terms, term in zip(unknown, new, strict=True):
                 terms.append(term)
@@ -114,8 +114,8 @@ def _sum(a: Array | None, b: Array | None) -> Array | None:
     return a + b
 
 
-def _stand(*xs: Series) -> list[Terms]:
-    """The terms of ``xs``, computed once whatever is computed from them."""
+def _materialized_terms(*xs: Series) -> list[Terms]:
+    """The terms of ``xs``, materialized where a product or recurrence computed them; once for a series given twice."""
     terms: dict[int, Terms] = {}
     for x in xs:
         if id(x) not in terms:
@@ -135,7 +135,7 @@ def _sum_of_products(
 
 
 def _square(a: Sequence[Array | None], n: int, lowest: int = 0) -> Array | None:
-    """The coefficient of order n of a², without the products that hold a coefficient below ``lowest``."""
+    """The coefficient of order n of a², without products of a coefficient of an order below ``lowest``."""
     total = _sum_of_products(a, a, range(lowest, (n + 1) // 2), n, jnp.multiply)
     total = None if total is None else total + total
     middle = _term(a, n // 2)

@@ -17,12 +17,6 @@ numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max
 )
 
 
-@pytest.fixture(autouse=True)
-def wide():
-    with jax.enable_x64(True):
-        yield
-
-
 def exact(x: dd.DoubleDouble) -> Fraction:
     return Fraction(float(x.high)) + Fraction(float(x.low))
 

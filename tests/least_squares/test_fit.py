@@ -9,12 +9,6 @@ from scipy import stats
 from jaxbatch import least_squares
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
 def data(n: int = 60, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(2)
     X = rng.normal(size=(n, k))

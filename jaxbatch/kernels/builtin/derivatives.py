@@ -224,7 +224,7 @@ def _mixed(
     results = {"value": (0, function(values))}
     program = jax.make_jaxpr(function)(values)
     forward = not uses(program, custom_vjp_call_p)
-    exactly = stable_derivatives.exactly if stable_derivatives.concerns(program) else _as_it_is
+    exactly = stable_derivatives.with_stable_derivatives if stable_derivatives.needs_rewriting(program) else _as_it_is
     numbers = sum(jnp.size(values[name]) for name in {name for path in paths for name in path})
 
     def derivative(path: tuple[str, ...], among: frozenset[str]) -> Callable[[Mapping[str, Any]], Any]:

@@ -12,12 +12,12 @@ from jaxbatch.series import stable_derivatives
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value
 from jaxbatch.series.derivative_rule import by_derivative, jvp_of, vjp_of
 from jaxbatch.series.interpreter import DEFAULT_RULE, interpret, register_rule
-from jaxbatch.series.loops import LOOPS
+from jaxbatch.series.loop_primitives import LOOPS
 from jaxbatch.series.rules.elementary import logistic
 from jaxbatch.series.rules.linear import of_one_shape
 from jaxbatch.series.rules.powers import sqrt
 from jaxbatch.series.rules.special import bessel_i0, sinc
-from jaxbatch.series.stable_derivatives import elementary, known
+from jaxbatch.series.stable_derivatives import call_matching, elementary
 
 
 def open_program(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, **_: Any) -> list[Value]:
@@ -72,9 +72,9 @@ def custom_jvp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
         return rule(arithmetic, *operands)
     return by_derivative(
         arithmetic,
-        stable_derivatives.bind(primitives.custom_jvp_call_p, described),
+        stable_derivatives.stable_primitive(primitives.custom_jvp_call_p, described),
         jvp_of,
-        known.identity(described),
+        call_matching.call_identity(described),
         operands,
     )
 
@@ -85,9 +85,9 @@ def custom_vjp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
     described = {"call_jaxpr": call_jaxpr, **parameters}
     return by_derivative(
         arithmetic,
-        stable_derivatives.bind(primitives.custom_vjp_call_p, described),
+        stable_derivatives.stable_primitive(primitives.custom_vjp_call_p, described),
         vjp_of,
-        known.identity(described),
+        call_matching.call_identity(described),
         operands,
     )
 
@@ -96,7 +96,7 @@ def custom_vjp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, *
 def differentiated(arithmetic: Arithmetic, *operands: Value, primitive: Any, parameters: Any) -> list[Value]:
     """Any other primitive, by its first derivative: erf, atan2, the inverse functions, factorizations."""
     key = (primitive.name, str(parameters))
-    return by_derivative(arithmetic, stable_derivatives.bind(primitive, parameters), jvp_of, key, operands)
+    return by_derivative(arithmetic, stable_derivatives.stable_primitive(primitive, parameters), jvp_of, key, operands)
 
 
 def _logaddexp(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
@@ -144,5 +144,5 @@ _KNOWN = {
 
 
 def _known_rule(parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
-    function, rule = _KNOWN.get(known.name(parameters) or "", (None, None))
-    return rule if function is not None and known.calls(parameters, function) else None
+    function, rule = _KNOWN.get(call_matching.called_name(parameters) or "", (None, None))
+    return rule if function is not None and call_matching.is_call_of(parameters, function) else None

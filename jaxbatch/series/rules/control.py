@@ -1,4 +1,4 @@
-"""Branches and loops, with series in what they carry."""
+"""Branches and loops (cond, scan, while) that carry series; integers and predicates take the value alone."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from jax import Array, lax
 from jax.extend import core
 
 from jaxbatch.series.arithmetic import Arithmetic, Value, is_series
-from jaxbatch.series.convergence import until_settled
+from jaxbatch.series.convergence import while_until_converged
+from jaxbatch.series.data_dependent_loops import is_data_dependent_while
 from jaxbatch.series.interpreter import Unsafe, interpret, register_rule
-from jaxbatch.series.value_loops import while_ends_on_a_value
 
 Body = Callable[..., list[Value]]
 
@@ -27,7 +27,7 @@ def _dense(arithmetic: Arithmetic, values: Sequence[Value], series: Sequence[boo
 
 
 def _carried(arithmetic: Arithmetic, body: Body, start: Sequence[Value]) -> list[bool]:
-    """Which carried values are series: those that start as one, and those that become one in some pass."""
+    """Which carried values are series: those that start as one, and those that one pass or more turn into one."""
     series = [is_series(x) for x in start]
     while True:
         after = _results(body, *_dense(arithmetic, start, series))[: len(start)]
@@ -39,7 +39,7 @@ def _carried(arithmetic: Arithmetic, body: Body, start: Sequence[Value]) -> list
 
 @register_rule("cond")
 def cond(arithmetic: Arithmetic, index: Value, *operands: Value, branches: Any, **parameters: Any) -> list[Value]:
-    """The branch that the value picks; for branches by platform, the general one."""
+    """The branch that the value of the index picks; of branches per platform, the one for any platform."""
     platforms = parameters.get("branches_platforms")
     if platforms is not None:
         branch = branches[platforms.index(None)]
@@ -54,7 +54,7 @@ def cond(arithmetic: Arithmetic, index: Value, *operands: Value, branches: Any, 
 
 @register_rule("scan")
 def scan(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, **parameters: Any) -> list[Value]:
-    """A scan over series, which carries every coefficient."""
+    """A scan over series: it carries, slices and stacks every coefficient."""
     consts = list(operands[: parameters["num_consts"]])
     start = list(operands[len(consts) : len(consts) + parameters["num_carry"]])
     rows = [_rows_first(arithmetic, x) for x in operands[len(consts) + len(start) :]]
@@ -86,7 +86,7 @@ def _zeros(shapes: Any) -> Any:
 
 
 def _rows_first(arithmetic: Arithmetic, x: Value) -> Value:
-    """A scan cuts the first axis of each array, which for a series may be the order."""
+    """``x`` with the scanned axis of its values first, where the orders of a series may be."""
     return jax.tree.map(lambda a: jnp.moveaxis(a, arithmetic.axis(0), 0), x) if is_series(x) else x
 
 
@@ -103,7 +103,11 @@ def while_(
     body_jaxpr: Any,
     body_nconsts: int,
 ) -> list[Value]:
-    """A loop that ends on something that depends on t goes on until its coefficients have settled too."""
+    """A loop; one whose condition depends on t runs until its coefficients have converged too.
+
+    Raises:
+        Unsafe: the loop was batched by a ``vmap`` of the user's function, and its condition depends on t.
+    """
     cond_consts = list(operands[:cond_nconsts])
     body_consts = list(operands[cond_nconsts : cond_nconsts + body_nconsts])
     start = list(operands[cond_nconsts + body_nconsts :])
@@ -113,7 +117,7 @@ def while_(
 
     series = _carried(arithmetic, body, start)
 
-    def goes_on(carry: Sequence[Value]) -> Array:
+    def condition(carry: Sequence[Value]) -> Array:
         values = [arithmetic.value(x) for x in (*cond_consts, *carry)]
         return core.jaxpr_as_fun(cond_jaxpr)(*values)[0]
 
@@ -122,20 +126,20 @@ def while_(
 
     first = _dense(arithmetic, start, series)
     marked = [*map(is_series, (*cond_consts, *body_consts)), *series]
-    on_t = while_ends_on_a_value(marked, cond_jaxpr, cond_nconsts, body_jaxpr, body_nconsts)
+    on_t = is_data_dependent_while(marked, cond_jaxpr, cond_nconsts, body_jaxpr, body_nconsts)
     if cond_jaxpr.out_avals[0].shape:
         if on_t:
-            raise Unsafe("each point of a vmap ends this loop by itself, where its value says so")
+            raise Unsafe("a vmap in the function batches this loop, and its condition depends on the value")
         return lax.while_loop(
-            lambda c: jnp.any(goes_on(c)), lambda c: _where(arithmetic, goes_on(c), step(c), c), first
+            lambda c: jnp.any(condition(c)), lambda c: _where(arithmetic, condition(c), step(c), c), first
         )
     if arithmetic.order and on_t:
-        return until_settled(arithmetic, goes_on, step, first)
-    return lax.while_loop(goes_on, step, first)
+        return while_until_converged(arithmetic, condition, step, first)
+    return lax.while_loop(condition, step, first)
 
 
 def _where(arithmetic: Arithmetic, which: Array, yes: list[Value], no: list[Value]) -> list[Value]:
-    """For each point of a ``vmap`` of the user's, whose axis is the first of every value that it moves."""
+    """``yes`` or ``no`` for each point of a ``vmap`` of the user's; its axis is the first of every batched value."""
 
     def select(axis: int, a: Array, b: Array) -> Array:
         flags = which.reshape(*(1,) * axis, *which.shape, *(1,) * (a.ndim - axis - which.ndim))

@@ -14,9 +14,9 @@ from jax import Array, lax
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value, is_series
 from jaxbatch.series.interpreter import register_rule
+from jaxbatch.series.materialized import materialized
 from jaxbatch.series.rules.linear import of_one_shape
 from jaxbatch.series.stable_derivatives import elementary as exact
-from jaxbatch.series.standing import materialized
 
 
 @register_rule("mul")

@@ -90,12 +90,12 @@ def of_one_shape(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
     """A primitive may be given an axis of length 1 for a longer one: each coefficient of a sum needs all of it."""
     shape = jnp.broadcast_shapes(*(jnp.shape(arithmetic.value(x)) for x in xs))
 
-    def spread(x: Value) -> Value:
+    def broadcast(x: Value) -> Value:
         if not isinstance(x, Series) or jnp.shape(arithmetic.value(x)) == shape:
             return x
         return arithmetic.map(lambda term: jnp.broadcast_to(term, shape), x)
 
-    return [spread(x) for x in xs]
+    return [broadcast(x) for x in xs]
 
 
 @register_rule("sub")

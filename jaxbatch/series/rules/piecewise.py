@@ -1,6 +1,6 @@
-"""Primitives that are linear between the points where they change: one derivative says all.
+"""Piecewise linear primitives (abs, max, min, clamp, sort, top_k, rem …) and piecewise constant ones (floor, sign …).
 
-Every coefficient but the value goes through the primitive's own tangent map at the value. At a tie that is what
+Every coefficient above order 0 goes through the primitive's own tangent map at the value. At a tie that is what
 ``jax.grad`` takes for the derivative, and all higher derivatives are 0, as for ``jax.grad`` of ``jax.grad``.
 """
 
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxbatch.series.arithmetic import Arithmetic, Series, Value, is_series
+from jaxbatch.series.arithmetic import Arithmetic, Series, Value, hold_constants
 from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.rules.powers import sqrt
 
@@ -20,18 +20,14 @@ def piecewise_linear(arithmetic: Arithmetic, function: Callable[..., Any], *oper
     """The results of a piecewise linear ``function``, each a series unless it is of integers or booleans."""
     series = [x for x in operands if isinstance(x, Series)]
 
-    def of(*values: Any) -> Any:
-        remaining = iter(values)
-        found = function(*(next(remaining) if is_series(x) else x for x in operands))
-        return found if isinstance(found, list | tuple) else [found]
-
+    of_series = hold_constants(function, operands)
     values = tuple(arithmetic.value(x) for x in series)
     results = []
-    for i, value in enumerate(of(*values)):
+    for i, value in enumerate(of_series(*values)):
         if not jnp.issubdtype(value.dtype, jnp.inexact):
             results.append(value)
             continue
-        tangent = arithmetic.map(lambda *terms, i=i: jax.jvp(lambda *v: of(*v)[i], values, terms)[1], *series)
+        tangent = arithmetic.map(lambda *terms, i=i: jax.jvp(lambda *v: of_series(*v)[i], values, terms)[1], *series)
         results.append(arithmetic.with_value(tangent, value))
     return results
 
@@ -86,4 +82,4 @@ def stop_gradient(arithmetic: Arithmetic, x: Series, **_: Any) -> Value:
 
 
 PRIMITIVES = frozenset({"abs", "stop_gradient", *(p.name for p in (*_PIECEWISE, *_CONSTANT))})
-"""Those that cost no product of series."""
+"""The names of those that take no product of series."""

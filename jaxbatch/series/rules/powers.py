@@ -9,10 +9,10 @@ from jax.core import Tracer
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import register_rule
-from jaxbatch.series.loops import SHORT
+from jaxbatch.series.loop_primitives import SHORT
+from jaxbatch.series.materialized import materialized
 from jaxbatch.series.rules.elementary import exponential, log, quotient
 from jaxbatch.series.rules.linear import of_one_shape
-from jaxbatch.series.standing import materialized
 
 LARGEST_WRITTEN_OUT = 64
 """Integer exponents known to the program, up to here, are products; beyond, the recurrence of real powers."""

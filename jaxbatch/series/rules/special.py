@@ -8,10 +8,10 @@ from jaxtyping import Float
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import NoRule, register_rule
+from jaxbatch.series.materialized import materialized
 from jaxbatch.series.rules.elementary import OSCILLATION, exponential, mul, quotient
 from jaxbatch.series.stable_derivatives import special as exact
 from jaxbatch.series.stable_derivatives.bessel import ratios
-from jaxbatch.series.standing import materialized
 
 
 def compose(arithmetic: Arithmetic, local: Float[Array, "orders ..."], x: Series) -> Series:

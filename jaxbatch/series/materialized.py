@@ -1,4 +1,4 @@
-"""Values computed once and kept, whatever is computed from them."""
+"""Values that are computed once and stored, however many results are computed from them."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from jax.extend.backend import get_default_device
 
 @custom_vmap
 def materialized(x: Any) -> Any:
-    """``x``, a pytree of arrays, as results that no fused kernel computes again for a batch of points.
+    """``x``, any pytree of arrays, stored for a batch of points so that no fused kernel computes it again.
 
     XLA's compiler for CPUs drops optimization barriers before it fuses, but never fuses into or out of a call that it
-    may not inline. Which of the two it is, is settled when points are batched: the trace of one point, by which runs
-    are told apart, is the same on every device.
+    may not inline; other devices take a barrier. The choice is made when points are batched, so that the trace of one
+    point, from which a job's fingerprint follows, is the same on every device.
     """
     return x
 

@@ -1,4 +1,4 @@
-"""Coefficients by forward mode of forward mode: for primitives that have no series rule, at low orders."""
+"""Taylor coefficients by nested forward mode: for functions with a primitive that has no series rule, at low orders."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,11 +8,17 @@ import jax
 import jax.numpy as jnp
 
 LARGEST_ORDER = 4
-"""The program doubles with every order; beyond this one it is refused."""
+"""Nesting goes no further, as the program doubles with every order."""
 
 
 def nested_jvp(along: Callable[[Any], list[Any]], order: int, dtype: Any) -> list[Any]:
-    """Coefficients of order 0 … ``order``, on a leading axis, of each result of a function of t at t = 0."""
+    """The Taylor coefficients of each result of a function of t at t = 0, each [order + 1, …].
+
+    Args:
+        along: the function, of one number to a list of arrays.
+        order: of the last coefficient.
+        dtype: of t.
+    """
 
     def derivative(function: Callable) -> Callable:
         return lambda t: jax.jvp(function, (t,), (jnp.ones_like(t),))[1]
@@ -26,7 +32,7 @@ def nested_jvp(along: Callable[[Any], list[Any]], order: int, dtype: Any) -> lis
 
 
 def highest_order(along: Callable[[Any], list[Any]], dtype: Any) -> int:
-    """The highest order that :func:`nested` reaches: less where JAX itself runs out of derivatives."""
+    """The highest order that :func:`nested_jvp` reaches: ``LARGEST_ORDER``, or less where JAX has no derivative."""
     for order in range(LARGEST_ORDER, 0, -1):
         with suppress(NotImplementedError, ValueError, TypeError):
             jax.eval_shape(lambda: nested_jvp(along, order, dtype))  # noqa: B023  (called at once)

@@ -1,4 +1,4 @@
-"""The two loops over the order, as JAX primitives: under ``vmap`` the points go behind the coefficients.
+"""The two loops over the order as JAX primitives, so that ``vmap`` puts the points on an axis after the coefficients.
 
 A loop adds a whole row of contributions as soon as a coefficient is known, so every pass is element-wise along the
 points. That is 4 to 8 times faster on a CPU than summing for one coefficient at a time, which is a strided reduction.
@@ -19,11 +19,11 @@ from jax.interpreters import ad, batching, mlir
 from jaxbatch.series.arithmetic import Recurrence
 
 SHORT = 4
-"""A series of at most so many terms is multiplied term by term, without a loop."""
+"""A series of at most this many terms is multiplied term by term, without a loop."""
 
 
 def cauchy_product(limit: Any, a: Array, b: Array) -> Array:
-    """Σ_j a_j b_{n−j} for n = 0 … len(a) − 1, both [orders, …] of one shape; exact up to order ``limit``."""
+    """Σ_j a_j b_{n−j} for n = 0 … len(a) − 1, for a and b [orders, …] of one shape; right up to order ``limit``."""
     (result,) = _product_p.bind(jnp.asarray(limit, jnp.int32), a, b)
     return result
 
@@ -36,7 +36,16 @@ def run_recurrence(
     known: Sequence[Array],
     constants: Sequence[Array],
 ) -> list[Array]:
-    """Every unknown series of a recurrence, each [order + 1, …]; ``known`` may be shorter than that."""
+    """Every unknown series of a recurrence, each [order + 1, …].
+
+    Args:
+        recurrence: its equations.
+        order: of the last coefficient.
+        limit: the order at run time, at most ``order``; coefficients above it are not to be used.
+        first: the coefficients of order 0 of the unknown series, all of one shape.
+        known: the known series, each [orders, …] with at most order + 1 coefficients.
+        constants: arrays that the step receives at every order.
+    """
     return _recurrence_p.bind(
         jnp.asarray(limit, jnp.int32),
         *first,
@@ -110,7 +119,7 @@ def _recurrence(
         return total
 
     def contribution(a: int, b: int, m: Array, found: Sequence[Array]) -> Array:
-        """What the coefficients of order m of the unknown series, the last that are known, add to all later sums."""
+        """What the coefficients of order m of the unknown series, the latest ones computed, add to all later sums."""
         if b < unknowns <= a:
             a, b = b, a
         if b >= unknowns:
@@ -126,7 +135,10 @@ def _recurrence(
         ]
 
     def add_order(n: Array, state: tuple[list[Array], ...]) -> tuple[list[Array], ...]:
-        """Coefficients are kept one pass late: what reads them then comes after the write, which needs no copy."""
+        """Stores the coefficients of order n − 1 and computes those of n.
+
+        Stored one pass late, they are read after the write only, which needs no copy of the buffer.
+        """
         found, totals, latest = state
         found = keep(found, latest, n - 1)
         totals = [
@@ -151,7 +163,11 @@ def _recurrence(
 
 
 def _primitive(name: str, function: Any, leading: Any) -> core.Primitive:
-    """``leading(params, i)``: whether operand i has the orders on its first axis."""
+    """A JAX primitive that computes ``function``, whose first operand is the limit and whose results are [orders, …].
+
+    ``leading(params, i)`` says whether operand i, not counting the limit, has the orders on its first axis. Under
+    ``vmap`` the points become the axis after the orders, or the first one of operands without orders.
+    """
     primitive = core.Primitive(name)
     primitive.multiple_results = True
     primitive.def_impl(lambda *args, **params: jax.jit(partial(function, **params))(*args))
@@ -187,7 +203,7 @@ def _primitive(name: str, function: Any, leading: Any) -> core.Primitive:
 
 
 LOOPS = {"series_product": _product, "series_recurrence": _recurrence}
-"""What the primitives compute, by their names."""
+"""The functions that the primitives compute, by the primitives' names."""
 
 _product_p = _primitive("series_product", LOOPS["series_product"], lambda _, __: True)
 _recurrence_p = _primitive(
