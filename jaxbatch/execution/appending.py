@@ -83,7 +83,7 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
         return combined(done, seconds)
     latest = Ledger.read(store, known).runs[-1]
     return summary_of_existing(
-        job, latest.fingerprint, latest.receipts or (), latest.records, len(idle.left_out), seconds
+        job, latest.fingerprint, latest.receipts or (), latest.paths, len(idle.left_out), seconds
     )
 
 
@@ -143,7 +143,7 @@ def next_work(job: Job, known: Ledger) -> PendingRun | NothingToDo:
         for file in news.changed:
             _LOG.warning("%s is left out: %s.", file.path, file.reason)
         return NothingToDo(tuple(news.changed))
-    types = known.runs[-1].claim["types"] if known.runs else {}
+    types = known.runs[-1].claim.types if known.runs else {}
     return PendingRun(job, Addition(news.files, types, known.next), tuple(news.changed), news.same)
 
 
@@ -153,7 +153,7 @@ def _check_same_job(job: Job, known: Ledger) -> None:
     Raises:
         OutputError: it is of another kernel, or of other parameters.
     """
-    before, defaults = known.runs[-1].claim["job"], job.input.defaults
+    before, defaults = known.runs[-1].claim.job, job.input.defaults
     now = {"kernel": job.kernel, "params": job.params, "precision": job.compute.precision, "defaults": defaults}
     was = {"kernel": before["kernel"], "params": before["params"], "precision": before["compute"]["precision"]}
     was["defaults"] = before["input"].get("defaults", [])
@@ -171,15 +171,15 @@ def _unlike(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Ou
 def _begun(job: Job, begun: Run) -> PendingRun:
     """What is to be done of a run that was begun, with the values that it began with."""
     try:
-        before = job.as_begun(begun.claim["job"])
+        before = job.as_begun(begun.claim.job)
     except ValidationError as error:
         raise JobError("its record is of another version of jaxbatch", "Use that version") from error
     files = [Listed(before.resolve(each.path), each.name, version=each.version) for each in begun.files]
     for file in files:
         if not is_input(job, file.path):
             raise InputError(f"{file.path} is no file of [input] path", "Put that back as it was")
-    skipped = tuple(BadFile(each["path"], each["reason"]) for each in begun.claim["skipped_files"])
-    return PendingRun(before, Addition(files, begun.claim["types"], begun.records), skipped, unfinished=begun)
+    skipped = tuple(BadFile(each["path"], each["reason"]) for each in begun.claim.skipped_files)
+    return PendingRun(before, Addition(files, begun.claim.types, begun.paths), skipped, unfinished=begun)
 
 
 def _as_output_error(begun: Run | None, make: Callable[[], _T]) -> _T:
@@ -202,7 +202,7 @@ def _cannot_finish(begun: Run, what: str, remedy: str = "") -> OutputError:
     else:
         way_out = "or put back what is missing of its parts from a copy"
     return OutputError(
-        f"Run {begun.records.number} is unfinished, and cannot be finished as it began: {what.rstrip('.')}.",
+        f"Run {begun.paths.number} is unfinished, and cannot be finished as it began: {what.rstrip('.')}.",
         f"{remedy.rstrip('.') or 'Undo the change'}; {way_out}.",
     )
 
@@ -232,9 +232,9 @@ def checked(work: PendingRun, known: Ledger, make: Callable[[], Plan]) -> Plan:
     """
     planned = _as_output_error(work.unfinished, make)
     if work.unfinished is not None and planned.fingerprint != work.unfinished.fingerprint:
-        changed = "; ".join(differences(work.unfinished.claim["identity"], planned.identity))
+        changed = "; ".join(differences(work.unfinished.claim.identity, planned.identity))
         raise _cannot_finish(work.unfinished, changed)
-    before = _compatibility_key(known.runs[-1].claim["identity"]) if known.runs else None
+    before = _compatibility_key(known.runs[-1].claim.identity) if known.runs else None
     if work.unfinished is None and before not in (None, now := _compatibility_key(planned.identity)):
         raise _unlike(planned.output, before or {}, now)
     if any(planned.fingerprint[:8] == other[:8] for other in known.others(work.addition.records)):
@@ -250,19 +250,19 @@ def _add(work: PendingRun, known: Ledger, backend: Engine, progress: Callable[[P
     started = time.monotonic()
     planned = checked(work, known, partial(attempt.planned_for, work.job, backend, ahead=True, addition=work.addition))
     output = attempt.output_of(planned, lambda: Ledger.read(known.store, known).others(planned.records))
-    if work.unfinished is not None and not output.is_ours():
+    if work.unfinished is not None and not output.claim.is_held():
         return None
-    output.unseal()  # before the claim, or the mark would stand beside a run that is not finished; and again after
+    output.seal.remove()  # before the claim, or the mark would stand beside a run that is not finished; and again after
     if work.unfinished is None:
         versions = {file.path: file.version or "" for file in work.addition.files}
         entries = [(ledger.place(work.job, file.path), versions[file.path]) for file in planned.files]
         types = {column.name: str(column.type) for column in planned.read}
         more = {"types": types, "ledger": entries, "seen_again": dict(work.same or {})}
         try:
-            output.claim(attempt.record(planned, **more))
+            output.claim.write(attempt.record(planned, **more))
         except ClaimedByAnother:
             return None
-        output.unseal()
+        output.seal.remove()
     finish = partial(attempt.finish, planned, output, backend, progress, started, new=work.unfinished is None)
     return _as_output_error(work.unfinished, finish)
 
@@ -281,18 +281,18 @@ def _nothing(job: Job, known: Ledger) -> dict[str, Any]:
     return {
         **counts,
         "jaxbatch": __version__,
-        "fingerprint": latest["fingerprint"],
+        "fingerprint": latest.fingerprint,
         "job": job.model_dump(mode="json"),
         "output": job.resolve(job.output.path),
         "paths_from": str(job.paths_from),
         "skipped_files": [],
-        "arguments": latest.get("arguments", {}),
-        "columns": {name: kind for name, kind, *_ in latest["identity"]["schema"]},
+        "arguments": latest.arguments,
+        "columns": {name: kind for name, kind, *_ in latest.identity["schema"]},
         "programs": [],
         "rungs": {},
         "run": None,
         "finishes": False,
-        "identity": dict(latest["identity"]),
+        "identity": dict(latest.identity),
         "compilations": "none",
         "sealed": known.has_success,
     }

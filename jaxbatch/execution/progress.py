@@ -10,8 +10,8 @@ from jaxbatch.columns import Status
 from jaxbatch.errors import ExitCode
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.job.model import Job
-from jaxbatch.output.part_file import Receipt
 from jaxbatch.output.paths import RunPaths
+from jaxbatch.output.receipt import Receipt
 from jaxbatch.planning.plan import Plan
 
 TIMELINE = 250

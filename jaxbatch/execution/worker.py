@@ -24,9 +24,11 @@ from jaxbatch.execution.tracing import retrace_and_check
 from jaxbatch.failpoints import crash_point
 from jaxbatch.input.row_reader import Rows
 from jaxbatch.input.shards import Shard
-from jaxbatch.output import claim, ownership, part_file
+from jaxbatch.output import ownership, part_file
 from jaxbatch.output.catalog import PartCatalog
-from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.encode_buffers import BufferPool
+from jaxbatch.output.publish import publish
+from jaxbatch.output.receipt import Receipt
 from jaxbatch.planning.plan import Plan, Stage
 from jaxbatch.storage import open_store
 
@@ -80,7 +82,7 @@ class Worker:
         self._store = open_store(plan.output, plan.job.storage)
         self._turns = ComputeSlots(max_concurrency)
         self._room = host_memory.HostMemoryPool(device_memory.host_bytes() // HELD // workers_per_node)
-        self._scratches = part_file.BufferPool(self._room.size // HELD)
+        self._scratches = BufferPool(self._room.size // HELD)
         self.share(max_concurrency if shards is None else shards)
         ahead = self._aggregation if self.kernel.grouping else self._programs
         ahead.prepare_ahead(self._devices[0])
@@ -169,7 +171,7 @@ class Worker:
             crash_point("part.encoded")
             with making.outcome.stage("publish"):
                 ownership.check_owner(self._store, plan.fingerprint, plan.records)
-                claim.publish(self._store, data, receipt)
+                publish(self._store, data, receipt)
             crash_point("part.published")
             return receipt
 
@@ -208,7 +210,7 @@ class Worker:
                 statuses=counts,
                 folder=plan.folder,
                 row_groups=row_groups,
-                scratch=kept.enter_context(self._scratches.borrowed()),
+                buffer=kept.enter_context(self._scratches.borrowed()),
             )
 
     def _rows(self, making: PartContext) -> tuple[pa.Table, np.ndarray]:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from jaxbatch.output.part_file import NotAPart, Receipt, is_part_of, part_name, read_receipt
+from jaxbatch.output.paths import is_part_of, part_name
+from jaxbatch.output.receipt import NotAPart, Receipt, read_receipt
 from jaxbatch.storage import Store
 
 _THREADS = 8

@@ -3,7 +3,6 @@
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,8 @@ import pyarrow.parquet as pq
 from jaxbatch.columns import STATUS, Status
 from jaxbatch.input.arrow_arrays import one_chunk, to_numpy, to_texts
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths
+from jaxbatch.output.receipt import Receipt
+from jaxbatch.output.records import ClaimRecord, Manifest
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 EXAMPLES = 3
@@ -54,37 +55,34 @@ def of(path: str, records: str = SINGLE_RUN.folder, storage: StorageOptions | No
         storage: how it is reached, where it is a URL.
     """
     number = records.rpartition("/")[2]
-    names = RunPaths(int(number)) if number.isdigit() else SINGLE_RUN
-    return in_run(open_store(path, storage or StorageOptions()), names)
+    paths = RunPaths(int(number)) if number.isdigit() else SINGLE_RUN
+    return in_run(open_store(path, storage or StorageOptions()), paths)
 
 
-def in_run(store: Store, names: RunPaths) -> list[Example]:
+def in_run(store: Store, paths: RunPaths) -> list[Example]:
     """The same of a run whose records are known."""
     try:
-        plan, manifest = (json.loads(store.read(name)) for name in (names.plan, names.manifest))
+        claim, manifest = ClaimRecord.read(store, paths), Manifest.read(store, paths)
     except FileNotFoundError:
         return []
     found: list[Example] = []
     for status in Status:
         if status is not Status.ok:
-            found += _of_status(store, plan, manifest["parts"], status)
+            found += _with_status(store, claim, manifest.parts, status)
     return found
 
 
-def _of_status(
-    store: Store, plan: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], status: Status
-) -> list[Example]:
-    written = plan["job"]["output"]["columns"]
-    column = written.get(STATUS, STATUS)
+def _with_status(store: Store, claim: ClaimRecord, parts: Sequence[Receipt], status: Status) -> list[Example]:
+    column = claim.job["output"]["columns"].get(STATUS, STATUS)
     found: list[Example] = []
     for part in parts:
-        if len(found) < EXAMPLES and part["statuses"].get(status.name):
-            with store.open(part["name"]) as file, pq.ParquetFile(file) as parquet:
+        if len(found) < EXAMPLES and part.statuses.get(status.name):
+            with store.open(part.name) as file, pq.ParquetFile(file) as parquet:
                 statuses = one_chunk(parquet.read(columns=[column]).column(column))
                 of_status = to_numpy(pc.is_in(statuses, value_set=to_texts([status.name])))
                 rows = np.flatnonzero(of_status)[: EXAMPLES - len(found)]
                 for row in rows:
-                    found.append(_example(plan, part["name"], int(row), _row(parquet, int(row)), status))
+                    found.append(_example(claim, part.name, int(row), _row(parquet, int(row)), status))
     return found
 
 
@@ -107,9 +105,9 @@ def _value(column: pa.Array) -> Any:
         return column.to_string(skip_new_lines=True).removeprefix("[").removesuffix("]")
 
 
-def _example(plan: Mapping[str, Any], part: str, row: int, values: Mapping[str, Any], status: Status) -> Example:
-    kept = plan["identity"]["input"]["keep"]
-    inputs = [name for name in plan["identity"]["input"]["columns"].values() if name in kept]
+def _example(claim: ClaimRecord, part: str, row: int, values: Mapping[str, Any], status: Status) -> Example:
+    kept = claim.identity["input"]["keep"]
+    inputs = [name for name in claim.identity["input"]["columns"].values() if name in kept]
     results = [name for name in values if name not in kept]
     shown = {name: values[name] for name in (inputs or kept)[:SHOWN]}
     blamed: tuple[str, Any] | None = None
@@ -117,13 +115,13 @@ def _example(plan: Mapping[str, Any], part: str, row: int, values: Mapping[str, 
         blamed = next(((name, None) for name in inputs if _has_null(values[name])), None)
         blamed = blamed or ("an input that is not kept", None)
     elif status is Status.invalid_input:
-        limits = plan.get("limits", {})
+        limits = claim.limits
         beyond = ((name, _beyond(values[name], *limits[name])) for name in inputs if name in limits)
         blamed = next((each for each in beyond if each[1] is not None), None)
     elif status is Status.nonfinite:
         blamed = next(((name, values[name]) for name in results if not _is_finite(values[name])), None)
     elif status in _TELLS:
-        name = plan["job"]["output"]["columns"].get(_TELLS[status], _TELLS[status])
+        name = claim.job["output"]["columns"].get(_TELLS[status], _TELLS[status])
         blamed = (name, values[name]) if name in values else None
     if blamed:
         shown.pop(blamed[0], None)

@@ -4,12 +4,10 @@ Runs are numbered, and one begins by creating the record of the next number, if 
 both compute a file, because whoever comes second has to look again. A number is never given to another run.
 """
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,9 +16,10 @@ from jaxbatch.input.input_file import digest, read_footer
 from jaxbatch.input.listing import Listed
 from jaxbatch.input.schemas import BadFile
 from jaxbatch.job.model import Job
-from jaxbatch.output.ownership import TOMBSTONE, check_no_orphans, list_owned, remove_orphans, tombstone
-from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.ownership import check_no_orphans, list_owned, remove_orphans, tombstone
 from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered
+from jaxbatch.output.receipt import Receipt
+from jaxbatch.output.records import ClaimRecord, DamagedRecord, ForgottenRun, Manifest
 from jaxbatch.storage import Store, is_remote, open_file
 
 _THREADS = 32
@@ -42,10 +41,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has added to an output, or is to: what it said when it began, and its parts once it was sealed."""
+    """A run that has added to an output, or has begun to: its claim, without the layout, the input files that it has
+    taken, and its parts once it was sealed."""
 
-    records: RunPaths
-    claim: Mapping[str, Any]
+    paths: RunPaths
+    claim: ClaimRecord
     files: tuple[Entry, ...]
     receipts: tuple[Receipt, ...] | None
     missing: int = 0
@@ -55,8 +55,8 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """Of its identity."""
-        return self.claim["fingerprint"]
+        """The digest of its identity."""
+        return self.claim.fingerprint
 
     @property
     def finished(self) -> bool:
@@ -103,13 +103,13 @@ class Ledger:
         if not (found or orphans):
             check_no_orphans(store, names)
         runs_before = before.runs if before else ()
-        sealed = {run.records: run for run in runs_before if run.receipts is not None and not run.damaged}
+        sealed = {run.paths: run for run in runs_before if run.receipts is not None and not run.damaged}
         with ThreadPoolExecutor(_THREADS) as pool:
-            read = list(pool.map(lambda records: sealed.get(records) or _read(store, records), found))
+            read = list(pool.map(lambda paths: sealed.get(paths) or _read(store, paths), found))
         runs = _counted([run for run in read if run is not None], names)
         if any(run.missing for run in runs):  # or else the names are older than its manifest
             runs = _counted(runs, dict(store.list()))
-        return cls(store, runs, max((records.number or 0 for records in found), default=0), SUCCESS in names)
+        return cls(store, runs, max((paths.number or 0 for paths in found), default=0), SUCCESS in names)
 
     @property
     def unfinished(self) -> Run | None:
@@ -121,14 +121,14 @@ class Ledger:
         """Of a run that comes after all of these."""
         return RunPaths(self.last + 1)
 
-    def others(self, records: RunPaths) -> list[str]:
-        """The fingerprints of all other runs."""
-        return [run.fingerprint for run in self.runs if run.records != records]
+    def others(self, paths: RunPaths) -> list[str]:
+        """The fingerprints of all runs but that of ``paths``."""
+        return [run.fingerprint for run in self.runs if run.paths != paths]
 
     def diff(self, job: Job, listed: Iterable[Listed]) -> InputDiff:
         """What is new in an input."""
         taken = {entry.path: (run, entry) for run in self.runs for entry in run.files}
-        seen = {path: version for run in self.runs for path, version in run.claim.get("seen_again", {}).items()}
+        seen = {path: version for run in self.runs for path, version in run.claim.seen_again.items()}
 
         def look(file: Listed) -> tuple[Run | None, bool, str | None]:
             """The run that has taken a file; whether it was opened, and what was found then."""
@@ -143,7 +143,7 @@ class Ledger:
                 if run is None:
                     news.files.append(file)
                 elif difference is not None:
-                    reason = f"{difference} since run {run.records.number} computed it"
+                    reason = f"{difference} since run {run.paths.number} computed it"
                     news.changed.append(BadFile(file.path, reason))
                 elif opened and file.version is not None:
                     news.same[place(job, file.path)] = file.version
@@ -172,7 +172,7 @@ def forget_unfinished(store: Store) -> int:
     store.delete(SUCCESS)
     unsealed = [run for run in known.runs if run.receipts is None]
     for run in unsealed:
-        tombstone(store, run.records)
+        tombstone(store, run.paths)
     remove_orphans(store, lambda: [run.fingerprint for run in Ledger.read(store, known, orphans=True).runs])
     return len(unsealed)
 
@@ -184,42 +184,44 @@ def place(job: Job, path: str) -> str:
     return os.path.relpath(path, job.paths_from)
 
 
-def _read(store: Store, records: RunPaths) -> Run | None:
-    """A run by its records; None where it was forgotten."""
+def _read(store: Store, paths: RunPaths) -> Run | None:
+    """A run by its records; None if it was given up."""
     try:
-        claim = json.loads(store.read(records.plan))
-        if claim == TOMBSTONE:
-            return None
-        files = claim["identity"]["input"]["files"]
-        entries = tuple(
-            Entry(path, file["name"], file["size"], file["footer"], version)
-            for file, (path, version) in zip(files, claim["ledger"], strict=True)
-        )
-        kept = {name: claim[name] for name in _KEPT}
-        run = Run(records, kept, entries, None)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        raise OutputError(
-            f"{store.url}/{records.plan} is damaged or gone, so nobody knows which files that run has computed.",
-            f"Put it back from a copy; or remove {records.folder} as a whole, and its files are computed again.",
-        ) from None
-    try:
-        return replace(run, receipts=_receipts(store, records, run.fingerprint))
-    except (ValueError, KeyError, TypeError):
-        return replace(run, receipts=(), damaged=True)
-
-
-_KEPT = ("fingerprint", "identity", "job", "skipped_files", "types", "seen_again")
-"""What is asked of a claim later."""
-
-
-def _receipts(store: Store, records: RunPaths, fingerprint: str) -> tuple[Receipt, ...] | None:
-    try:
-        manifest = json.loads(store.read(records.manifest))
-    except FileNotFoundError:
+        claim = ClaimRecord.read(store, paths)
+        entries = _entries(claim)
+    except ForgottenRun:
         return None
-    if manifest["fingerprint"] != fingerprint:
-        raise ValueError
-    return tuple(Receipt(**part, fingerprint=fingerprint) for part in manifest["parts"])
+    except (FileNotFoundError, DamagedRecord, ValueError, KeyError, TypeError):
+        raise DamagedRecord(
+            f"{store.url}/{paths.plan} is damaged or gone, so nobody knows which files that run has computed.",
+            f"Put it back from a copy; or remove {paths.folder} as a whole, and its files are computed again.",
+        ) from None
+    run = Run(paths, claim.model_copy(update={"layout": []}), entries, None)  # a layout may be long
+    try:
+        manifest = Manifest.read(store, paths)
+    except FileNotFoundError:
+        return run
+    except DamagedRecord:
+        return replace(run, receipts=(), damaged=True)
+    if manifest.fingerprint != run.fingerprint:
+        return replace(run, receipts=(), damaged=True)
+    return replace(run, receipts=tuple(manifest.parts))
+
+
+def _entries(claim: ClaimRecord) -> tuple[Entry, ...]:
+    """The input files that a run has taken.
+
+    Raises:
+        ValueError, KeyError, TypeError: its claim does not tell.
+    """
+    if missing := _NEEDED - claim.model_fields_set:
+        raise KeyError(*missing)
+    files = zip(claim.identity["input"]["files"], claim.ledger, strict=True)
+    return tuple(Entry(path, file["name"], file["size"], file["footer"], version) for file, (path, version) in files)
+
+
+_NEEDED = {"job", "skipped_files", "types", "ledger", "seen_again"}
+"""What the claim of a run must give besides what any claim gives, if an output is to grow beyond it."""
 
 
 def _counted(runs: Iterable[Run], names: Mapping[str, int]) -> list[Run]:

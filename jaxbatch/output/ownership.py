@@ -1,33 +1,28 @@
 """Whose an output folder is, and what in it is of which run."""
 
-import json
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Iterable
 
 from jaxbatch.errors import OutputError, OutputTaken
 from jaxbatch.output import in_flight
 from jaxbatch.output.in_flight import is_mark
-from jaxbatch.output.part_file import DATA, PARTIALS, is_part_name, is_part_of, run_of
-from jaxbatch.output.paths import SUCCESS, RunPaths, is_record
+from jaxbatch.output.paths import DATA, PARTIALS, SUCCESS, RunPaths, is_part_name, is_part_of, is_record, run_of
+from jaxbatch.output.records import TOMBSTONE, as_json
 from jaxbatch.storage import Store
 
 _FINGERPRINT = re.compile(rb'"fingerprint": "([0-9a-f]+)"')
-TOMBSTONE = {"forgotten": True}
-"""What the record of a run that was given up says."""
-
 _HEAD = 1024
 """The plan's fingerprint is among its first bytes; its layout may be long."""
 
 
-def check_owner(store: Store, fingerprint: str, records: RunPaths) -> None:
+def check_owner(store: Store, fingerprint: str, paths: RunPaths) -> None:
     """See that a folder belongs to a run, by its records.
 
     Raises:
         OutputTaken: another has.
     """
     try:
-        with store.open(records.plan) as file:
+        with store.open(paths.plan) as file:
             found = _FINGERPRINT.search(file.read(_HEAD))
     except FileNotFoundError:
         found = None
@@ -45,7 +40,7 @@ def list_owned(store: Store) -> dict[str, int]:
         OutputError: there is something that is not jaxbatch's.
     """
     names = dict(store.list())
-    foreign = [name for name in names if not _is_ours(name)]
+    foreign = [name for name in names if not _is_owned(name)]
     if foreign:
         raise OutputError(
             f"{store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
@@ -67,11 +62,11 @@ def remove_orphans(store: Store, living: Callable[[], Iterable[str]], keep: Cont
             store.delete(name)
 
 
-def tombstone(store: Store, records: RunPaths) -> None:
+def tombstone(store: Store, paths: RunPaths) -> None:
     """Leave of a run nothing but that there was one, so that its number is never another's. Its parts are left."""
-    store.replace(records.plan, as_json(TOMBSTONE))
-    for name in records.names:
-        if name != records.plan:
+    store.replace(paths.plan, as_json(TOMBSTONE))
+    for name in paths.names:
+        if name != paths.plan:
             store.delete(name)
 
 
@@ -86,12 +81,7 @@ def check_no_orphans(store: Store, names: Iterable[str], fingerprint: str = "") 
         raise OutputError(f"{store.url} holds parts of another run: {orphans[0]}.", "Choose another, or --restart.")
 
 
-def _is_ours(name: str) -> bool:
+def _is_owned(name: str) -> bool:
     return (
         name == SUCCESS or is_record(name) or name.startswith("_jaxbatch/tmp/") or is_mark(name) or is_part_name(name)
     )
-
-
-def as_json(value: Mapping[str, Any]) -> bytes:
-    """A record as it is written."""
-    return (json.dumps(value, indent=1, default=str) + "\n").encode()

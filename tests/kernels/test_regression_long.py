@@ -20,11 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxbatch.errors import InputError, JobError
+from jaxbatch.execution import attempt
 from jaxbatch.execution.progress import Progress
 from jaxbatch.execution.worker import Worker
-from jaxbatch.output.claim import Output
 from jaxbatch.planning import planner
-from jaxbatch.storage import LocalStore
 
 from . import test_regression as nested
 
@@ -384,7 +383,7 @@ def between_stages(bench):
     spread(bench, observations())
     text = job(group_by=["site"]) + INPUT
     planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
-    Output(LocalStore(planned.output), planned.fingerprint, planned.expected).claim(planned.describe())
+    attempt.output_of(planned).claim.write(attempt.record(planned))
     worker = Worker(planned)
     for shard in planned.shards:
         outcome = worker.run(shard, [part.index for part in shard.parts], planned.stage)
