@@ -1,4 +1,4 @@
-"""A few rows of an output that did not end well, each with the column to blame."""
+"""A few failed or flagged rows of an output, each with the column to blame."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
@@ -20,18 +20,18 @@ from jaxbatch.output.records import ClaimRecord, Manifest
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 EXAMPLES = 3
-"""So many rows of each status."""
+"""At most this many rows are shown of each status."""
 
 SHOWN = 4
-"""So many of a row's inputs."""
+"""At most this many inputs are shown of a row."""
 
-_TELLS = {Status.rank_deficient: "rank", Status.not_converged: "steps"}
-"""Results that say more of a status."""
+_EXPLAINED_BY = {Status.rank_deficient: "rank", Status.not_converged: "steps"}
+"""The result that explains a status."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row: where it is, what its inputs were, and the column to blame with what it holds."""
+    """One row: its part and its place there, its inputs by column, and the column to blame with its value."""
 
     status: str
     part: str
@@ -41,18 +41,21 @@ class Example:
 
     def __str__(self) -> str:
         given = ", ".join(f"{name} = {_short(value)}" for name, value in self.inputs.items())
-        told = f"{self.blamed[0]} is {_short(self.blamed[1])}" if self.blamed else ""
-        what = ": ".join(text for text in (given, told) if text)
+        blame = f"{self.blamed[0]} is {_short(self.blamed[1])}" if self.blamed else ""
+        what = ": ".join(text for text in (given, blame) if text)
         return f"row {self.row} of {self.part}" + (f", {what}" if what else "")
 
 
 def of(path: str, records: str = SINGLE_RUN.folder, storage: StorageOptions | None = None) -> list[Example]:
-    """Examples of every status but ``ok`` in a sealed run; none where it is not sealed.
+    """Examples of every status but ``ok`` in a sealed run; none if it is not sealed.
 
     Args:
-        path: the output.
+        path: the output folder.
         records: the folder of the run's records in it.
-        storage: how it is reached, where it is a URL.
+        storage: how the output is reached, if its path is a URL.
+
+    Raises:
+        OutputError: a record of the run is damaged.
     """
     number = records.rpartition("/")[2]
     paths = RunPaths(int(number)) if number.isdigit() else SINGLE_RUN
@@ -60,7 +63,7 @@ def of(path: str, records: str = SINGLE_RUN.folder, storage: StorageOptions | No
 
 
 def in_run(store: Store, paths: RunPaths) -> list[Example]:
-    """The same of a run whose records are known."""
+    """Examples of every status but ``ok`` in the sealed run of the records at ``paths``; none if it is not sealed."""
     try:
         claim, manifest = ClaimRecord.read(store, paths), Manifest.read(store, paths)
     except FileNotFoundError:
@@ -87,7 +90,7 @@ def _with_status(store: Store, claim: ClaimRecord, parts: Sequence[Receipt], sta
 
 
 def _row(parquet: pq.ParquetFile, row: int) -> Mapping[str, Any]:
-    """One row of a part, which is one row group."""
+    """One row of a part, by column. A part is one row group, so it is read up to that row."""
     start = 0
     for batch in parquet.iter_batches(batch_size=4096):
         if row < start + batch.num_rows:
@@ -98,7 +101,7 @@ def _row(parquet: pq.ParquetFile, row: int) -> Mapping[str, Any]:
 
 
 def _value(column: pa.Array) -> Any:
-    """The one value of a column: Python's, or what Arrow prints where Python has none, as for nanoseconds."""
+    """A column's only value: Python's, or what Arrow prints if Python has no such value, as for nanoseconds."""
     try:
         return column[0].as_py()
     except (ValueError, OverflowError):
@@ -120,8 +123,8 @@ def _example(claim: ClaimRecord, part: str, row: int, values: Mapping[str, Any],
         blamed = next((each for each in beyond if each[1] is not None), None)
     elif status is Status.nonfinite:
         blamed = next(((name, values[name]) for name in results if not _is_finite(values[name])), None)
-    elif status in _TELLS:
-        name = claim.job["output"]["columns"].get(_TELLS[status], _TELLS[status])
+    elif status in _EXPLAINED_BY:
+        name = claim.job["output"]["columns"].get(_EXPLAINED_BY[status], _EXPLAINED_BY[status])
         blamed = (name, values[name]) if name in values else None
     if blamed:
         shown.pop(blamed[0], None)
@@ -129,7 +132,7 @@ def _example(claim: ClaimRecord, part: str, row: int, values: Mapping[str, Any],
 
 
 def _beyond(value: Any, low: float, high: float) -> Any:
-    """The value, or the first in a list, that is not between two; None where there is none. Floats may be infinite."""
+    """The value, or a list's first value, outside ``low`` … ``high``; None if none is. A float may be infinite."""
     if isinstance(value, list):
         return next((found for each in value if (found := _beyond(each, low, high)) is not None), None)
     fits = value is None or low <= value <= high or (isinstance(high, float) and not _is_finite(value))

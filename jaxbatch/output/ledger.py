@@ -1,7 +1,7 @@
 """An output that grows (``[output] mode = "append"``): the runs that have added to it, and the input files of each.
 
-Runs are numbered, and one begins by creating the record of the next number, if absent: two that begin at once cannot
-both compute a file, because whoever comes second has to look again. A number is never given to another run.
+Runs are numbered. A run begins by creating the claim of the next number, if absent. So two runs that begin at once
+cannot both compute a file: the second one finds the number taken, and has to look again. A number is never reused.
 """
 
 import os
@@ -27,31 +27,33 @@ _THREADS = 32
 
 @dataclass(frozen=True)
 class Entry:
-    """An input file that a run has taken: where it lay, and what tells it from a later one of that place."""
+    """An input file that a run has taken: where it lay, and what tells it from a later file at that place."""
 
     path: str
-    """From the job's folder, if it lies there; absolute, or a URL, otherwise."""
+    """Relative to the job's folder if the file lies in it; otherwise absolute, or a URL."""
     name: str
-    """Within the input, with Hive keys."""
+    """Its path within the input, with Hive keys."""
     size: int
     footer: str
     version: str
-    """Its ETag, or the time of its last change: what need not be opened if it is the same still."""
+    """Its ETag, or the time of its last change. While that is the same, the file need not be opened to be compared."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has added to an output, or has begun to: its claim, without the layout, the input files that it has
-    taken, and its parts once it was sealed."""
+    """A run that has added to an output, or has begun to.
+
+    It has its claim (without the layout), the input files it has taken and, once sealed, the receipts of its parts.
+    """
 
     paths: RunPaths
     claim: ClaimRecord
     files: tuple[Entry, ...]
     receipts: tuple[Receipt, ...] | None
     missing: int = 0
-    """How many of those are not there any more."""
+    """How many of these parts are not there any more."""
     damaged: bool = False
-    """Whether its manifest cannot be read, and is to be written anew."""
+    """Whether its manifest cannot be read, and must be written again."""
 
     @property
     def fingerprint(self) -> str:
@@ -60,25 +62,27 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it was sealed, and is whole."""
+        """Whether it is sealed, and all its parts and its manifest are there."""
         return self.receipts is not None and not (self.missing or self.damaged)
 
 
 @dataclass(frozen=True)
 class InputDiff:
-    """What an input's listing has that a ledger does not."""
+    """How the listing of an input differs from a ledger."""
 
     files: list[Listed] = field(default_factory=list)
     """Files that no run has taken, with size and version."""
     changed: list[BadFile] = field(default_factory=list)
-    """Files that were others when they were taken."""
+    """Files that have changed since they were taken, with the reason."""
     same: dict[str, str] = field(default_factory=dict)
-    """By place: other versions of files that are the same, as a copy has, which need not be opened again."""
+    """By path, the new version of each file that was opened and found to be the same, as a copy is. It need not be
+    opened again."""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """All runs of an output, in order; the last number, forgotten or not; whether the mark of success is there."""
+    """All runs of an output, in order. ``last`` is the highest number ever given, to a forgotten run too;
+    ``has_success`` whether the mark of success is there."""
 
     store: Store
     runs: Sequence[Run]
@@ -113,12 +117,12 @@ class Ledger:
 
     @property
     def unfinished(self) -> Run | None:
-        """The first run that has parts to write still."""
+        """The first run that still has parts or a manifest to write."""
         return next((run for run in self.runs if not run.finished), None)
 
     @property
     def next(self) -> RunPaths:
-        """Of a run that comes after all of these."""
+        """The paths of the run after all of these."""
         return RunPaths(self.last + 1)
 
     def others(self, paths: RunPaths) -> list[str]:
@@ -126,31 +130,35 @@ class Ledger:
         return [run.fingerprint for run in self.runs if run.paths != paths]
 
     def diff(self, job: Job, listed: Iterable[Listed]) -> InputDiff:
-        """What is new in an input."""
+        """What is new in an input, and what has changed in it.
+
+        Raises:
+            OSError: a store cannot be reached.
+        """
         taken = {entry.path: (run, entry) for run in self.runs for entry in run.files}
         seen = {path: version for run in self.runs for path, version in run.claim.seen_again.items()}
 
         def look(file: Listed) -> tuple[Run | None, bool, str | None]:
-            """The run that has taken a file; whether it was opened, and what was found then."""
+            """The run that has taken a file, whether the file was opened, and how it has changed since if it has."""
             run, entry = taken.get(place(job, file.path), (None, None))
             if entry is None or (entry.size == file.size and file.version in (entry.version, seen.get(entry.path))):
                 return run, False, None
             return run, True, _difference(job, entry, file)
 
-        news, found = InputDiff(), [_with_version(file) for file in listed]
+        diff, found = InputDiff(), [_with_version(file) for file in listed]
         with ThreadPoolExecutor(_THREADS) as pool:
             for file, (run, opened, difference) in zip(found, pool.map(look, found), strict=True):
                 if run is None:
-                    news.files.append(file)
+                    diff.files.append(file)
                 elif difference is not None:
                     reason = f"{difference} since run {run.paths.number} computed it"
-                    news.changed.append(BadFile(file.path, reason))
+                    diff.changed.append(BadFile(file.path, reason))
                 elif opened and file.version is not None:
-                    news.same[place(job, file.path)] = file.version
-        return news
+                    diff.same[place(job, file.path)] = file.version
+        return diff
 
     def sync_success_marker(self) -> None:
-        """Leave the mark of success if there are runs now, and all are finished, and take it away if not."""
+        """Leave the mark of success if there are runs now and all are finished; remove it otherwise."""
         now = Ledger.read(self.store, self)
         while now.has_success != (bool(now.runs) and now.unfinished is None):
             if now.has_success:
@@ -161,9 +169,9 @@ class Ledger:
 
 
 def forget_unfinished(store: Store) -> int:
-    """Give up the runs that were never sealed, so that their files are new again; and remove parts of no run.
+    """Give up the runs that were never sealed, so that their files are new again, and remove parts of no run.
 
-    Returns how many there were.
+    Returns the number of runs that were given up.
 
     Raises:
         OutputError: see :meth:`Ledger.read`.
@@ -178,7 +186,7 @@ def forget_unfinished(store: Store) -> int:
 
 
 def place(job: Job, path: str) -> str:
-    """How a ledger calls a file: by its path from the job's folder, if it lies there."""
+    """The path under which a ledger knows a file: relative to the job's folder if the file lies in it."""
     if is_remote(path) or os.path.commonpath([path, job.paths_from]) != str(job.paths_from):
         return path
     return os.path.relpath(path, job.paths_from)
@@ -212,7 +220,7 @@ def _entries(claim: ClaimRecord) -> tuple[Entry, ...]:
     """The input files that a run has taken.
 
     Raises:
-        ValueError, KeyError, TypeError: its claim does not tell.
+        ValueError, KeyError, TypeError: its claim does not say.
     """
     if missing := _NEEDED - claim.model_fields_set:
         raise KeyError(*missing)
@@ -221,7 +229,7 @@ def _entries(claim: ClaimRecord) -> tuple[Entry, ...]:
 
 
 _NEEDED = {"job", "skipped_files", "types", "ledger", "seen_again"}
-"""What the claim of a run must give besides what any claim gives, if an output is to grow beyond it."""
+"""Fields that the claim of such a run must have, besides those of any claim."""
 
 
 def _counted(runs: Iterable[Run], names: Mapping[str, int]) -> list[Run]:
@@ -233,13 +241,14 @@ def _with_version(file: Listed) -> Listed:
         return file
     try:
         found = os.stat(file.path)
-    except OSError:  # whoever opens it says why
+    except OSError:  # opening it will say why
         return file
     return replace(file, size=found.st_size, version=str(found.st_mtime_ns))
 
 
 def _difference(job: Job, entry: Entry, found: Listed) -> str | None:
-    """What tells a file from the one that was taken: by its footer, since a copy has another time or ETag."""
+    """How a file differs from the one that was taken; None if it is the same. The footer decides, since a copy has
+    another time or ETag."""
     if entry.size != found.size:
         return "it has changed"
     try:

@@ -1,4 +1,4 @@
-"""Whose an output folder is, and what in it is of which run."""
+"""Which run an output folder belongs to, and which run each object in it belongs to."""
 
 import re
 from collections.abc import Callable, Container, Iterable
@@ -12,14 +12,14 @@ from jaxbatch.storage import Store
 
 _FINGERPRINT = re.compile(rb'"fingerprint": "([0-9a-f]+)"')
 _HEAD = 1024
-"""The plan's fingerprint is among its first bytes; its layout may be long."""
+"""Bytes of plan.json that are read to find the fingerprint. The layout at its end may be long."""
 
 
 def check_owner(store: Store, fingerprint: str, paths: RunPaths) -> None:
-    """See that a folder belongs to a run, by its records.
+    """See that a folder belongs to a run, by the first bytes of its plan.json.
 
     Raises:
-        OutputTaken: another has.
+        OutputTaken: it belongs to another run, or to none.
     """
     try:
         with store.open(paths.plan) as file:
@@ -34,10 +34,10 @@ def check_owner(store: Store, fingerprint: str, paths: RunPaths) -> None:
 
 
 def list_owned(store: Store) -> dict[str, int]:
-    """Names and sizes of all that is in an output.
+    """Names and sizes of all objects in an output.
 
     Raises:
-        OutputError: there is something that is not jaxbatch's.
+        OutputError: there is an object that jaxbatch did not write.
     """
     names = dict(store.list())
     foreign = [name for name in names if not _is_owned(name)]
@@ -50,9 +50,9 @@ def list_owned(store: Store) -> dict[str, int]:
 
 
 def remove_orphans(store: Store, living: Callable[[], Iterable[str]], keep: Container[str] = ()) -> None:
-    """Remove parts and marks that are of no ``living`` run, by fingerprint, but those to ``keep``.
+    """Remove parts and marks of runs other than the ``living``, except the names to ``keep``.
 
-    The living are asked for after the listing: a run's claim is there before its first part.
+    ``living`` gives fingerprints. It is called after the listing, since a run's claim is there before its first part.
     """
     found = [name for folder in (DATA, PARTIALS, in_flight.FOLDER) for name, _ in store.list(folder)]
     spared = {fingerprint[:8] for fingerprint in living()}
@@ -63,7 +63,7 @@ def remove_orphans(store: Store, living: Callable[[], Iterable[str]], keep: Cont
 
 
 def tombstone(store: Store, paths: RunPaths) -> None:
-    """Leave of a run nothing but that there was one, so that its number is never another's. Its parts are left."""
+    """Remove a run's records, but keep that there was a run, so that its number is never reused. Its parts stay."""
     store.replace(paths.plan, as_json(TOMBSTONE))
     for name in paths.names:
         if name != paths.plan:
@@ -71,10 +71,10 @@ def tombstone(store: Store, paths: RunPaths) -> None:
 
 
 def check_no_orphans(store: Store, names: Iterable[str], fingerprint: str = "") -> None:
-    """See that no parts are there, but perhaps of one run, where no record says whose they are.
+    """See that a folder without a claim holds no parts, except those of the run with this ``fingerprint``.
 
     Raises:
-        OutputError: there are.
+        OutputError: it holds parts of another run.
     """
     orphans = sorted(name for name in names if name.startswith(f"{DATA}/") and not is_part_of(name, fingerprint, DATA))
     if orphans:

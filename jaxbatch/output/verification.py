@@ -1,4 +1,4 @@
-"""Re-reading an output against its manifest."""
+"""Re-reading an output against the manifests of its runs."""
 
 import os
 from collections import Counter
@@ -17,11 +17,11 @@ _THREADS = 8
 
 @translate_storage_errors()
 def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) -> list[str]:
-    """Re-read an output against its manifest: every difference, in words; none means that all is well.
+    """Re-read an output against its manifests. Returns every difference in words: an empty list means that all is well.
 
     Args:
         path: the output folder.
-        storage: how it is reached, where it is a URL.
+        storage: how the output is reached, if its path is a URL.
 
     Raises:
         InputError: there is no output of jaxbatch at ``path``.
@@ -72,7 +72,7 @@ def _claim(store: Store, paths: RunPaths) -> ClaimRecord | None:
 
 
 def _taken_twice(claims: Mapping[RunPaths, ClaimRecord | None]) -> list[str]:
-    """Input files that two runs of an output say to have computed."""
+    """Complaints about input files that two runs of an output claim to have computed."""
     taken: dict[str, int] = {}
     problems = []
     for paths, claim in claims.items():
@@ -86,7 +86,7 @@ def _taken_twice(claims: Mapping[RunPaths, ClaimRecord | None]) -> list[str]:
 def _verify_run(
     store: Store, paths: RunPaths, claim: ClaimRecord | None, names: Mapping[str, int]
 ) -> tuple[list[Receipt] | None, list[str]]:
-    """The parts of one run, by its manifest if that can be read, and every difference from it."""
+    """The parts that a run's manifest lists, and every difference from it; None in place of parts if it is damaged."""
     try:
         manifest = Manifest.read(store, paths)
     except DamagedRecord:
@@ -98,9 +98,9 @@ def _verify_run(
         problems.append(f"{paths.plan} is damaged.")
     elif claim.fingerprint != manifest.fingerprint:
         problems.append(f"{paths.plan} and {paths.manifest} are of different runs.")
-    held = sum(part.rows for part in manifest.parts)
-    if held != manifest.rows:
-        problems.append(f"{paths.manifest}: its parts hold {held} rows, not {manifest.rows}.")
+    rows = sum(part.rows for part in manifest.parts)
+    if rows != manifest.rows:
+        problems.append(f"{paths.manifest}: its parts hold {rows} rows, not {manifest.rows}.")
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda part: _verify_part(store, part, names), manifest.parts)
         return manifest.parts, problems + [problem for problem in found if problem]
