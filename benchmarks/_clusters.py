@@ -38,10 +38,8 @@ def measured() -> Costs:
     from jaxbatch import Job
     from jaxbatch.cluster.engine import RayEngine
     from jaxbatch.compilation import process_setup
-    from jaxbatch.execution.attempt import outstanding
-    from jaxbatch.output.claim import Output
+    from jaxbatch.execution.attempt import output_of, outstanding, record
     from jaxbatch.planning import planner
-    from jaxbatch.storage import open_store
 
     process_setup.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory(prefix="jaxbatch-bench-") as name:
@@ -52,8 +50,7 @@ def measured() -> Costs:
         engine = RayEngine(job, workers=1)
         try:
             plan = planner.plan(job)
-            output = Output(open_store(plan.output, job.storage), plan.fingerprint, plan.expected)
-            output.claim({**plan.describe(), "layout": plan.layout()})
+            output_of(plan).claim.write(record(plan))
             outcomes = engine.run(plan, outstanding(plan, {}))
             assert not next(outcomes).failures
             wall, cpu = time.perf_counter(), time.process_time()

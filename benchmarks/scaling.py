@@ -74,7 +74,7 @@ class Memory:
     def settle(self, folder: str) -> None:
         """See jaxbatch.storage.Store."""
 
-    def sweep(self) -> None:
+    def remove_temporaries(self) -> None:
         """See jaxbatch.storage.Store."""
 
     def free(self) -> None:
@@ -94,7 +94,8 @@ class Answers:
     def run(self, plan: Any, outstanding: Any) -> Iterator[Any]:
         """See jaxbatch.execution.engines.Engine."""
         from jaxbatch.execution.shard_result import ShardResult
-        from jaxbatch.output.part_file import Receipt, part_name
+        from jaxbatch.output.paths import part_name
+        from jaxbatch.output.receipt import Receipt
 
         for shard, wanted in outstanding.items():
             result = ShardResult(shard, "here")
@@ -119,7 +120,7 @@ def one(parts: int) -> None:
     from jaxbatch.compilation import process_setup
     from jaxbatch.execution import attempt
     from jaxbatch.input.shards import cut
-    from jaxbatch.output.claim import Output
+    from jaxbatch.output.run_output import RunOutput
     from jaxbatch.planning import planner
 
     process_setup.prepare(platforms="cpu")
@@ -145,12 +146,12 @@ def one(parts: int) -> None:
     plan = replace(small, files=files, shards=cut(groups, 10))
     began = step("plan", began)
     store = Memory()
-    output = Output(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
-    output.claim(attempt.record(plan))
+    output = RunOutput(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
+    output.claim.write(attempt.record(plan))
     answers: Any = Answers(store)
     summary = attempt.finish(plan, output, answers, lambda _: None, time.monotonic(), new=True)
     began = step("run and seal", began)
-    assert (summary.exit_code, summary.parts_done, output.sealed) == (0, parts, True)
+    assert (summary.exit_code, summary.parts_done, output.seal.is_valid()) == (0, parts, True)
     print(json.dumps(found))
 
 

@@ -107,11 +107,11 @@ def _run(
         planned = attempt.planned_for(job, backend, ahead=not _has_success(job), limit=limit)
         output = attempt.output_of(planned)
         if restart:
-            output.restart()
-        if job.output.mode == "replace" and not output.is_ours():
-            output.take_over(attempt.record(planned))
-        output.check(planned.identity)
-        new = output.claim(attempt.record(planned))
+            output.claim.restart()
+        if job.output.mode == "replace" and not output.claim.is_held():
+            output.claim.take_over(attempt.record(planned))
+        output.claim.check(planned.identity)
+        new = output.claim.write(attempt.record(planned))
         return attempt.finish(planned, output, backend, progress, started, new=new)
 
 
@@ -135,9 +135,9 @@ def _preview(job: Job, device: devices.Device, limit: int | None) -> dict[str, A
         return appending.preview(job, device)
     planned = plan(job, device=device, limit=limit)
     output = attempt.output_of(planned)
-    if job.output.mode == "replace" and not output.is_ours():
+    if job.output.mode == "replace" and not output.claim.is_held():
         return attempt.described(planned, output, {}) | {"replaces": True}
-    output.check(planned.identity)
+    output.claim.check(planned.identity)
     return attempt.described(planned, output, output.data.published())
 
 

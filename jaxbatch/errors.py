@@ -1,7 +1,7 @@
-"""Every error a person can meet: what happened, where, and what to do about it.
+"""The errors that users meet: what happened, where, and what to do about it.
 
-Each class carries the exit code of the command that meets it. A failed *row* is never one of these:
-it is a status in the output (``columns.Status``).
+Each class has the exit code of the command that fails with it. A failed *row* is no error, but a status in the output
+(``columns.Status``).
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class InputError(JaxbatchError):
 
 
 class NoUsableFile(InputError):
-    """All files are such as a job may say to leave out."""
+    """All input files are bad ones, of the kind that ``on_bad_file = "skip"`` leaves out."""
 
 
 class OutputError(JaxbatchError):
@@ -66,15 +66,15 @@ class OutputError(JaxbatchError):
 
 
 class ClaimedByAnother(OutputError):
-    """Another run has said first that the output is its own."""
+    """The output folder was claimed by another run before."""
 
 
 class OutputTaken(OutputError):
-    """The output folder has become another run's while this one was at work."""
+    """Another run has taken the output folder while this one was at work."""
 
 
 class AccessError(JaxbatchError):
-    """A cluster or a store refuses us; trying again will not help."""
+    """A cluster or a store refuses access; trying again will not help."""
 
     exit_code = ExitCode.OUTPUT
 
@@ -102,7 +102,7 @@ class Interrupted(JaxbatchError):
 
 
 class Detached(Interrupted):
-    """Whoever waited for a job on a cluster was stopped by a signal; the job was not."""
+    """A command that waited for a job on a cluster was stopped by a signal. The job itself goes on."""
 
     def __init__(self, identity: str, address: str, exit_code: ExitCode):
         super().__init__(exit_code)
@@ -112,21 +112,23 @@ class Detached(Interrupted):
 
 @contextmanager
 def translate_storage_errors() -> Iterator[None]:
-    """Turn what a disk or an object store says into an error for people; a decorator too.
+    """Translate an OSError of a disk or an object store into an error with a remedy. Also a decorator.
 
     Raises:
-        AccessError, StorageError, OutputError: by its kind.
+        AccessError: access is refused.
+        StorageError: an object store does not answer.
+        OutputError: anything else.
     """
     try:
         yield
     except OSError as error:
-        raise _of_storage(error) from error
+        raise _translated(error) from error
 
 
-def _of_storage(error: OSError) -> JaxbatchError:
+def _translated(error: OSError) -> JaxbatchError:
     where = f"{error.filename}: " if error.filename else ""
     what = f"{where}{error.strerror or error}".rstrip(".") + "."
-    remote = error.errno is None  # as only the system's own errors have a number
+    remote = error.errno is None  # only errors of the operating system have a number
     if isinstance(error, PermissionError):
         return AccessError(what, "Check the credentials." if remote else "Check the owner and mode of the folder.")
     if isinstance(error, ConnectionError):
@@ -137,7 +139,7 @@ def _of_storage(error: OSError) -> JaxbatchError:
 
 
 def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
-    """A hint for a misspelt ``word``: the nearest of ``known``, or all of them."""
+    """A hint for a misspelt ``word``: the nearest of the ``known`` words, or all of them."""
     from difflib import get_close_matches
 
     close = get_close_matches(word, known, n=1)
@@ -147,7 +149,8 @@ def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
 
 
 def printable(error: BaseException, length: int = 300) -> str:
-    """An error's message in one line without control characters, which a damaged file can put there."""
+    """An error's message in one line of at most ``length`` characters, without control characters, which a damaged file
+    can put there."""
     return one_line(str(error))[:length].strip()
 
 
@@ -161,5 +164,5 @@ _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "bytes"))
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks and control characters, which a name in a job can hold as well as a damaged file."""
+    """A text with spaces for line breaks and control characters, which names in a job or a damaged file can hold."""
     return "".join(char if char.isprintable() else " " for char in text)

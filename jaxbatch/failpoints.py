@@ -1,6 +1,6 @@
-"""Places where a test may end this process, to see what a crash there leaves behind.
+"""Crash points: places where a test may end this process, to see what a crash there leaves behind.
 
-They do nothing unless the environment names one of them in JAXBATCH_CRASH_AT, as ``name`` or ``name@3`` for the
+They do nothing unless JAXBATCH_CRASH_AT in the environment names one of them: as ``name``, or as ``name@3`` for the
 third time that it is passed.
 """
 
@@ -37,7 +37,7 @@ _lock = threading.Lock()
 
 
 def crash_point(name: str) -> None:
-    """End the process as SIGKILL does, if the test wants it here."""
+    """End this process by SIGKILL if JAXBATCH_CRASH_AT names this point."""
     if name != _WANTED:
         return
     with _lock:

@@ -3,7 +3,7 @@
 from ray.util import metrics
 
 from jaxbatch.execution.shard_result import ShardResult
-from jaxbatch.output.part_file import DATA
+from jaxbatch.output.paths import DATA
 from jaxbatch.planning.plan import Plan
 
 _TAGS = ("job_name", "run")

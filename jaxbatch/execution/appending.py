@@ -50,7 +50,7 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
         return combined(done, seconds)
     latest = Ledger.read(store, known).runs[-1]
     return summary_of_existing(
-        job, latest.fingerprint, latest.receipts or (), latest.records, len(idle.left_out), seconds
+        job, latest.fingerprint, latest.receipts or (), latest.paths, len(idle.left_out), seconds
     )
 
 
@@ -93,19 +93,19 @@ def _add(work: PendingRun, known: Ledger, backend: Engine, progress: Callable[[P
     make_plan = partial(attempt.planned_for, work.job, backend, ahead=True, addition=work.addition)
     planned = checked_plan(work, known, make_plan)
     output = attempt.output_of(planned, lambda: Ledger.read(known.store, known).others(planned.records))
-    if work.unfinished is not None and not output.is_ours():
+    if work.unfinished is not None and not output.claim.is_held():
         return None
-    output.unseal()  # before the claim: _SUCCESS must not stand beside an unfinished run; and again after it
+    output.seal.remove()  # before the claim: _SUCCESS must not stand beside an unfinished run; and again after it
     if work.unfinished is None:
         versions = {file.path: file.version or "" for file in work.addition.files}
         entries = [(ledger.place(work.job, file.path), versions[file.path]) for file in planned.files]
         types = {column.name: str(column.type) for column in planned.read}
         more = {"types": types, "ledger": entries, "seen_again": dict(work.same or {})}
         try:
-            output.claim(attempt.record(planned, **more))
+            output.claim.write(attempt.record(planned, **more))
         except ClaimedByAnother:
             return None
-        output.unseal()
+        output.seal.remove()
     finish = partial(attempt.finish, planned, output, backend, progress, started, new=work.unfinished is None)
     return as_output_error(work.unfinished, finish)
 
@@ -134,18 +134,18 @@ def _nothing_to_do(job: Job, known: Ledger) -> dict[str, Any]:
     return {
         **counts,
         "jaxbatch": __version__,
-        "fingerprint": latest["fingerprint"],
+        "fingerprint": latest.fingerprint,
         "job": job.model_dump(mode="json"),
         "output": job.resolve(job.output.path),
         "paths_from": str(job.paths_from),
         "skipped_files": [],
-        "arguments": latest.get("arguments", {}),
-        "columns": {name: kind for name, kind, *_ in latest["identity"]["schema"]},
+        "arguments": latest.arguments,
+        "columns": {name: kind for name, kind, *_ in latest.identity["schema"]},
         "programs": [],
         "rungs": {},
         "run": None,
         "finishes": False,
-        "identity": dict(latest["identity"]),
+        "identity": dict(latest.identity),
         "compilations": "none",
         "sealed": known.has_success,
     }

@@ -18,9 +18,10 @@ from jaxbatch.execution.summary import Summary
 from jaxbatch.failpoints import crash_point
 from jaxbatch.job.model import Job
 from jaxbatch.output.catalog import PartCatalog
-from jaxbatch.output.claim import Output
 from jaxbatch.output.ownership import check_owner
-from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.receipt import Receipt
+from jaxbatch.output.records import ClaimRecord
+from jaxbatch.output.run_output import RunOutput
 from jaxbatch.planning.plan import Plan
 from jaxbatch.planning.planner import Addition, plan
 from jaxbatch.storage import open_store
@@ -44,10 +45,10 @@ def planned_for(
     return made
 
 
-def output_of(planned: Plan, others: Callable[[], Iterable[str]] = tuple) -> Output:
+def output_of(planned: Plan, others: Callable[[], Iterable[str]] = tuple) -> RunOutput:
     """A plan's output. ``others`` gives the fingerprints of further runs that the folder may hold."""
     store = open_store(planned.output, planned.job.storage)
-    return Output(store, planned.fingerprint, planned.stages()[-1].expected, planned.records, others)
+    return RunOutput(store, planned.fingerprint, planned.stages()[-1].expected, planned.records, others)
 
 
 def outstanding(planned: Plan, published: Mapping[int, Receipt]) -> dict[int, list[int]]:
@@ -58,7 +59,7 @@ def outstanding(planned: Plan, published: Mapping[int, Receipt]) -> dict[int, li
     return {shard: parts for shard, parts in missing.items() if parts}
 
 
-def described(planned: Plan, output: Output, published: Mapping[int, Receipt]) -> dict[str, Any]:
+def described(planned: Plan, output: RunOutput, published: Mapping[int, Receipt]) -> dict[str, Any]:
     """A plan as JSON values, with what of it is published already."""
     output.data.record(published.values())
     return {
@@ -66,7 +67,7 @@ def described(planned: Plan, output: Output, published: Mapping[int, Receipt]) -
         "compilations": planned.compilations,
         "parts_skipped": len(published),
         "rows_skipped": _rows_behind(planned, published),
-        "sealed": output.sealed,
+        "sealed": output.seal.is_valid(),
     }
 
 
@@ -78,14 +79,14 @@ def _rows_behind(planned: Plan, published: Collection[int]) -> int:
     return sum(part.rows for shard in planned.shards for part in shard.parts if part.index in published)
 
 
-def record(planned: Plan, **more: Any) -> dict[str, Any]:
-    """The record that claims an output for a plan, as JSON values."""
-    return {**planned.describe(), **more, "layout": planned.layout()}
+def record(planned: Plan, **more: Any) -> ClaimRecord:
+    """The record that claims an output for a plan."""
+    return ClaimRecord(**planned.describe(), **more, layout=planned.layout())
 
 
 def finish(
     planned: Plan,
-    output: Output,
+    output: RunOutput,
     backend: Engine,
     progress: Callable[[Progress], None],
     started: float,
@@ -97,16 +98,16 @@ def finish(
         return _finish_claimed(planned, output, backend, progress, started)
     except JobError:  # refused after all: the corrected job has another identity, and wants the same folder
         if new:
-            output.disclaim()
+            output.claim.withdraw()
         raise
     except OutputTaken:
         backend.close()
-        output.leave()
+        output.claim.remove_parts()
         raise
 
 
 def _finish_claimed(
-    planned: Plan, output: Output, backend: Engine, progress: Callable[[Progress], None], started: float
+    planned: Plan, output: RunOutput, backend: Engine, progress: Callable[[Progress], None], started: float
 ) -> Summary:
     *earlier, final = planned.stages()
     there = output.data.published()
@@ -117,7 +118,7 @@ def _finish_claimed(
     emit("%d of %d parts are to be written to %s.", final.parts - len(there), final.parts, planned.output, run=run)
     if todo:
         check_space(final, todo, output.store)
-        output.unseal()
+        output.seal.remove()
         output.data.drop_damaged()
         for stage in earlier:
             partials = PartCatalog(output.store, stage.folder, stage.fingerprint, stage.expected)
@@ -128,16 +129,16 @@ def _finish_claimed(
             _run_stage(final, todo, backend, output.data, tally, progress)
     skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
     summary = tally.summary(time.monotonic() - started)
-    output.check_owner()
+    output.claim.check_owner()
     with _prefer_part_failures(tally.failed):
         output.record_errors(
             [{"part": part, "reason": reason} for part, reason in sorted(tally.failed.items())]
             + [{"file": file["path"], "reason": file["reason"]} for file in skipped]
         )
-        if todo or not output.sealed:
-            output.report({**_report(summary, backend, planned), **tally.timing_report(backend.max_concurrency)})
-    if not (tally.failed or output.sealed):
-        output.seal(skipped)
+        if todo or not output.seal.is_valid():
+            output.write_report({**_report(summary, backend, planned), **tally.timing_report(backend.max_concurrency)})
+    if not (tally.failed or output.seal.is_valid()):
+        output.seal.write(skipped)
     emit("Exit code %d after %.3f s.", summary.exit_code, summary.seconds, run=run)
     return summary
 

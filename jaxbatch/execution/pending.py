@@ -72,7 +72,7 @@ def next_work(job: Job, known: Ledger) -> PendingRun | NothingToDo:
         for file in diff.changed:
             _LOG.warning("%s is left out: %s.", file.path, file.reason)
         return NothingToDo(tuple(diff.changed))
-    types = known.runs[-1].claim["types"] if known.runs else {}
+    types = known.runs[-1].claim.types if known.runs else {}
     return PendingRun(job, Addition(diff.files, types, known.next), tuple(diff.changed), diff.same)
 
 
@@ -82,7 +82,7 @@ def _check_same_job(job: Job, known: Ledger) -> None:
     Raises:
         OutputError: its kernel, parameters, precision or defaults are others.
     """
-    before, defaults = known.runs[-1].claim["job"], job.input.defaults
+    before, defaults = known.runs[-1].claim.job, job.input.defaults
     now = {"kernel": job.kernel, "params": job.params, "precision": job.compute.precision, "defaults": defaults}
     was = {"kernel": before["kernel"], "params": before["params"], "precision": before["compute"]["precision"]}
     was["defaults"] = before["input"].get("defaults", [])
@@ -105,15 +105,15 @@ def _resume(job: Job, unfinished: Run) -> PendingRun:
         InputError: one of its files is no input of today's job.
     """
     try:
-        before = job.as_begun(unfinished.claim["job"])
+        before = job.as_begun(unfinished.claim.job)
     except ValidationError as error:
         raise JobError("its record is of another version of jaxbatch", "Use that version") from error
     files = [Listed(before.resolve(each.path), each.name, version=each.version) for each in unfinished.files]
     for file in files:
         if not is_input(job, file.path):
             raise InputError(f"{file.path} is no file of [input] path", "Put that back as it was")
-    skipped = tuple(BadFile(each["path"], each["reason"]) for each in unfinished.claim["skipped_files"])
-    addition = Addition(files, unfinished.claim["types"], unfinished.records)
+    skipped = tuple(BadFile(each["path"], each["reason"]) for each in unfinished.claim.skipped_files)
+    addition = Addition(files, unfinished.claim.types, unfinished.paths)
     return PendingRun(before, addition, skipped, unfinished=unfinished)
 
 
@@ -139,7 +139,7 @@ def _cannot_finish(unfinished: Run, what: str, remedy: str = "") -> OutputError:
     else:
         way_out = "or put back what is missing of its parts from a copy"
     return OutputError(
-        f"Run {unfinished.records.number} is unfinished, and cannot be finished as it began: {what.rstrip('.')}.",
+        f"Run {unfinished.paths.number} is unfinished, and cannot be finished as it began: {what.rstrip('.')}.",
         f"{remedy.rstrip('.') or 'Undo the change'}; {way_out}.",
     )
 
@@ -152,9 +152,9 @@ def checked_plan(work: PendingRun, known: Ledger, make_plan: Callable[[], Plan])
     """
     planned = as_output_error(work.unfinished, make_plan)
     if work.unfinished is not None and planned.fingerprint != work.unfinished.fingerprint:
-        changed = "; ".join(differences(work.unfinished.claim["identity"], planned.identity))
+        changed = "; ".join(differences(work.unfinished.claim.identity, planned.identity))
         raise _cannot_finish(work.unfinished, changed)
-    before = _compatibility_key(known.runs[-1].claim["identity"]) if known.runs else None
+    before = _compatibility_key(known.runs[-1].claim.identity) if known.runs else None
     if work.unfinished is None and before not in (None, now := _compatibility_key(planned.identity)):
         raise _unlike(planned.output, before or {}, now)
     if any(planned.fingerprint[:8] == other[:8] for other in known.others(work.addition.records)):

@@ -9,7 +9,7 @@ from typing import Any
 from jaxbatch.errors import ExitCode
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.execution.summary import Summary, count_failed, count_flagged, rounded
-from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.receipt import Receipt
 from jaxbatch.planning.plan import Plan
 
 TIMELINE = 250

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.receipt import Receipt
 
 
 @dataclass(frozen=True)

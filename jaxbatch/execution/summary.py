@@ -8,8 +8,8 @@ from typing import Any
 from jaxbatch.columns import Status
 from jaxbatch.errors import ExitCode
 from jaxbatch.job.model import Job
-from jaxbatch.output.part_file import Receipt
 from jaxbatch.output.paths import RunPaths
+from jaxbatch.output.receipt import Receipt
 
 
 @dataclass(frozen=True)

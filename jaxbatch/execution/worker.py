@@ -12,7 +12,7 @@ from jaxbatch.execution.compute_slots import ComputeSlots
 from jaxbatch.execution.evaluation import Evaluation
 from jaxbatch.execution.host_memory import HostMemoryPool
 from jaxbatch.execution.tracing import retrace_and_check
-from jaxbatch.output.part_file import BufferPool
+from jaxbatch.output.encode_buffers import BufferPool
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import open_store
 

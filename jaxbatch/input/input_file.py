@@ -17,8 +17,8 @@ from jaxbatch.input.footers import Chunk, chunks
 from jaxbatch.input.int96 import SECONDS
 from jaxbatch.storage import StorageOptions, is_remote, open_file
 
-_ENDING = 8
-"""Bytes at a file's end: the footer's length, then the magic."""
+ENDING_BYTES = 8
+"""Bytes of a file's end: the footer's length, and the magic."""
 
 _LEAST = 12
 """Bytes of the shortest Parquet file: the magic, no footer, and an ending."""
@@ -132,13 +132,21 @@ def read_footer(file: BinaryIO) -> tuple[int, bytes]:
     size = file.seek(0, os.SEEK_END)
     if size < _LEAST:
         raise pa.ArrowInvalid(f"it holds {size} bytes, too few for a Parquet file")
-    file.seek(max(size - _ENDING, 0))
-    ending = file.read(_ENDING)
-    length = int.from_bytes(ending[:4], "little") + _ENDING
-    if ending[4:] != b"PAR1":
-        encrypted = ending[4:] == b"PARE"
-        raise pa.ArrowInvalid("its footer is encrypted" if encrypted else "it does not end as a Parquet file does")
+    file.seek(max(size - ENDING_BYTES, 0))
+    length = footer_length(file.read(ENDING_BYTES))
     if length > size:
         raise pa.ArrowInvalid(f"its footer would be longer than the file, which holds {size} bytes")
     file.seek(size - length)
     return size, file.read(length)
+
+
+def footer_length(ending: bytes) -> int:
+    """Bytes of a footer with the length and the magic that follow it, by the last 8 bytes of its file.
+
+    Raises:
+        pyarrow.ArrowInvalid: the file does not end as a Parquet file does.
+    """
+    if ending[4:] != b"PAR1":
+        encrypted = ending[4:] == b"PARE"
+        raise pa.ArrowInvalid("its footer is encrypted" if encrypted else "it does not end as a Parquet file does")
+    return int.from_bytes(ending[:4], "little") + ENDING_BYTES

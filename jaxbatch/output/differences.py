@@ -1,4 +1,4 @@
-"""What changed between two identities, in words."""
+"""What changed between the identities of two runs, in words."""
 
 import json
 import re
@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 _LONG = 60
+"""Characters of a value that are shown."""
 
 _WORDS = {
     "code.program": "what is computed is not the same: the function, what it calls, or a value in it",
 }
-"""Digests, of which nobody would learn anything."""
+"""What a digest stands for, which is said in its place."""
 
 _UNTRACED = "code.untraced."
-"""What follows is a module's name."""
+"""The prefix of the names of modules that are not traced, but known by a digest of their code."""
 
 _NAMES = {
     "code.cpus": "the number of CPUs that XLA counts (NPROC)",
@@ -22,14 +23,19 @@ _NAMES = {
     "code.instructions": "the processor",
     "code.linear_algebra": "the library for linear algebra (OPENBLAS_CORETYPE, OPENBLAS_NUM_THREADS)",
 }
-"""What is set where jaxbatch is started, by the names by which people know it."""
+"""Settings of the process that runs jaxbatch, by the names that people know."""
 
 _LAST = ("compute", "code")
-"""What often follows from a difference elsewhere."""
+"""Sections that often differ because another one does, and so are shown last."""
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What changed between two identities, in words."""
+    """What changed between two identities, in words, a phrase for each.
+
+    Args:
+        before, after: JSON values of two identities, or of the same section of both.
+        prefix: the name of that section, with a dot at its end.
+    """
     changed = []
     for key in sorted(
         {*before, *after}, key=lambda key: (_LAST.index(key) if key in _LAST else -1, key != "limit", key)
@@ -58,7 +64,7 @@ def _file_differences(old: list[Any], new: list[Any]) -> list[str]:
 
 
 def _short(value: Any, other: Any) -> str:
-    """A value in few letters; of a long list, or a text of many words, what is not in the other."""
+    """A value in at most 60 characters; of a long list or a text of many words, only what is not in the other value."""
     text = json.dumps(value)
     if len(text) > _LONG and isinstance(value, list) and isinstance(other, list):
         text = "… " + json.dumps([each for each in value if each not in other])[1:-1] + " …"

@@ -1,5 +1,8 @@
-"""Which shards are at work, marked beside the output: where threads share a process, what ends one ends them all, and
-only the marks tell the next run what it may have been."""
+"""Marks of the shards that are being computed, beside the output.
+
+Threads share a process, so a shard that ends the process ends all others with it. Only the marks that are left tell the
+next run which shards it may have been.
+"""
 
 import logging
 import re
@@ -11,7 +14,7 @@ from jaxbatch.storage import Store
 FOLDER = "_jaxbatch/in-flight"
 
 _LATE_S = 10.0
-"""So long a mark on its way is waited for at the end."""
+"""Seconds to wait at the end for marks that are still being made."""
 
 _NAME = re.compile(rf"^{FOLDER}/(?P<stage>[a-z]+)-(?P<shard>\d+)-(?P<times>\d+)-(?P<run>[0-9a-f]{{8}})$")
 
@@ -21,7 +24,8 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Mark:
-    """That a shard was begun for the so-manieth time since one was last known to end."""
+    """Says that a shard was begun for the ``times``-th time since it was last known to end. ``run`` holds the first 8
+    digits of the run's fingerprint."""
 
     stage: str
     shard: int
@@ -30,7 +34,7 @@ class Mark:
 
     @property
     def name(self) -> str:
-        """Of its object."""
+        """The name of its object."""
         return f"{FOLDER}/{self.stage}-{self.shard:07d}-{self.times}-{self.run}"
 
 
@@ -40,7 +44,7 @@ def is_mark(name: str) -> bool:
 
 
 def run_of(name: str) -> str | None:
-    """The first 8 digits of the fingerprint of the run that a mark is of, by its name."""
+    """The first 8 digits of the fingerprint of a mark's run, by the mark's name; None if it is not a mark's."""
     found = _NAME.match(name)
     return found["run"] if found else None
 
@@ -52,26 +56,26 @@ class InFlight:
         self._store = store
         self._stage = stage
         self._run = fingerprint[:8]
-        self._begun: dict[int, Mark] = {}
-        self._silent = False
+        self._marked: dict[int, Mark] = {}
+        self._unresponsive = False
         self._changed = threading.Condition()
         self._beginning = 0
         self._withdrawn = False
 
     def left(self) -> dict[int, int]:
-        """The shards that an earlier process began and did not end, and how often they were begun."""
+        """The shards that earlier processes began and did not end, with how often each was begun."""
         found: dict[int, int] = {}
         for mark in self._marks():
             found[mark.shard] = max(mark.times, found.get(mark.shard, 0))
         return found
 
     def begin(self, shard: int, times: int) -> None:
-        """Mark a shard that is about to be worked on. On a full disk it goes on without."""
+        """Mark a shard that is about to be computed for the ``times``-th time. On a full disk it goes unmarked."""
         with self._changed:
             if self._withdrawn:
                 return
             self._beginning += 1
-        mark = self._begun[shard] = Mark(self._stage, shard, times, self._run)
+        mark = self._marked[shard] = Mark(self._stage, shard, times, self._run)
         try:
             self._store.mark(mark.name)
         except OSError as error:
@@ -82,8 +86,8 @@ class InFlight:
                 self._changed.notify_all()
 
     def end(self, shard: int) -> None:
-        """Take the mark of a shard away, and those that earlier processes left of it."""
-        mark = self._begun.pop(shard, None)
+        """Remove the mark of a shard, and those that earlier processes left of it."""
+        mark = self._marked.pop(shard, None)
         if mark is None:
             return
         try:
@@ -91,15 +95,15 @@ class InFlight:
                 self._store.delete(Mark(mark.stage, shard, times, mark.run).name)
         except OSError as error:
             _LOG.warning("The mark of shard %d as in flight stays: %s", shard, error)
-            self._silent = True
+            self._unresponsive = True
 
     def withdraw(self) -> None:
-        """Take away the marks of shards that are given up on purpose; further ones are not made."""
+        """Remove the marks of shards that are abandoned on purpose, and make no more."""
         with self._changed:
             self._withdrawn = True
             self._changed.wait_for(lambda: not self._beginning, timeout=_LATE_S)
-        for shard in list(self._begun):
-            if not self._silent:  # of a store that does not answer no more is asked: the run is to end
+        for shard in list(self._marked):
+            if not self._unresponsive:  # a store that does not answer is not asked again: the run is to end
                 self.end(shard)
 
     def _marks(self) -> list[Mark]:

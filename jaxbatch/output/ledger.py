@@ -1,15 +1,13 @@
 """An output that grows (``[output] mode = "append"``): the runs that have added to it, and the input files of each.
 
-Runs are numbered, and one begins by creating the record of the next number, if absent: two that begin at once cannot
-both compute a file, because whoever comes second has to look again. A number is never given to another run.
+Runs are numbered. A run begins by creating the claim of the next number, if absent. So two runs that begin at once
+cannot both compute a file: the second one finds the number taken, and has to look again. A number is never reused.
 """
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,9 +16,10 @@ from jaxbatch.input.input_file import digest, read_footer
 from jaxbatch.input.listing import Listed
 from jaxbatch.input.schemas import BadFile
 from jaxbatch.job.model import Job
-from jaxbatch.output.ownership import TOMBSTONE, check_no_orphans, list_owned, remove_orphans, tombstone
-from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.ownership import check_no_orphans, list_owned, remove_orphans, tombstone
 from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered
+from jaxbatch.output.receipt import Receipt
+from jaxbatch.output.records import ClaimRecord, DamagedRecord, ForgottenRun, Manifest
 from jaxbatch.storage import Store, is_remote, open_file
 
 _THREADS = 32
@@ -28,57 +27,62 @@ _THREADS = 32
 
 @dataclass(frozen=True)
 class Entry:
-    """An input file that a run has taken: where it lay, and what tells it from a later one of that place."""
+    """An input file that a run has taken: where it lay, and what tells it from a later file at that place."""
 
     path: str
-    """From the job's folder, if it lies there; absolute, or a URL, otherwise."""
+    """Relative to the job's folder if the file lies in it; otherwise absolute, or a URL."""
     name: str
-    """Within the input, with Hive keys."""
+    """Its path within the input, with Hive keys."""
     size: int
     footer: str
     version: str
-    """Its ETag, or the time of its last change: what need not be opened if it is the same still."""
+    """Its ETag, or the time of its last change. While that is the same, the file need not be opened to be compared."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has added to an output, or is to: what it said when it began, and its parts once it was sealed."""
+    """A run that has added to an output, or has begun to.
 
-    records: RunPaths
-    claim: Mapping[str, Any]
+    It has its claim (without the layout), the input files it has taken and, once sealed, the receipts of its parts.
+    """
+
+    paths: RunPaths
+    claim: ClaimRecord
     files: tuple[Entry, ...]
     receipts: tuple[Receipt, ...] | None
     missing: int = 0
-    """How many of those are not there any more."""
+    """How many of these parts are not there any more."""
     damaged: bool = False
-    """Whether its manifest cannot be read, and is to be written anew."""
+    """Whether its manifest cannot be read, and must be written again."""
 
     @property
     def fingerprint(self) -> str:
-        """Of its identity."""
-        return self.claim["fingerprint"]
+        """The digest of its identity."""
+        return self.claim.fingerprint
 
     @property
     def finished(self) -> bool:
-        """Whether it was sealed, and is whole."""
+        """Whether it is sealed, and all its parts and its manifest are there."""
         return self.receipts is not None and not (self.missing or self.damaged)
 
 
 @dataclass(frozen=True)
 class InputDiff:
-    """What an input's listing has that a ledger does not."""
+    """How the listing of an input differs from a ledger."""
 
     files: list[Listed] = field(default_factory=list)
     """Files that no run has taken, with size and version."""
     changed: list[BadFile] = field(default_factory=list)
-    """Files that were others when they were taken."""
+    """Files that have changed since they were taken, with the reason."""
     same: dict[str, str] = field(default_factory=dict)
-    """By place: other versions of files that are the same, as a copy has, which need not be opened again."""
+    """By path, the new version of each file that was opened and found to be the same, as a copy is. It need not be
+    opened again."""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """All runs of an output, in order; the last number, forgotten or not; whether the mark of success is there."""
+    """All runs of an output, in order. ``last`` is the highest number ever given, to a forgotten run too;
+    ``has_success`` whether the mark of success is there."""
 
     store: Store
     runs: Sequence[Run]
@@ -103,54 +107,58 @@ class Ledger:
         if not (found or orphans):
             check_no_orphans(store, names)
         runs_before = before.runs if before else ()
-        sealed = {run.records: run for run in runs_before if run.receipts is not None and not run.damaged}
+        sealed = {run.paths: run for run in runs_before if run.receipts is not None and not run.damaged}
         with ThreadPoolExecutor(_THREADS) as pool:
-            read = list(pool.map(lambda records: sealed.get(records) or _read(store, records), found))
+            read = list(pool.map(lambda paths: sealed.get(paths) or _read(store, paths), found))
         runs = _counted([run for run in read if run is not None], names)
         if any(run.missing for run in runs):  # or else the names are older than its manifest
             runs = _counted(runs, dict(store.list()))
-        return cls(store, runs, max((records.number or 0 for records in found), default=0), SUCCESS in names)
+        return cls(store, runs, max((paths.number or 0 for paths in found), default=0), SUCCESS in names)
 
     @property
     def unfinished(self) -> Run | None:
-        """The first run that has parts to write still."""
+        """The first run that still has parts or a manifest to write."""
         return next((run for run in self.runs if not run.finished), None)
 
     @property
     def next(self) -> RunPaths:
-        """Of a run that comes after all of these."""
+        """The paths of the run after all of these."""
         return RunPaths(self.last + 1)
 
-    def others(self, records: RunPaths) -> list[str]:
-        """The fingerprints of all other runs."""
-        return [run.fingerprint for run in self.runs if run.records != records]
+    def others(self, paths: RunPaths) -> list[str]:
+        """The fingerprints of all runs but that of ``paths``."""
+        return [run.fingerprint for run in self.runs if run.paths != paths]
 
     def diff(self, job: Job, listed: Iterable[Listed]) -> InputDiff:
-        """What is new in an input."""
+        """What is new in an input, and what has changed in it.
+
+        Raises:
+            OSError: a store cannot be reached.
+        """
         taken = {entry.path: (run, entry) for run in self.runs for entry in run.files}
-        seen = {path: version for run in self.runs for path, version in run.claim.get("seen_again", {}).items()}
+        seen = {path: version for run in self.runs for path, version in run.claim.seen_again.items()}
 
         def look(file: Listed) -> tuple[Run | None, bool, str | None]:
-            """The run that has taken a file; whether it was opened, and what was found then."""
+            """The run that has taken a file, whether the file was opened, and how it has changed since if it has."""
             run, entry = taken.get(place(job, file.path), (None, None))
             if entry is None or (entry.size == file.size and file.version in (entry.version, seen.get(entry.path))):
                 return run, False, None
             return run, True, _difference(job, entry, file)
 
-        news, found = InputDiff(), [_with_version(file) for file in listed]
+        diff, found = InputDiff(), [_with_version(file) for file in listed]
         with ThreadPoolExecutor(_THREADS) as pool:
             for file, (run, opened, difference) in zip(found, pool.map(look, found), strict=True):
                 if run is None:
-                    news.files.append(file)
+                    diff.files.append(file)
                 elif difference is not None:
-                    reason = f"{difference} since run {run.records.number} computed it"
-                    news.changed.append(BadFile(file.path, reason))
+                    reason = f"{difference} since run {run.paths.number} computed it"
+                    diff.changed.append(BadFile(file.path, reason))
                 elif opened and file.version is not None:
-                    news.same[place(job, file.path)] = file.version
-        return news
+                    diff.same[place(job, file.path)] = file.version
+        return diff
 
     def sync_success_marker(self) -> None:
-        """Leave the mark of success if there are runs now, and all are finished, and take it away if not."""
+        """Leave the mark of success if there are runs now and all are finished; remove it otherwise."""
         now = Ledger.read(self.store, self)
         while now.has_success != (bool(now.runs) and now.unfinished is None):
             if now.has_success:
@@ -161,9 +169,9 @@ class Ledger:
 
 
 def forget_unfinished(store: Store) -> int:
-    """Give up the runs that were never sealed, so that their files are new again; and remove parts of no run.
+    """Give up the runs that were never sealed, so that their files are new again, and remove parts of no run.
 
-    Returns how many there were.
+    Returns the number of runs that were given up.
 
     Raises:
         OutputError: see :meth:`Ledger.read`.
@@ -172,54 +180,56 @@ def forget_unfinished(store: Store) -> int:
     store.delete(SUCCESS)
     unsealed = [run for run in known.runs if run.receipts is None]
     for run in unsealed:
-        tombstone(store, run.records)
+        tombstone(store, run.paths)
     remove_orphans(store, lambda: [run.fingerprint for run in Ledger.read(store, known, orphans=True).runs])
     return len(unsealed)
 
 
 def place(job: Job, path: str) -> str:
-    """How a ledger calls a file: by its path from the job's folder, if it lies there."""
+    """The path under which a ledger knows a file: relative to the job's folder if the file lies in it."""
     if is_remote(path) or os.path.commonpath([path, job.paths_from]) != str(job.paths_from):
         return path
     return os.path.relpath(path, job.paths_from)
 
 
-def _read(store: Store, records: RunPaths) -> Run | None:
-    """A run by its records; None where it was forgotten."""
+def _read(store: Store, paths: RunPaths) -> Run | None:
+    """A run by its records; None if it was given up."""
     try:
-        claim = json.loads(store.read(records.plan))
-        if claim == TOMBSTONE:
-            return None
-        files = claim["identity"]["input"]["files"]
-        entries = tuple(
-            Entry(path, file["name"], file["size"], file["footer"], version)
-            for file, (path, version) in zip(files, claim["ledger"], strict=True)
-        )
-        kept = {name: claim[name] for name in _KEPT}
-        run = Run(records, kept, entries, None)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        raise OutputError(
-            f"{store.url}/{records.plan} is damaged or gone, so nobody knows which files that run has computed.",
-            f"Put it back from a copy; or remove {records.folder} as a whole, and its files are computed again.",
-        ) from None
-    try:
-        return replace(run, receipts=_receipts(store, records, run.fingerprint))
-    except (ValueError, KeyError, TypeError):
-        return replace(run, receipts=(), damaged=True)
-
-
-_KEPT = ("fingerprint", "identity", "job", "skipped_files", "types", "seen_again")
-"""What is asked of a claim later."""
-
-
-def _receipts(store: Store, records: RunPaths, fingerprint: str) -> tuple[Receipt, ...] | None:
-    try:
-        manifest = json.loads(store.read(records.manifest))
-    except FileNotFoundError:
+        claim = ClaimRecord.read(store, paths)
+        entries = _entries(claim)
+    except ForgottenRun:
         return None
-    if manifest["fingerprint"] != fingerprint:
-        raise ValueError
-    return tuple(Receipt(**part, fingerprint=fingerprint) for part in manifest["parts"])
+    except (FileNotFoundError, DamagedRecord, ValueError, KeyError, TypeError):
+        raise DamagedRecord(
+            f"{store.url}/{paths.plan} is damaged or gone, so nobody knows which files that run has computed.",
+            f"Put it back from a copy; or remove {paths.folder} as a whole, and its files are computed again.",
+        ) from None
+    run = Run(paths, claim.model_copy(update={"layout": []}), entries, None)  # a layout may be long
+    try:
+        manifest = Manifest.read(store, paths)
+    except FileNotFoundError:
+        return run
+    except DamagedRecord:
+        return replace(run, receipts=(), damaged=True)
+    if manifest.fingerprint != run.fingerprint:
+        return replace(run, receipts=(), damaged=True)
+    return replace(run, receipts=tuple(manifest.parts))
+
+
+def _entries(claim: ClaimRecord) -> tuple[Entry, ...]:
+    """The input files that a run has taken.
+
+    Raises:
+        ValueError, KeyError, TypeError: its claim does not say.
+    """
+    if missing := _NEEDED - claim.model_fields_set:
+        raise KeyError(*missing)
+    files = zip(claim.identity["input"]["files"], claim.ledger, strict=True)
+    return tuple(Entry(path, file["name"], file["size"], file["footer"], version) for file, (path, version) in files)
+
+
+_NEEDED = {"job", "skipped_files", "types", "ledger", "seen_again"}
+"""Fields that the claim of such a run must have, besides those of any claim."""
 
 
 def _counted(runs: Iterable[Run], names: Mapping[str, int]) -> list[Run]:
@@ -231,13 +241,14 @@ def _with_version(file: Listed) -> Listed:
         return file
     try:
         found = os.stat(file.path)
-    except OSError:  # whoever opens it says why
+    except OSError:  # opening it will say why
         return file
     return replace(file, size=found.st_size, version=str(found.st_mtime_ns))
 
 
 def _difference(job: Job, entry: Entry, found: Listed) -> str | None:
-    """What tells a file from the one that was taken: by its footer, since a copy has another time or ETag."""
+    """How a file differs from the one that was taken; None if it is the same. The footer decides, since a copy has
+    another time or ETag."""
     if entry.size != found.size:
         return "it has changed"
     try:

@@ -1,33 +1,28 @@
-"""Whose an output folder is, and what in it is of which run."""
+"""Which run an output folder belongs to, and which run each object in it belongs to."""
 
-import json
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Iterable
 
 from jaxbatch.errors import OutputError, OutputTaken
 from jaxbatch.output import in_flight
 from jaxbatch.output.in_flight import is_mark
-from jaxbatch.output.part_file import DATA, PARTIALS, is_part_name, is_part_of, run_of
-from jaxbatch.output.paths import SUCCESS, RunPaths, is_record
+from jaxbatch.output.paths import DATA, PARTIALS, SUCCESS, RunPaths, is_part_name, is_part_of, is_record, run_of
+from jaxbatch.output.records import TOMBSTONE, as_json
 from jaxbatch.storage import Store
 
 _FINGERPRINT = re.compile(rb'"fingerprint": "([0-9a-f]+)"')
-TOMBSTONE = {"forgotten": True}
-"""What the record of a run that was given up says."""
-
 _HEAD = 1024
-"""The plan's fingerprint is among its first bytes; its layout may be long."""
+"""Bytes of plan.json that are read to find the fingerprint. The layout at its end may be long."""
 
 
-def check_owner(store: Store, fingerprint: str, records: RunPaths) -> None:
-    """See that a folder belongs to a run, by its records.
+def check_owner(store: Store, fingerprint: str, paths: RunPaths) -> None:
+    """See that a folder belongs to a run, by the first bytes of its plan.json.
 
     Raises:
-        OutputTaken: another has.
+        OutputTaken: it belongs to another run, or to none.
     """
     try:
-        with store.open(records.plan) as file:
+        with store.open(paths.plan) as file:
             found = _FINGERPRINT.search(file.read(_HEAD))
     except FileNotFoundError:
         found = None
@@ -39,13 +34,13 @@ def check_owner(store: Store, fingerprint: str, records: RunPaths) -> None:
 
 
 def list_owned(store: Store) -> dict[str, int]:
-    """Names and sizes of all that is in an output.
+    """Names and sizes of all objects in an output.
 
     Raises:
-        OutputError: there is something that is not jaxbatch's.
+        OutputError: there is an object that jaxbatch did not write.
     """
     names = dict(store.list())
-    foreign = [name for name in names if not _is_ours(name)]
+    foreign = [name for name in names if not _is_owned(name)]
     if foreign:
         raise OutputError(
             f"{store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
@@ -55,9 +50,9 @@ def list_owned(store: Store) -> dict[str, int]:
 
 
 def remove_orphans(store: Store, living: Callable[[], Iterable[str]], keep: Container[str] = ()) -> None:
-    """Remove parts and marks that are of no ``living`` run, by fingerprint, but those to ``keep``.
+    """Remove parts and marks of runs other than the ``living``, except the names to ``keep``.
 
-    The living are asked for after the listing: a run's claim is there before its first part.
+    ``living`` gives fingerprints. It is called after the listing, since a run's claim is there before its first part.
     """
     found = [name for folder in (DATA, PARTIALS, in_flight.FOLDER) for name, _ in store.list(folder)]
     spared = {fingerprint[:8] for fingerprint in living()}
@@ -67,31 +62,26 @@ def remove_orphans(store: Store, living: Callable[[], Iterable[str]], keep: Cont
             store.delete(name)
 
 
-def tombstone(store: Store, records: RunPaths) -> None:
-    """Leave of a run nothing but that there was one, so that its number is never another's. Its parts are left."""
-    store.replace(records.plan, as_json(TOMBSTONE))
-    for name in records.names:
-        if name != records.plan:
+def tombstone(store: Store, paths: RunPaths) -> None:
+    """Remove a run's records, but keep that there was a run, so that its number is never reused. Its parts stay."""
+    store.replace(paths.plan, as_json(TOMBSTONE))
+    for name in paths.names:
+        if name != paths.plan:
             store.delete(name)
 
 
 def check_no_orphans(store: Store, names: Iterable[str], fingerprint: str = "") -> None:
-    """See that no parts are there, but perhaps of one run, where no record says whose they are.
+    """See that a folder without a claim holds no parts, except those of the run with this ``fingerprint``.
 
     Raises:
-        OutputError: there are.
+        OutputError: it holds parts of another run.
     """
     orphans = sorted(name for name in names if name.startswith(f"{DATA}/") and not is_part_of(name, fingerprint, DATA))
     if orphans:
         raise OutputError(f"{store.url} holds parts of another run: {orphans[0]}.", "Choose another, or --restart.")
 
 
-def _is_ours(name: str) -> bool:
+def _is_owned(name: str) -> bool:
     return (
         name == SUCCESS or is_record(name) or name.startswith("_jaxbatch/tmp/") or is_mark(name) or is_part_name(name)
     )
-
-
-def as_json(value: Mapping[str, Any]) -> bytes:
-    """A record as it is written."""
-    return (json.dumps(value, indent=1, default=str) + "\n").encode()

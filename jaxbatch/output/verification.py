@@ -1,16 +1,15 @@
-"""Re-reading an output against its manifest."""
+"""Re-reading an output against the manifests of its runs."""
 
-import json
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import suppress
 
 from jaxbatch.errors import InputError, translate_storage_errors
-from jaxbatch.output.ownership import TOMBSTONE
-from jaxbatch.output.part_file import NotAPart, Receipt, data_digest, read_receipt
 from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered
+from jaxbatch.output.receipt import NotAPart, Receipt, data_digest, read_receipt
+from jaxbatch.output.records import ClaimRecord, DamagedRecord, ForgottenRun, Manifest
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 _THREADS = 8
@@ -18,26 +17,27 @@ _THREADS = 8
 
 @translate_storage_errors()
 def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) -> list[str]:
-    """Re-read an output against its manifest: every difference, in words; none means that all is well.
+    """Re-read an output against its manifests. Returns every difference in words: an empty list means that all is well.
 
     Args:
         path: the output folder.
-        storage: how it is reached, where it is a URL.
+        storage: how the output is reached, if its path is a URL.
 
     Raises:
         InputError: there is no output of jaxbatch at ``path``.
     """
     store = open_store(os.fspath(path), storage or StorageOptions())
     names = dict(store.list())
-    found = (records for records in (SINGLE_RUN, *numbered(names)) if {records.plan, records.manifest} & set(names))
-    runs = [records for records in found if _claim(store, records) != TOMBSTONE]
-    if not runs:
+    claims = _claims(store, names)
+    if not claims:
         raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
-    problems = _taken_twice(store, runs)
-    verified = {records: _verify_run(store, records, names) for records in runs if records.manifest in names}
+    problems = _taken_twice(claims)
+    verified = {
+        paths: _verify_run(store, paths, claim, names) for paths, claim in claims.items() if paths.manifest in names
+    }
     problems += [problem for _, found in verified.values() for problem in found]
-    if unfinished := [records for records in runs if records not in verified]:
-        return [f"{_named(records)} is not finished: {_AGAIN}" for records in unfinished] + problems
+    if unfinished := [paths for paths in claims if paths not in verified]:
+        return [f"{_named(paths)} is not finished: {_AGAIN}" for paths in unfinished] + problems
     if SUCCESS not in names:
         problems.insert(0, f"{SUCCESS} is missing: the run was not sealed.")
     if any(parts is None for parts, _ in verified.values()):
@@ -50,47 +50,60 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
 _AGAIN = "there is no manifest yet. Run it again to finish it."
 
 
-def _named(records: RunPaths) -> str:
-    return "The run" if records == SINGLE_RUN else f"Run {records.number}"
+def _named(paths: RunPaths) -> str:
+    return "The run" if paths == SINGLE_RUN else f"Run {paths.number}"
 
 
-def _taken_twice(store: Store, runs: Iterable[RunPaths]) -> list[str]:
-    """Input files that two runs of an output say to have computed."""
+def _claims(store: Store, names: Collection[str]) -> dict[RunPaths, ClaimRecord | None]:
+    """The claims of all runs that were not given up; None if one is missing or damaged."""
+    claims: dict[RunPaths, ClaimRecord | None] = {}
+    for paths in (SINGLE_RUN, *numbered(names)):
+        if paths.plan in names or paths.manifest in names:
+            with suppress(ForgottenRun):
+                claims[paths] = _claim(store, paths)
+    return claims
+
+
+def _claim(store: Store, paths: RunPaths) -> ClaimRecord | None:
+    try:
+        return ClaimRecord.read(store, paths)
+    except (FileNotFoundError, DamagedRecord):
+        return None
+
+
+def _taken_twice(claims: Mapping[RunPaths, ClaimRecord | None]) -> list[str]:
+    """Complaints about input files that two runs of an output claim to have computed."""
     taken: dict[str, int] = {}
     problems = []
-    for records in runs:
-        for path, _ in _claim(store, records).get("ledger", ()):
-            if path in taken:
-                problems.append(f"{path} was computed by run {taken[path]} and by run {records.number}.")
-            taken[path] = records.number or 0
+    for paths, claim in claims.items():
+        for file, _ in claim.ledger if claim else ():
+            if file in taken:
+                problems.append(f"{file} was computed by run {taken[file]} and by run {paths.number}.")
+            taken[file] = paths.number or 0
     return problems
 
 
-def _verify_run(store: Store, records: RunPaths, names: Mapping[str, int]) -> tuple[list[Receipt] | None, list[str]]:
-    """The parts of one run, by its manifest if that can be read, and every difference from it."""
+def _verify_run(
+    store: Store, paths: RunPaths, claim: ClaimRecord | None, names: Mapping[str, int]
+) -> tuple[list[Receipt] | None, list[str]]:
+    """The parts that a run's manifest lists, and every difference from it; None in place of parts if it is damaged."""
     try:
-        manifest = json.loads(store.read(records.manifest))
-        rows, parts = manifest["rows"], [Receipt(**p, fingerprint=manifest["fingerprint"]) for p in manifest["parts"]]
-    except (ValueError, KeyError, TypeError):
-        return None, [f"{records.manifest} is damaged."]
+        manifest = Manifest.read(store, paths)
+    except DamagedRecord:
+        return None, [f"{paths.manifest} is damaged."]
     problems = []
-    if records.plan not in names:
-        problems.append(f"{records.plan} is missing.")
-    elif _claim(store, records).get("fingerprint") != manifest["fingerprint"]:
-        problems.append(f"{records.plan} and {records.manifest} are of different runs.")
-    held = sum(part.rows for part in parts)
-    if held != rows:
-        problems.append(f"{records.manifest}: its parts hold {held} rows, not {rows}.")
+    if paths.plan not in names:
+        problems.append(f"{paths.plan} is missing.")
+    elif claim is None:
+        problems.append(f"{paths.plan} is damaged.")
+    elif claim.fingerprint != manifest.fingerprint:
+        problems.append(f"{paths.plan} and {paths.manifest} are of different runs.")
+    rows = sum(part.rows for part in manifest.parts)
+    if rows != manifest.rows:
+        problems.append(f"{paths.manifest}: its parts hold {rows} rows, not {manifest.rows}.")
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda part: _verify_part(store, part, names), parts)
-        return parts, problems + [problem for problem in found if problem]
-
-
-def _claim(store: Store, records: RunPaths) -> dict[str, Any]:
-    try:
-        return json.loads(store.read(records.plan))
-    except (FileNotFoundError, ValueError):
-        return {}
+        found = pool.map(lambda part: _verify_part(store, part, names), manifest.parts)
+        return manifest.parts, problems + [problem for problem in found if problem]
 
 
 def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str | None:
@@ -99,13 +112,12 @@ def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str |
     if names[part.name] != part.bytes:
         return f"{part.name} has {names[part.name]} bytes, the manifest says {part.bytes}."
     try:
-        receipt = read_receipt(store, part.name, part.bytes)
+        if read_receipt(store, part.name, part.bytes) != part:
+            return f"{part.name} has another footer than the manifest says."
+        if data_digest(store, part) != part.digest:
+            return f"{part.name}: its data differ from the digest. Delete it and run again to write it anew."
     except NotAPart as error:
         return f"{error}."
-    if receipt != part:
-        return f"{part.name} has another footer than the manifest says."
-    if data_digest(store, part) != part.digest:
-        return f"{part.name}: its data differ from the digest. Delete it and run again to write it anew."
     return None
 
 

@@ -16,8 +16,7 @@ from jaxbatch.input.shards import Part, Shard
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.output.catalog import Expected
-from jaxbatch.output.part_file import DATA, PARTIALS, part_name
-from jaxbatch.output.paths import SINGLE_RUN, RunPaths
+from jaxbatch.output.paths import DATA, PARTIALS, SINGLE_RUN, RunPaths, part_name
 
 Stage = Literal["rows", "groups", "partials", "merge"]
 """What a plan's parts hold: a row for every row; a row for every group of rows, each whole in its shard; or, in two

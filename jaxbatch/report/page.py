@@ -20,10 +20,10 @@ def html(source: RunRecords) -> str:
     """The whole page."""
     environment = Environment(loader=PackageLoader("jaxbatch.report", "."), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"number": number, "slug": slug, "size": _size, "json": json.dumps}
-    pictures = _KERNELS.get(source.plan["job"]["kernel"], pointwise.pictures)
+    pictures = _KERNELS.get(source.plan.job["kernel"], pointwise.pictures)
     return environment.get_template("page.html").render(
         source=source,
-        job=source.plan["job"],
+        job=source.plan.job,
         report=source.report,
         statuses=_statuses(source),
         examples=source.examples,

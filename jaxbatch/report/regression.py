@@ -22,7 +22,7 @@ def pictures(source: RunRecords) -> list[Picture]:
     if not len(sample.row):
         return []
     found = [_coefficients(source, sample), *_condition(source, sample)]
-    if source.plan["job"]["params"].get("method") == "gradient_descent":
+    if source.plan.job["params"].get("method") == "gradient_descent":
         found.append(_descent(source, sample))
     return [*found, *_residuals(source, sample)]
 

@@ -26,7 +26,7 @@ class FittedDataset:
 
 def of(source: RunRecords, sample: Sample) -> list[FittedDataset]:
     """Of every fit of a sample; none where rows are not datasets, or where the input is not to be read any more."""
-    job = Job.of_record(source.plan["job"], source.plan["paths_from"])
+    job = Job.of_record(source.plan.job, source.plan.paths_from)
     if "group_by" in job.params or job.params.get("target"):
         return []
     try:
@@ -42,7 +42,7 @@ def of(source: RunRecords, sample: Sample) -> list[FittedDataset]:
 
 def _dataset(source: RunRecords, job: Job, files: dict[str, str], part: int, row: int) -> dict[str, Any]:
     """The row of the input that a row of the output was made of."""
-    shard = next(shard for shard in source.plan["layout"] if any(p[0] == part for p in shard["parts"]))
+    shard = next(shard for shard in source.plan.layout if any(p[0] == part for p in shard["parts"]))
     place = row + next(start for number, start, _ in shard["parts"] if number == part)
     for name, group, rows in shard["row_groups"]:
         if place < rows:

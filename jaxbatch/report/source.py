@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from jaxbatch.errors import InputError
 from jaxbatch.output import failed_rows
 from jaxbatch.output.failed_rows import Example
-from jaxbatch.output.ownership import TOMBSTONE
-from jaxbatch.output.part_file import Receipt
 from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered
+from jaxbatch.output.receipt import Receipt
+from jaxbatch.output.records import ClaimRecord, ForgottenRun, Manifest
 from jaxbatch.storage import StorageOptions, Store, open_store
 
 PARTS = 40
@@ -56,7 +56,7 @@ class RunRecords:
 
     store: Store
     records: RunPaths
-    plan: Mapping[str, Any]
+    plan: ClaimRecord
     report: Mapping[str, Any]
     errors: Sequence[Mapping[str, Any]]
     receipts: Sequence[Receipt]
@@ -73,19 +73,20 @@ class RunRecords:
         store = open_store(path, storage)
         names = dict(store.list())
         runs = [records for records in (SINGLE_RUN, *numbered(names)) if records.plan in names]
-        runs = [records for records in runs if _json(store, records.plan) != TOMBSTONE]
+        claims = {records: claim for records in runs if (claim := _claim(store, records)) is not None}
+        runs = list(claims)
         if not runs:
             raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
         ended = [records for records in runs if records.report in names]
         if not ended:
             raise InputError(f"{path}: its run has not come to an end yet.", "Run it again to finish it.")
         latest = ended[-1]
-        manifests = [_json(store, records.manifest) for records in runs if records.manifest in names]
-        receipts = [Receipt(**part, fingerprint=found["fingerprint"]) for found in manifests for part in found["parts"]]
+        manifests = [Manifest.read(store, records) for records in runs if records.manifest in names]
+        receipts = [receipt for manifest in manifests for receipt in manifest.parts]
         lines = store.read(latest.errors).splitlines() if latest.errors in names else []
         errors = [json.loads(line) for line in lines]
-        plan, report = _json(store, latest.plan), _json(store, latest.report)
-        return cls(store, latest, plan, report, errors, receipts, len(runs), SUCCESS in names)
+        report = json.loads(store.read(latest.report))
+        return cls(store, latest, claims[latest], report, errors, receipts, len(runs), SUCCESS in names)
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -106,34 +107,34 @@ class RunRecords:
     @property
     def grouped(self) -> bool:
         """Whether a row stands for several of the input, as far as the latest run tells."""
-        latest = [receipt for receipt in self.receipts if receipt.fingerprint == self.plan["fingerprint"]]
-        return sum(receipt.rows for receipt in latest) != self.plan["rows"]
+        latest = [receipt for receipt in self.receipts if receipt.fingerprint == self.plan.fingerprint]
+        return sum(receipt.rows for receipt in latest) != self.plan.rows
 
     def written(self, result: str) -> str:
         """The column under which a kernel's result is written."""
-        return self.plan["job"]["output"]["columns"].get(result, result)
+        return self.plan.job["output"]["columns"].get(result, result)
 
     @cached_property
     def inputs(self) -> list[str]:
         """The kernel's input columns that were kept in the output, numbers alone, in the kernel's order."""
-        names = self.plan["identity"]["input"]["columns"].values()
+        names = self.plan.identity["input"]["columns"].values()
         return [name for name in names if name in self.columns and self.columns[name] in _NUMBERS]
 
     @property
     def columns(self) -> dict[str, str]:
         """The columns written, with their types."""
-        return self.plan["columns"]
+        return self.plan.columns
 
     @cached_property
     def results(self) -> list[str]:
         """The columns of single numbers that the kernel made, in the order they are written in."""
-        kept = set(self.plan["identity"]["input"]["keep"])
+        kept = set(self.plan.identity["input"]["keep"])
         return [name for name, kind in self.columns.items() if name not in kept and kind in _NUMBERS]
 
     @cached_property
     def sample(self) -> Sample:
         """A bounded sample of the latest run's rows."""
-        latest = [receipt for receipt in self.receipts if receipt.fingerprint == self.plan["fingerprint"]]
+        latest = [receipt for receipt in self.receipts if receipt.fingerprint == self.plan.fingerprint]
         latest = sorted((receipt for receipt in latest if receipt.rows), key=lambda receipt: receipt.part)
         chosen = (
             [latest[i] for i in sorted({round(i) for i in np.linspace(0, len(latest) - 1, PARTS)})] if latest else []
@@ -154,8 +155,12 @@ class RunRecords:
 _NUMBERS = ("double", "float", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
 
 
-def _json(store: Store, name: str) -> Any:
-    return json.loads(store.read(name))
+def _claim(store: Store, paths: RunPaths) -> ClaimRecord | None:
+    """What a run says that it is; None where it was given up."""
+    try:
+        return ClaimRecord.read(store, paths)
+    except ForgottenRun:
+        return None
 
 
 def _drawn(receipt: Receipt, parts: int) -> np.ndarray:

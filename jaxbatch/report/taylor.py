@@ -22,7 +22,7 @@ def pictures(source: RunRecords) -> list[Picture]:
     last = np.array([abs(row[-1]) for row in errors.to_pylist()])
     order = np.argsort(last, kind="stable")
     found = [_by_order(errors), _extremes(source, sample, last, order)]
-    centre, point = (source.plan["identity"]["input"]["columns"].get(name) for name in ("center", "point"))
+    centre, point = (source.plan.identity["input"]["columns"].get(name) for name in ("center", "point"))
     if centre in source.inputs and point in source.inputs:
         chosen = order[np.unique(np.linspace(0, len(order) - 1, SHOWN).round().astype(int))]
         found.append(_over_the_function(source, sample, sample.select(chosen), centre, point))

@@ -1,8 +1,8 @@
-"""Where inputs lie and outputs are kept: local disks, and object stores by URL.
+"""Where inputs lie and outputs are kept: folders of local disks, and object stores by URL.
 
-Everything above knows outputs as a :class:`Store`, whose objects are created only if absent, and inputs as files that
-can be read from any place. What an object means is not known here. Begin with :class:`Store`, then ``local.py``;
-``object_store.py`` is the same for a bucket.
+Other wings see an output as a :class:`Store`, where an object is created only if absent, and an input as files to read
+anywhere in. What an object means is not known here. Begin with :class:`Store`, then ``local.py``; ``object_store.py``
+is the same for a bucket.
 """
 
 from collections.abc import Iterator
@@ -20,53 +20,59 @@ __all__ = ["LocalStore", "StorageOptions", "Store", "is_remote", "open_file", "o
 
 
 class Store(Protocol):
-    """A folder of whole objects, named by paths with ``/``, that can be created only if absent."""
+    """A folder of objects, named by paths with ``/``. An object is published whole, and can be created only if absent.
+
+    Raises:
+        OSError: from every method, if the disk or the object store refuses or cannot be reached; see
+            :func:`jaxbatch.storage.errors.translate_errors`.
+    """
 
     url: str
+    """The folder, for messages."""
 
     def create(self, name: str, data: "bytes | memoryview") -> bool:
-        """Publish a whole object if there is none of that name; whether this call did."""
+        """Publish an object if there is none of that name. Returns whether this call did."""
         ...
 
     def replace(self, name: str, data: bytes) -> None:
-        """Publish a whole object, whatever was there."""
+        """Publish an object, in place of any that is there."""
         ...
 
     def mark(self, name: str) -> None:
-        """Leave an empty object, which need not outlive the machine."""
+        """Leave an empty object. It may be lost if the machine fails."""
         ...
 
     def read(self, name: str, start: int = 0) -> bytes:
-        """An object's bytes from ``start`` on. FileNotFoundError if absent."""
+        """An object's bytes from ``start`` on. Raises FileNotFoundError if it is absent."""
         ...
 
     def open(self, name: str) -> BinaryIO:
-        """An object as a file to read anywhere in. FileNotFoundError if absent."""
+        """An object as a file to read anywhere in. Raises FileNotFoundError if it is absent."""
         ...
 
     def list(self, folder: str = "") -> Iterator[tuple[str, int]]:
-        """Names and sizes of everything below a folder."""
+        """Names, from the store's own folder on, and sizes in bytes of all objects below a folder, in any order."""
         ...
 
     def delete(self, name: str) -> None:
-        """Remove an object; no error if absent."""
+        """Remove an object. It is no error if it is absent."""
         ...
 
     def settle(self, folder: str) -> None:
-        """See to it that all objects there outlive the machine, whoever published them."""
+        """Make all objects in a folder outlive a failure of the machine, also those that other processes published."""
         ...
 
     def remove_temporaries(self) -> None:
-        """Remove what unfinished attempts left."""
+        """Remove what unfinished writes left."""
         ...
 
     def free(self) -> int | None:
-        """Bytes that still fit, or None where there is no such limit."""
+        """Bytes that still fit; None if there is no such limit."""
         ...
 
 
 def open_store(url: str, options: StorageOptions) -> Store:
-    """The store of an output path. Nothing is created or asked yet.
+    """The store of an output path. Nothing is created, and no object store is asked anything yet.
 
     Raises:
         OutputError: the path cannot be a folder.
@@ -86,7 +92,7 @@ def open_store(url: str, options: StorageOptions) -> Store:
 
 
 def open_file(path: str, options: StorageOptions, size: int | None = None) -> BinaryIO:
-    """A file of the input to read anywhere in; its ``size`` saves a request where it is known.
+    """An input file to read anywhere in. If its ``size`` in bytes is known, giving it saves a request.
 
     Raises:
         OSError: it is not there, or cannot be read.

@@ -17,7 +17,7 @@ from jaxbatch.storage.options import StorageOptions
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 _CLIENT: Any = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(minutes=10)}
-"""A whole part goes out in one request, because only such a one can be conditional: it may take its time."""
+"""A part is sent in one request, because only one request can be conditional. So a request may take long."""
 
 _RETRY: Any = {
     "max_retries": 10,
@@ -31,7 +31,7 @@ def client(scheme: str, bucket: str, options: StorageOptions) -> Any:
     """The client of one bucket, shared by all threads.
 
     Raises:
-        JobError: options or credentials that make no sense.
+        JobError: the options or the credentials make no sense.
     """
     try:
         return _MAKERS[scheme](bucket, options)
@@ -64,7 +64,7 @@ def _s3(bucket: str, options: StorageOptions) -> Any:
 
 
 def _aws_profile(options: StorageOptions) -> Any:
-    """Credentials of a profile in ~/.aws: the one that is named, or the default where the environment has no key.
+    """Credentials of a profile in ~/.aws: the profile that is named, or the default if the environment has no key.
 
     Raises:
         JobError: the profile cannot be used.

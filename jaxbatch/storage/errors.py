@@ -1,43 +1,47 @@
-"""An object store's errors as Python's own, by kind and in a line."""
+"""Errors of object stores, translated to Python's own by kind, each with a message of one line."""
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TypeVar
 
 from obstore import exceptions
 
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 
 _METADATA = ("169.254.169.254", "metadata.google.internal")
-"""Where credentials are asked for when the environment has none."""
+"""Hosts that the client asks for credentials if the environment has none."""
 
 _REFUSED = ("status code: 401", "status code: 403")
-"""In what the client says of a listing that is refused: it has no error of its own for that."""
+"""Found in the client's message if a listing is refused, for which it has no class of error."""
 
 _BODY = "body error"
-"""In what the client says where an answer breaks off: it asks again by itself, unless that is an error's."""
+"""Found in the client's message if an answer breaks off. It tries again by itself, unless the answer is an error."""
 
-ANSWER_RETRIES = 2
+_RETRIES = 2
+"""How often a request is repeated after an interruption."""
+
+T = TypeVar("T")
 
 
 class BrokenOff(ConnectionError):
-    """An answer that broke off, of a store that is there."""
+    """An answer broke off. The store itself can be reached."""
 
 
 @contextmanager
 def translate_errors(url: str) -> Iterator[None]:
-    """Translate what goes wrong with ``url``, leaving out what may be secret in a request's own URL.
+    """Translate the errors of an object store about ``url``. Messages leave out secrets that a request's URL may hold.
 
     Raises:
-        FileExistsError, FileNotFoundError, PermissionError: as they say.
-        OSError: it has changed since it was opened.
-        ConnectionError: anything else; perhaps it goes better later.
+        FileExistsError, FileNotFoundError, PermissionError: the object is there, is absent, or access is refused.
+        OSError: the object has changed since it was opened.
+        BrokenOff: an answer broke off.
+        ConnectionError: anything else. A later try may succeed.
     """
     try:
         yield
     except exceptions.AlreadyExistsError as error:
-        raise FileExistsError(f"{url} is there already") from error
+        raise FileExistsError(f"{url} exists already") from error
     except FileNotFoundError:
         raise FileNotFoundError(f"{url} is not there") from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
@@ -55,20 +59,22 @@ def translate_errors(url: str) -> Iterator[None]:
         raise kind(f"{url}: {brief(error)}") from error
 
 
-def retry_interrupted(ask: Callable[[], Any]) -> Any:
-    """What a store answers, asked again where the answer breaks off.
+def retry_interrupted(request: Callable[[], T], interruption: type[ConnectionError] = BrokenOff) -> T:
+    """The result of a request to a store, which is repeated after an ``interruption``.
+
+    The client repeats requests by itself, but not if an error's answer breaks off, nor a listing.
 
     Raises:
-        OSError: as :func:`told` has it.
+        OSError: see :func:`translate_errors`.
     """
-    for _ in range(ANSWER_RETRIES):
-        with suppress(BrokenOff):
-            return ask()
-    return ask()
+    for _ in range(_RETRIES):
+        with suppress(interruption):
+            return request()
+    return request()
 
 
 def brief(error: Exception) -> str:
-    """One line of an error: the store's own words if it has any."""
+    """One line about an error: the message in the store's answer, if there is one."""
     text = str(error).strip().split("\n")[0] if "<Code>" not in str(error) else str(error)
     said = re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text, re.DOTALL)
     text = ": ".join(said.groups()) if said else re.sub(r"\?[^\s\"')]*", "", text)

@@ -15,16 +15,16 @@ from typing import BinaryIO
 from jaxbatch.failpoints import crash_point
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What a file system answers that has no links."""
+"""Errors of a file system that has no hard links."""
 
 _DIRECT_BYTES = 1 << 20
-"""What is shorter is written through the system's cache."""
+"""Shorter data are written through the system's cache."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What a write is refused with for good."""
+"""Errors after which trying to write again is of no use."""
 
 _BLOCK = 4096
-"""A multiple of what every disk writes at once, and the size of a page of memory."""
+"""Bytes of a page of memory, and a multiple of every disk's block."""
 
 _NO_REPLACE = 1
 """RENAME_NOREPLACE of renameat2 in linux/fs.h."""
@@ -36,7 +36,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class LocalStore:
-    """A folder of a POSIX file system. What is written aside is synced before it is published, and its folder after."""
+    """A folder of a POSIX file system.
+
+    An object is written to a temporary file and synced, then published by a link, and then its folder is synced.
+    """
 
     _TEMPORARY = "_jaxbatch/tmp"
 
@@ -46,7 +49,7 @@ class LocalStore:
         self._warned = False
 
     def create(self, name: str, data: "bytes | memoryview") -> bool:
-        """See :class:`~jaxbatch.storage.Store`. A link: the first writer wins and no reader sees a part of it."""
+        """See :class:`~jaxbatch.storage.Store`. By a link: the first writer wins, and no reader sees half an object."""
         crash_point("create.begun")
         return self._publish(name, data, self._link)
 
@@ -82,7 +85,7 @@ class LocalStore:
                 if entry.is_dir(follow_symlinks=False):
                     yield from self.list(name)
                     continue
-                with suppress(FileNotFoundError):  # another process's temporary file, gone by now
+                with suppress(FileNotFoundError):  # a temporary file of another process, which is gone by now
                     yield name, entry.stat(follow_symlinks=False).st_size
 
     def delete(self, name: str) -> None:
@@ -91,14 +94,14 @@ class LocalStore:
         crash_point("deleted")
 
     def settle(self, folder: str) -> None:
-        """See :class:`~jaxbatch.storage.Store`. Who linked an object may have been killed before syncing."""
+        """See :class:`~jaxbatch.storage.Store`. A process may have been killed between its link and the sync."""
         _sync_folder(self.folder / folder)
         _sync_folder(self.folder)
-        with suppress(PermissionError):  # one may write below a folder that one cannot read
+        with suppress(PermissionError):  # a folder above that may not be read
             _sync_folder(self.folder.parent)
 
     def remove_temporaries(self) -> None:
-        """See :class:`~jaxbatch.storage.Store`. Whoever is still at work writes aside once more."""
+        """See :class:`~jaxbatch.storage.Store`. A process that is still writing starts its temporary file again."""
         for name, _ in list(self.list(self._TEMPORARY)):
             self.delete(name)
 
@@ -119,7 +122,7 @@ class LocalStore:
             except FileNotFoundError:
                 if temporary.exists():
                     raise
-                # Another driver has sealed the run meanwhile, and swept away what it did not know.
+                # Another driver has sealed the run meanwhile, and removed temporary files.
             finally:
                 temporary.unlink(missing_ok=True)
         crash_point("put")
@@ -139,7 +142,7 @@ class LocalStore:
                     written += file.write(view[written:])
                 crash_point("aside")
                 os.fsync(file.fileno())
-        except OSError:  # a full disk, above all, must not be kept full
+        except OSError:  # above all a full disk, which must not stay full
             temporary.unlink(missing_ok=True)
             raise
         crash_point("aside.synced")
@@ -161,10 +164,11 @@ class LocalStore:
 
 
 def _write_directly(descriptor: int, data: memoryview) -> int:
-    """Write the whole blocks of some data without leaving a copy in the system's cache, and tell how many bytes.
+    """Write the whole blocks of some data without leaving a copy in the system's cache. Returns the bytes written.
 
-    It is synced at once, so a copy there only costs: of memory that was idle, more than all else that a part costs.
-    Where the file system or the place of the data in memory does not allow it, nothing is written.
+    The data are synced at once, so a copy in the cache would be of no use, and in memory that was idle until then it
+    costs more than all else about a part. If the file system or the place of the data in memory does not allow it,
+    nothing is written.
     """
     whole = len(data) // _BLOCK * _BLOCK
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
@@ -187,8 +191,10 @@ def _rename(source: Path, target: Path) -> bool:
 
 
 def _rename_if_absent(source: Path, target: Path) -> bool:
-    """Rename, if there is no ``target``; whether it was done. Where the system has no such call, look first: two
-    writers at once then leave the last one's bytes, which are the same."""
+    """Rename ``source`` if there is no ``target``. Returns whether it was renamed.
+
+    If the system has no such call, look first: two writers at once then leave the last one's bytes, which are the same.
+    """
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is not None:
         if call(_HERE, os.fsencode(source), _HERE, os.fsencode(target), _NO_REPLACE) == 0:

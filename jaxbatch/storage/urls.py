@@ -8,7 +8,7 @@ _URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<bucket>[^/]*)/?(?
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is a URL and not a path of this machine."""
+    """Whether a path is a URL rather than a path of this machine."""
     return _URL.match(path) is not None
 
 
@@ -16,7 +16,7 @@ def split(url: str) -> tuple[str, str, str]:
     """Scheme, bucket and key of a URL.
 
     Raises:
-        ValueError: in words, what is wrong with it.
+        ValueError: the URL makes no sense, or holds credentials; the message says which.
     """
     found = _URL.match(url)
     if found is None or found["scheme"] not in SCHEMES:
@@ -34,10 +34,10 @@ def split(url: str) -> tuple[str, str, str]:
 
 
 def normalised(url: str) -> str:
-    """A URL without the slashes at its end."""
+    """A URL without slashes at its end."""
     return url.rstrip("/")
 
 
 def lies_in(url: str, folder: str) -> bool:
-    """Whether a URL is that of ``folder`` or of something in it."""
+    """Whether a URL is that of ``folder`` or of an object below it."""
     return f"{normalised(url)}/".startswith(f"{normalised(folder)}/")

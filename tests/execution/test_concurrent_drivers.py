@@ -9,7 +9,7 @@ from jaxbatch import Job, verify
 from jaxbatch.errors import InputError, JobError, OutputError
 from jaxbatch.execution import appending
 from jaxbatch.execution.engines.local import LocalEngine
-from jaxbatch.output.claim import Output
+from jaxbatch.output.claim import Claim
 from jaxbatch.output.ledger import Ledger
 from jaxbatch.storage import LocalStore
 from tests.daily import DAILY, refusal
@@ -84,14 +84,14 @@ def test_the_mark_of_success_is_there_whenever_all_runs_are_whole(daily):
 def test_a_mark_that_somebody_leaves_beside_an_unfinished_run_is_taken_away(daily, monkeypatch):
     daily.arrives("1")
     mark = daily.output / "_SUCCESS"
-    claim, seen = Output.claim, []
+    write, seen = Claim.write, []
 
-    def claim_late(output: Output, description: Any) -> bool:
+    def write_late(claim: Claim, record: Any) -> bool:
         mark.parent.mkdir(exist_ok=True)
         mark.touch()  # by another driver, which has read the ledger before
-        return claim(output, description)
+        return write(claim, record)
 
-    monkeypatch.setattr(Output, "claim", claim_late)
+    monkeypatch.setattr(Claim, "write", write_late)
     daily.run(progress=lambda so_far: seen.append((so_far.parts_done, mark.exists())))
     assert {marked for done, marked in seen if done} == {False}
     assert mark.exists()

@@ -259,7 +259,7 @@ def test_a_node_without_the_job_s_folder_takes_the_copy_in_which_it_starts(tmp_p
     head.rename(node)
     monkeypatch.chdir(node)
     output = attempt.output_of(planned)
-    output.claim(planned.describe())
+    output.claim.write(attempt.record(planned))
     result = run_shard(WorkerProcess(planned.here()), planned.shards[0], [0])
     assert not result.failures
     assert pq.read_table(tmp_path / "results/data")["value"].to_pylist() == [3.0, 6.0]

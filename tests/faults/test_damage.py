@@ -16,6 +16,7 @@ from jaxbatch import Job, plan, verify
 from jaxbatch.execution.shard_run import run_shard
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.output import part_file
+from jaxbatch.output.paths import part_name
 
 
 def first_part(site):
@@ -56,7 +57,7 @@ def test_a_part_that_was_altered_by_hand_is_found_by_its_digest(site):
 def test_a_part_of_another_run_that_comes_late_is_removed_by_sealing(site):
     planned = plan(Job.load(site.folder / "job.toml"))
     table = planned.schema.empty_table()
-    name = part_file.part_name(0, "f" * 64)
+    name = part_name(0, "f" * 64)
     data, _ = part_file.encode(table, part=0, fingerprint="f" * 64, compression="snappy", statuses={})
     assert site.process(JAXBATCH_CRASH_AT="sealing").returncode == -9
     (site.output / name).write_bytes(data)

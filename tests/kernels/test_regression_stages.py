@@ -12,12 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from jaxbatch.execution import attempt
 from jaxbatch.execution.progress import Progress
-from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.execution.shard_run import run_shard
-from jaxbatch.output.claim import Output
+from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.planning import planner
-from jaxbatch.storage import LocalStore
 from tests.kernels import regression_cases as nested
 from tests.kernels.long_cases import INPUT, digests, groups_of, job, observations, spread
 
@@ -96,7 +95,7 @@ def between_stages(bench):
     spread(bench, observations())
     text = job(group_by=["site"]) + INPUT
     planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
-    Output(LocalStore(planned.output), planned.fingerprint, planned.expected).claim(planned.describe())
+    attempt.output_of(planned).claim.write(attempt.record(planned))
     worker = WorkerProcess(planned)
     for shard in planned.shards:
         outcome = run_shard(worker, shard, [part.index for part in shard.parts], planned.stage)
@@ -111,7 +110,9 @@ def test_a_damaged_statistic_is_named_removed_and_made_anew(bench, between_stage
     content[10:60] = bytes(50)
     damaged.write_bytes(content)
     final = planned.stages()[-1]
-    failures = [failure for shard in final.shards for failure in run_shard(worker, shard, [shard.index], "merge").failures]
+    failures = [
+        failure for shard in final.shards for failure in run_shard(worker, shard, [shard.index], "merge").failures
+    ]
     assert damaged.name in failures[0].reason
     assert not damaged.exists()
     summary = bench.run(text, "output.rows_per_part=60")

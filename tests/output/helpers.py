@@ -11,8 +11,10 @@ import pytest
 from jaxbatch.errors import ExitCode, OutputError
 from jaxbatch.output import part_file
 from jaxbatch.output.catalog import Expected
-from jaxbatch.output.claim import Output, publish
-from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.publish import publish
+from jaxbatch.output.receipt import Receipt
+from jaxbatch.output.records import ClaimRecord
+from jaxbatch.output.run_output import RunOutput
 from jaxbatch.storage import LocalStore
 
 OURS, OTHER = "0123456789abcdef" * 4, "fedcba9876543210" * 4
@@ -24,24 +26,24 @@ def encoded(index: int = 0, rows: int = 3, fingerprint: str = OURS) -> tuple[mem
     return part_file.encode(table, part=index, fingerprint=fingerprint, compression="snappy", statuses={"ok": rows})
 
 
-def an_output(folder: Path, fingerprint: str = OURS, rows: tuple[int, ...] = (3, 3)) -> Output:
+def an_output(folder: Path, fingerprint: str = OURS, rows: tuple[int, ...] = (3, 3)) -> RunOutput:
     """An output that nobody has claimed yet."""
-    return Output(LocalStore(folder), fingerprint, [Expected(part, count) for part, count in enumerate(rows)])
+    return RunOutput(LocalStore(folder), fingerprint, [Expected(part, count) for part, count in enumerate(rows)])
 
 
-def claimed(folder: Path) -> Output:
+def claimed(folder: Path) -> RunOutput:
     output = an_output(folder)
-    output.claim({"fingerprint": OURS, "identity": IDENTITY})
+    output.claim.write(ClaimRecord(fingerprint=OURS, identity=IDENTITY))
     return output
 
 
-def finished(folder: Path) -> Output:
+def finished(folder: Path) -> RunOutput:
     """A sealed output of two parts."""
     output = an_output(folder)
-    output.claim({"fingerprint": OURS, "identity": IDENTITY})
+    output.claim.write(ClaimRecord(fingerprint=OURS, identity=IDENTITY))
     for index in range(2):
         publish(output.store, *encoded(index))
-    output.seal([])
+    output.seal.write([])
     return output
 
 

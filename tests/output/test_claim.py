@@ -2,19 +2,20 @@
 
 import pytest
 
-from jaxbatch.output.claim import publish
 from jaxbatch.output.paths import SINGLE_RUN
+from jaxbatch.output.publish import publish
+from jaxbatch.output.records import ClaimRecord
 from jaxbatch.storage import LocalStore
 from tests.output.helpers import IDENTITY, OTHER, OURS, an_output, claimed, encoded, files, finished, refusal
 
 
 def test_a_folder_of_this_run_is_taken(tmp_path):
     output = an_output(tmp_path / "new")
-    output.check(IDENTITY)
-    output.claim({"fingerprint": OURS, "identity": IDENTITY})
-    output.claim({"fingerprint": OURS, "identity": IDENTITY})
+    output.claim.check(IDENTITY)
+    output.claim.write(ClaimRecord(fingerprint=OURS, identity=IDENTITY))
+    output.claim.write(ClaimRecord(fingerprint=OURS, identity=IDENTITY))
     publish(output.store, *encoded(0))
-    output.check(IDENTITY)
+    output.claim.check(IDENTITY)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "data/part-1.parquet", "data/x.parquet", "_jaxbatch.txt", "sub/a/b"])
@@ -23,8 +24,8 @@ def test_a_folder_with_other_things_is_refused(tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("a person's own")
     before = files(tmp_path)
-    assert name in refusal(an_output(tmp_path).check, IDENTITY)
-    assert name in refusal(an_output(tmp_path, OTHER).restart)
+    assert name in refusal(an_output(tmp_path).claim.check, IDENTITY)
+    assert name in refusal(an_output(tmp_path, OTHER).claim.restart)
     assert files(tmp_path) == before
 
 
@@ -37,8 +38,8 @@ def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
     }
     output = an_output(tmp_path, OTHER)
     for message in (
-        refusal(output.check, now),
-        refusal(output.claim, {"fingerprint": OTHER, "identity": now}),
+        refusal(output.claim.check, now),
+        refusal(output.claim.write, ClaimRecord(fingerprint=OTHER, identity=now)),
     ):
         assert "params.order was 2, is 3" in message
         assert "a.parquet changed" in message
@@ -52,29 +53,29 @@ def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
 def test_a_damaged_plan_is_refused(tmp_path, content):
     finished(tmp_path)
     (tmp_path / SINGLE_RUN.plan).write_text(content)
-    assert "--restart" in refusal(an_output(tmp_path).check, IDENTITY)
+    assert "--restart" in refusal(an_output(tmp_path).claim.check, IDENTITY)
 
 
 def test_a_claim_is_taken_back_only_while_nothing_is_there(tmp_path):
     output = claimed(tmp_path)
     publish(output.store, *encoded(0))
-    output.disclaim()
+    output.claim.withdraw()
     assert (tmp_path / SINGLE_RUN.plan).exists()
     (tmp_path / encoded(0)[1].name).unlink()
-    output.disclaim()
+    output.claim.withdraw()
     assert not (tmp_path / SINGLE_RUN.plan).exists()
 
 
 def test_parts_without_a_plan_must_be_this_runs(tmp_path):
     publish(LocalStore(tmp_path), *encoded(0))
-    an_output(tmp_path).check(IDENTITY)
-    assert "parts of another run" in refusal(an_output(tmp_path, OTHER).check, IDENTITY)
+    an_output(tmp_path).claim.check(IDENTITY)
+    assert "parts of another run" in refusal(an_output(tmp_path, OTHER).claim.check, IDENTITY)
 
 
 def test_restart_removes_what_jaxbatch_wrote(tmp_path):
     finished(tmp_path)
     publish(LocalStore(tmp_path), *encoded(0, fingerprint=OTHER))
     output = an_output(tmp_path, OTHER)
-    output.restart()
+    output.claim.restart()
     assert files(tmp_path) == {}
-    output.check(IDENTITY)
+    output.claim.check(IDENTITY)

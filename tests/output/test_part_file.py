@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jaxbatch.output import part_file
-from jaxbatch.output.claim import publish
-from jaxbatch.output.part_file import NotAPart, read_receipt
+from jaxbatch.output.encode_buffers import EncodeBuffer
+from jaxbatch.output.publish import publish
+from jaxbatch.output.receipt import NotAPart, read_receipt
 from jaxbatch.storage import LocalStore
 from tests.output.helpers import OURS, encoded
 
@@ -93,12 +94,12 @@ def test_a_dictionary_column_is_written_as_its_values():
 
 
 def test_memory_is_used_again_for_the_next_part():
-    table, scratch = pa.table({"x": range(200_000)}), part_file.EncodeBuffer()
+    table, buffer = pa.table({"x": range(200_000)}), EncodeBuffer()
     stamp: dict[str, Any] = {"fingerprint": OURS, "compression": "none", "statuses": {}}
     alone = bytes(part_file.encode(table, part=1, **stamp)[0])
-    first, _ = part_file.encode(table, part=0, scratch=scratch, **stamp)
+    first, _ = part_file.encode(table, part=0, buffer=buffer, **stamp)
     assert bytes(first) != alone
-    second, _ = part_file.encode(table, part=1, scratch=scratch, **stamp)
+    second, _ = part_file.encode(table, part=1, buffer=buffer, **stamp)
     assert second == alone
     assert first == second, "it lies where the first lay"
 

@@ -1,6 +1,6 @@
 """A part is published once and whole, whoever else publishes it."""
 
-from jaxbatch.output.claim import publish
+from jaxbatch.output.publish import publish
 from jaxbatch.storage import LocalStore
 from tests.output.helpers import encoded, files, together
 

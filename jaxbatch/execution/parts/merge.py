@@ -9,7 +9,7 @@ from jaxbatch.execution.parts.groups import fit_groups
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.output import part_file
 from jaxbatch.output.catalog import PartCatalog
-from jaxbatch.output.part_file import Receipt
+from jaxbatch.output.receipt import Receipt
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import Store
 

@@ -9,8 +9,10 @@ from jaxbatch.execution.parts.built import BuiltPart
 from jaxbatch.execution.parts.context import PartContext
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.failpoints import crash_point
-from jaxbatch.output import claim, ownership, part_file
-from jaxbatch.output.part_file import EncodeBuffer, Receipt
+from jaxbatch.output import ownership, part_file
+from jaxbatch.output.encode_buffers import EncodeBuffer
+from jaxbatch.output.publish import publish
+from jaxbatch.output.receipt import Receipt
 from jaxbatch.planning.plan import Plan, Stage
 
 BUILDERS: Mapping[Stage, Callable[[WorkerProcess, Plan, PartContext], BuiltPart | Receipt]] = {
@@ -39,7 +41,7 @@ def publish_part(process: WorkerProcess, plan: Plan, context: PartContext) -> Re
         crash_point("part.encoded")
         with context.result.stage("publish"):
             ownership.check_owner(process.store, plan.fingerprint, plan.records)
-            claim.publish(process.store, data, receipt)
+            publish(process.store, data, receipt)
         crash_point("part.published")
         return receipt
 
@@ -72,5 +74,5 @@ def _encode(built: BuiltPart, plan: Plan, part: int, buffer: EncodeBuffer) -> tu
         statuses=counts,
         folder=plan.folder,
         row_groups=built.row_groups,
-        scratch=buffer,
+        buffer=buffer,
     )
