@@ -225,7 +225,7 @@ def _without(lists: RaggedColumn, rows: np.ndarray) -> RaggedColumn:
     sizes = np.prod(np.stack(lists.lengths), axis=0)
     lengths = (np.where(rows, 0, lists.lengths[0]), *lists.lengths[1:])
     kept = {"values": lists.values[np.repeat(~rows, sizes)], "nulls": lists.nulls[np.repeat(~rows, lists.lengths[0])]}
-    return replace(lists, lengths=lengths, regular=lists.rectangular | rows, **kept)
+    return replace(lists, lengths=lengths, rectangular=lists.rectangular | rows, **kept)
 
 
 def _agree(

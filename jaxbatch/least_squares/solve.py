@@ -138,9 +138,9 @@ def with_coefficients(solution: Solution, statistic: Statistic, coefficients: Fl
             coefficients=coefficients,
             exponents=exponents,
             scaled=scaled,
-            deviations=solution.unscaled_stderr * power_of_two(exponents[:-1] - solution.exponents[:-1]),
-            squares=squared_residual(G, exact),
-            cancelled=_cancelled(G),
+            unscaled_stderr=solution.unscaled_stderr * power_of_two(exponents[:-1] - solution.exponents[:-1]),
+            rss=squared_residual(G, exact),
+            rss_rounding=_cancelled(G),
         )
 
     return datasets_last(replaced)(solution, statistic, coefficients)
