@@ -171,7 +171,7 @@ def _unlike(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Ou
 def _begun(job: Job, begun: Run) -> PendingRun:
     """What is to be done of a run that was begun, with the values that it began with."""
     try:
-        before = job.as_begun(begun.claim["job"])
+        before = job.as_recorded(begun.claim["job"])
     except ValidationError as error:
         raise JobError("its record is of another version of jaxbatch", "Use that version") from error
     files = [Listed(before.resolve(each.path), each.name, version=each.version) for each in begun.files]
