@@ -131,8 +131,8 @@ def decode(
             if fits is not None:
                 invalid |= ~fits
     if drop_nulls:
-        _drop(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
-    dimensions = _agree(decoded, columns, null, invalid)
+        _drop_null_entries(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
+    dimensions = _check_lengths(decoded, columns, null, invalid)
     status = np.where(null, Status.null_input, np.where(invalid, Status.invalid_input, Status.ok)).astype(np.int8)
     return DecodedRows(rows, decoded, dimensions, status)
 
@@ -162,7 +162,7 @@ def _lists(array: pa.Array, column: Column, kind: np.dtype) -> RaggedColumn:
     missing = nulls
     values = inner.flatten()
     nulls = missing | (_sums(is_null(values), widths) > 0)
-    first = _first(widths, ~missing, lengths)
+    first = _first_given(widths, ~missing, lengths)
     regular = _sums((widths != np.repeat(first, lengths)) & ~missing, lengths) == 0
     numbers, fits = converted(values, column, kind)
     unfit = np.zeros(len(lengths), bool) if fits is None else _sums(_sums(~fits, widths), lengths) > 0
@@ -180,7 +180,7 @@ def _lengths(array: pa.Array) -> np.ndarray:
     return to_numpy(pc.list_value_length(array)).astype(np.int64, copy=False)
 
 
-def _first(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _first_given(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The first ``given`` value of each consecutive stretch, 0 where none is; ``lengths`` are the stretches'."""
     places = np.append(np.flatnonzero(given), len(values))
     ends = np.cumsum(lengths)
@@ -197,7 +197,7 @@ def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return total[ends] - total[ends - lengths]
 
 
-def _drop(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarray) -> None:
+def _drop_null_entries(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarray) -> None:
     """Leave out the entries that are null in any of the columns; rows whose lists differ in length become invalid."""
     lists: list[RaggedColumn] = [decoded[column.name] for column in columns]
     lengths = lists[0].lengths[0]
@@ -228,7 +228,7 @@ def _without(lists: RaggedColumn, rows: np.ndarray) -> RaggedColumn:
     return replace(lists, lengths=lengths, rectangular=lists.rectangular | rows, **kept)
 
 
-def _agree(
+def _check_lengths(
     decoded: Mapping[str, Any], columns: Sequence[Column], null: np.ndarray, invalid: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Mark rows with nulls inside lists as ``null``, and rows with lists of a wrong length as ``invalid``.

@@ -72,7 +72,7 @@ def _is_fine(kind: pa.DataType) -> bool:
     return kind.unit == "ns" if pat.is_timestamp(kind) else any(map(_is_fine, nested))
 
 
-def side_by_side(
+def aligned_batches(
     one: Iterator[pa.RecordBatch], other: Iterator[pa.RecordBatch]
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """Pairs of batches with the same rows from two readers, cut to the smaller batch each time."""

@@ -1,4 +1,4 @@
-"""Numbers in the type that a kernel asks for, against exact arithmetic: the nearest, or told that they do not fit."""
+"""Numbers in the type that a kernel asks for, against exact arithmetic: the nearest, or marked as not fitting."""
 
 import math
 from decimal import Decimal, localcontext

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.errors import InputError
-from jaxbatch.input.int96 import side_by_side
+from jaxbatch.input.int96 import aligned_batches
 from jaxbatch.planning.planner import plan
 from tests.types.by_hand import Leaf, int96, parquet
 from tests.types.count import COUNT
@@ -146,7 +146,7 @@ def test_batches_that_end_elsewhere():
     """A reader's batches end where one of its columns' chunks does: then those of two readers need not agree."""
     rows = pa.record_batch({"a": np.arange(10)})
     one, other = ([rows.slice(at, size) for at, size in cuts] for cuts in ([(0, 4), (4, 6)], [(0, 0), (0, 3), (3, 7)]))
-    pairs = list(side_by_side(iter(one), iter(other)))
+    pairs = list(aligned_batches(iter(one), iter(other)))
     assert [left.num_rows for left, _ in pairs] == [0, 3, 1, 6]
     assert all(left.equals(right) for left, right in pairs)
     assert pa.Table.from_batches([left for left, _ in pairs]).equals(pa.Table.from_batches(one))
