@@ -74,15 +74,15 @@ class Column:
         """The shape with every named dimension replaced by its size."""
         return tuple(sizes[size] if isinstance(size, str) else size for size in self.shape)
 
-    def numpy_type(self, precision: str, *, wide: bool) -> np.dtype:
+    def numpy_type(self, precision: str, *, x64: bool) -> np.dtype:
         """The NumPy type in which a row function sees an input.
 
         Args:
             precision: the run's, ``"float64"`` or ``"float32"``.
-            wide: whether 64-bit types exist in a float32 run too.
+            x64: whether 64-bit types exist in a float32 run too.
         """
         name = {"float": precision, "int": "int64", "string": "int64"}.get(self.dtype, self.dtype)
-        return np.dtype(name if wide or precision == "float64" else _NARROW.get(name, name))
+        return np.dtype(name if x64 or precision == "float64" else _NARROW.get(name, name))
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def decode(
     precision: str,
     drop_nulls: str | None = None,
     *,
-    wide: bool = False,
+    x64: bool = False,
 ) -> DecodedRows:
     """Decode a kernel's input columns from a table.
 
@@ -107,14 +107,14 @@ def decode(
         constants: values for inputs that the table does not have.
         precision: the dtype of ``"float"`` columns, ``"float64"`` or ``"float32"``.
         drop_nulls: a named dimension; its entries that are null in any column are left out.
-        wide: whether 64-bit types exist in a float32 run too.
+        x64: whether 64-bit types exist in a float32 run too.
     """
     rows = table.num_rows
     decoded: dict[str, np.ndarray | RaggedColumn] = {}
     null = np.zeros(rows, bool)
     invalid = np.zeros(rows, bool)
     for column in columns:
-        kind = column.numpy_type(precision, wide=wide)
+        kind = column.numpy_type(precision, x64=x64)
         if column.name in constants:
             decoded[column.name] = _constant(constants[column.name], column, kind, rows)
             continue

@@ -108,7 +108,7 @@ def _arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[
 def _limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:
     """The least and the largest number that fits, for each of the files' columns where not every number does."""
     numbers = [column for column in kernel.read if column.name in names and column.dtype != "string"]
-    kinds = [column.numpy_type(job.compute.precision, wide=kernel.needs_x64) for column in numbers]
+    kinds = [column.numpy_type(job.compute.precision, x64=kernel.needs_x64) for column in numbers]
     found = [(names[c.name], limits(c, kind)) for c, kind in zip(numbers, kinds, strict=True)]
     return {name: between for name, between in found if between is not None}
 
@@ -126,7 +126,7 @@ def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> Non
     except ValueError:
         array = np.asarray(None)
     wanted = {"int": "iu", "bool": "biuf"}.get(column.dtype, "iuf")
-    kind = column.numpy_type(job.compute.precision, wide=kernel.needs_x64)
+    kind = column.numpy_type(job.compute.precision, x64=kernel.needs_x64)
     if array.dtype.kind not in wanted or array.shape != column.shape or fitted(array, column, kind)[1] is not None:
         raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
 
