@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 EXACT = 2**53
-"""Up to here, of either sign, a float64 holds every integer."""
+"""The bound up to which a float64 holds every integer, of either sign."""
 
 _NARROW = {"int64": "int32", "uint64": "uint32", "float64": "float32"}
 
 
 class Status(IntEnum):
-    """How a row ended. The larger value wins where several apply, so the order is that of precedence."""
+    """How a row ended. Where several apply, the largest value wins."""
 
     ok = 0
     not_converged = 1
@@ -25,12 +25,12 @@ class Status(IntEnum):
 
     @property
     def failed(self) -> bool:
-        """Whether ``max_failed_rows`` counts the row."""
+        """Whether the row counts towards ``max_failed_rows``."""
         return self >= Status.nonfinite
 
     @property
     def flagged(self) -> bool:
-        """Whether the row's results stand, with a warning."""
+        """Whether the row has results, but with a warning."""
         return Status.ok < self < Status.nonfinite
 
     @property
@@ -81,27 +81,33 @@ class Column:
         """The shape with every named dimension replaced by its size."""
         return tuple(sizes[size] if isinstance(size, str) else size for size in self.shape)
 
-    def numpy_type(self, precision: str, *, wide: bool) -> np.dtype:
-        """The type in which a row function sees an input; without ``wide``, float32 runs have no 64-bit types."""
+    def numpy_type(self, precision: str, *, x64: bool) -> np.dtype:
+        """The NumPy type in which a row function sees an input.
+
+        Args:
+            precision: the run's, ``"float64"`` or ``"float32"``.
+            x64: whether 64-bit types exist in a float32 run too.
+        """
         name = {"float": precision, "int": "int64", "string": "int64"}.get(self.dtype, self.dtype)
-        return np.dtype(name if wide or precision == "float64" else _NARROW.get(name, name))
+        return np.dtype(name if x64 or precision == "float64" else _NARROW.get(name, name))
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """What a kernel may know of a stored column: ``kind`` of its innermost values, ``depth`` of list nesting.
-
-    ``length`` is that of a fixed-size list, ``eps`` the unit roundoff of the stored numbers (2⁻⁵² for
-    integers and decimals, which are converted exactly up to there). ``whole`` says that they are integers: also
-    decimals without a fraction, whose kind is "float".
-    """
+    """What a kernel may know about the type of a stored column."""
 
     kind: Literal["float", "int", "bool", "string", "other"]
+    """Of its innermost values; decimals are floats."""
     depth: int
+    """How deep lists are nested; 0 for no list."""
     length: int | None
+    """The length of lists of a fixed size, else None."""
     eps: float
+    """The unit roundoff of the stored numbers: 2⁻⁵² for integers and decimals, which are exact up to 2⁵³."""
     name: str
+    """The type as Arrow writes it, for messages."""
     whole: bool = False
+    """Whether all values are integers; decimals without a fraction are, though their kind is "float"."""
 
     @property
     def numeric(self) -> bool:
@@ -110,10 +116,11 @@ class ColumnType:
 
 
 class Maybe(NamedTuple):
-    """An output that a row may lack: written as null, and not tested, where ``present`` is false."""
+    """An output that a row may lack: null, and not tested for finiteness, where ``present`` is false."""
 
     value: Any
     present: Any
 
 
 STATUS = "status"
+"""The name of the status among a kernel's results, and in parts unless the job renames it."""

@@ -203,7 +203,7 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
         instead("tasks.parquet", "tasks-{date}.parquet"),
         ("--var", "dat=2026-11-22"),
         4,
-        ("'{date}' has no value", "--var date=… in the place of --var dat"),
+        ("'{date}' has no value", "--var date=… instead of --var dat"),
     ),
     "two results": (function("own.py:returns_two"), (), 4, ("float64[2]", "use the kernel 'apply'")),
     "an if, beside an argument that is a text": (

@@ -1,5 +1,5 @@
 """Arrow columns to padded NumPy arrays of a batch, and a batch's results back to Arrow columns.
 
-Nothing here reads a file or runs a program.
+Reading files and running programs do not belong here.
 Begin with ``decode.py``; ``encode.py`` is the way back.
 """

@@ -1,4 +1,4 @@
-"""Numbers in the type that a kernel asks for: each is the nearest there is, and what does not fit is told."""
+"""Numbers in the type that a kernel asks for: each becomes the nearest one, or is marked as not fitting."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
@@ -18,16 +18,22 @@ _WHOLE = pa.decimal256(76, 0)
 """Holds every integer that a decimal or 64 bits can hold."""
 
 Fitted = tuple[np.ndarray, "np.ndarray | None"]
-"""Values, and which of them fit: None where all do. What stands for one that does not says nothing."""
+"""Values, and truth values of which fit, None if all do. A value that does not fit is replaced by any number."""
 
 
 def converted(array: pa.Array, column: Column, kind: np.dtype) -> Fitted:
-    """Arrow's numbers or truth values in the NumPy type ``kind`` of a column, rounded once; nulls as 0, which fits."""
+    """Arrow numbers or truth values as NumPy values of a column, each rounded only once.
+
+    Args:
+        array: of integers, floats, decimals or truth values; a null becomes 0, which fits.
+        column: the kernel's input.
+        kind: the type of the result.
+    """
     if not pa.types.is_decimal(array.type):
         return fitted(to_numpy(array), column, kind)
     if kind.kind != "f":
         return _from_decimals(array, column, kind)
-    # Arrow parses to the nearest float, but does not cast to it; and not to the nearest of 16 bits.
+    # Arrow parses a text to the nearest float, but does not cast a decimal to it; 16 bits it does not parse so either.
     values = (
         _halves(array) if kind == np.float16 else to_numpy(pc.cast(array.cast(pa.string()), pa.from_numpy_dtype(kind)))
     )
@@ -35,14 +41,20 @@ def converted(array: pa.Array, column: Column, kind: np.dtype) -> Fitted:
 
 
 def fitted(values: np.ndarray, column: Column, kind: np.dtype) -> Fitted:
-    """The same of NumPy's numbers or truth values."""
+    """NumPy numbers or truth values as values of a column, each rounded only once.
+
+    Args:
+        values: integers, floats or truth values of any shape.
+        column: the kernel's input.
+        kind: the type of the result.
+    """
     integers, bounds = values.dtype.kind in "iu", limits(column, kind)
     if values.dtype.kind == "f" and kind.kind != "f":
-        values = values.astype(np.float64)  # in which bounds are what they are
+        values = values.astype(np.float64)  # the bounds below are exact in float64
     exact = column.exact and integers and values.itemsize == 8
     if bounds and (exact or (kind.kind != "f" and not np.can_cast(values.dtype, kind))):
         low, high = bounds
-        # A float is compared with the power of two after the largest integer, which as a float would be that too.
+        # The largest integer, as a float, would round up to the power of two after it: compare with that instead.
         below = values <= high if integers else (values < high + 1) & (np.trunc(values) == values)
         fits = _which((values >= low) & below)
         return (values if fits is None else np.where(fits, values, values.dtype.type(0))).astype(kind), fits
@@ -54,7 +66,8 @@ def fitted(values: np.ndarray, column: Column, kind: np.dtype) -> Fitted:
 
 
 def limits(column: Column, kind: np.dtype) -> tuple[float, float] | None:
-    """The least and the largest number that fits a column's ``kind``: integers, but for floats; None where all fit."""
+    """The least and the largest number that fits a column of type ``kind``, integers unless it is a float type; None
+    if all fit."""
     if kind.kind == "b":
         return 0, 1
     if kind.kind in "iu":
@@ -85,8 +98,11 @@ def _parsed(array: pa.Array, kind: np.dtype) -> np.ndarray:
 
 
 def _halves(array: pa.Array) -> np.ndarray:
-    """Decimals as the nearest of 16 bits: by way of 64 bits rounded to odd, which keeps their side of a tie (Boldo and
-    Melquiond, Emulation of FMA and correctly rounded sums, IEEE Transactions on Computers, 2008)."""
+    """Decimals as the nearest float16, by way of float64 rounded to odd.
+
+    Rounding to odd keeps on which side of a tie a value lies (Boldo and Melquiond, Emulation of FMA and correctly
+    rounded sums, IEEE Transactions on Computers, 2008).
+    """
     doubles = _parsed(array, np.dtype(np.float64))
     exact = [None if value is None else Fraction(value) for value in array.to_pylist()]
     odd = [value if it is None else _to_odd(float(value), it) for value, it in zip(doubles, exact, strict=True)]
@@ -95,7 +111,7 @@ def _halves(array: pa.Array) -> np.ndarray:
 
 
 def _to_odd(nearest: float, exact: Fraction) -> float:
-    """The double beside an exact value whose last bit is odd, or the one that it is."""
+    """An exact value rounded to odd: itself if it is a double, else its neighbour with an odd last bit."""
     difference = exact - Fraction(nearest)
     if not difference or np.float64(nearest).view(np.int64) & 1:
         return nearest

@@ -1,4 +1,4 @@
-"""Arrow columns → padded arrays: what goes into a row function."""
+"""Arrow columns → padded arrays, the inputs of a row function."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
@@ -19,26 +19,25 @@ from jaxbatch.input.types import is_list
 
 @dataclass
 class RaggedColumn:
-    """A list column: ``values`` of all rows end to end, and where each row's begin.
-
-    ``lengths`` has one array per level of nesting: rows of the list, and columns of each for depth 2.
-    ``nulls`` marks the entries of the first level that hold a null.
-    """
+    """A column of lists: the values of all rows end to end, and the lengths of the lists."""
 
     values: np.ndarray
+    """[values]: the numbers of all rows, in their order."""
     lengths: tuple[np.ndarray, ...]
+    """[rows] for each level of nesting: how many entries a row's list has, and how many numbers each entry."""
     nulls: np.ndarray
+    """[entries]: which entries of the first level are null or hold a null."""
     rectangular: np.ndarray
-    """Per row: whether all inner lists are equally long, nulls aside. A row where they are not has no values."""
+    """[rows]: whether all inner lists of a row, but nulls, have one length. A row where they do not has no values."""
     unfit: np.ndarray
-    """Per row: whether a value in it does not fit the column's type."""
+    """[rows]: whether any value of a row does not fit the column's type."""
 
     def padded(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The values of some rows as an array ``[len(rows), *shape]``, zero beyond each row's own lengths."""
         lengths = [length[rows] for length in self.lengths]
         result = np.zeros((len(rows), *shape), self.values.dtype)
         fitting = np.all([length <= size for length, size in zip(lengths, shape, strict=True)], axis=0)
-        if not fitting.all():  # rows of invalid input, which stay empty
+        if not fitting.all():  # the others are rows of invalid input, and stay zero
             result[fitting] = self.padded(rows[fitting], shape)
             return result
         values = self._of(rows)
@@ -46,7 +45,7 @@ class RaggedColumn:
             return result
         inner = [int(length.max(initial=0, where=lengths[0] > 0)) for length in lengths[1:]]
         if all((length[lengths[0] > 0] == size).all() for length, size in zip(lengths[1:], inner, strict=True)):
-            # Every row is a list of equally large entries: whole entries are copied.
+            # All entries are equally long, so whole entries are copied.
             inside = (slice(None), slice(None), *(slice(size) for size in inner))
             first, entries = lengths[0], values.reshape(-1, *inner)
             if (first == first[0]).all():
@@ -65,7 +64,7 @@ class RaggedColumn:
         return result
 
     def _of(self, rows: np.ndarray) -> np.ndarray:
-        """The values of some rows, which are in ascending order, end to end."""
+        """The values of some rows end to end; ``rows`` are in ascending order."""
         if len(rows) == len(self.rectangular):
             return self.values
         sizes = np.prod(np.stack(self.lengths), axis=0)
@@ -79,13 +78,14 @@ class RaggedColumn:
 
 @dataclass
 class DecodedRows:
-    """Decoded rows: a number array or :class:`Lists` per column, and which rows cannot be computed."""
+    """Decoded rows: an array of numbers or a :class:`RaggedColumn` per column, and which rows cannot be computed."""
 
     rows: int
     columns: dict[str, "np.ndarray | RaggedColumn"]
     dimensions: dict[str, np.ndarray]
-    """The length of each named dimension, per row; 0 for rows that cannot be computed."""
+    """[rows] for each named dimension: its length; 0 for rows that cannot be computed."""
     status: np.ndarray
+    """[rows] int8: ``ok``, ``null_input`` or ``invalid_input``."""
 
 
 def decode(
@@ -96,25 +96,25 @@ def decode(
     precision: str,
     drop_nulls: str | None = None,
     *,
-    wide: bool = False,
+    x64: bool = False,
 ) -> DecodedRows:
-    """Read a kernel's input columns off a table.
+    """Decode a kernel's input columns from a table.
 
     Args:
-        table: one chunk per column.
+        table: the rows, with one chunk per column.
         columns: the kernel's inputs.
-        names: the table's name for each.
-        constants: values for columns that the table does not have.
-        precision: the dtype of ``"float"`` columns.
-        drop_nulls: the named dimension whose entries with a null are left out.
-        wide: whether there are 64-bit types in float32 too.
+        names: the table's name for each input.
+        constants: values for inputs that the table does not have.
+        precision: the dtype of ``"float"`` columns, ``"float64"`` or ``"float32"``.
+        drop_nulls: a named dimension; its entries that are null in any column are left out.
+        x64: whether 64-bit types exist in a float32 run too.
     """
     rows = table.num_rows
     decoded: dict[str, np.ndarray | RaggedColumn] = {}
     null = np.zeros(rows, bool)
     invalid = np.zeros(rows, bool)
     for column in columns:
-        kind = column.numpy_type(precision, wide=wide)
+        kind = column.numpy_type(precision, x64=x64)
         if column.name in constants:
             decoded[column.name] = _constant(constants[column.name], column, kind, rows)
             continue
@@ -131,8 +131,8 @@ def decode(
             if fits is not None:
                 invalid |= ~fits
     if drop_nulls:
-        _drop(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
-    dimensions = _agree(decoded, columns, null, invalid)
+        _drop_null_entries(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
+    dimensions = _check_lengths(decoded, columns, null, invalid)
     status = np.where(null, Status.null_input, np.where(invalid, Status.invalid_input, Status.ok)).astype(np.int8)
     return DecodedRows(rows, decoded, dimensions, status)
 
@@ -162,12 +162,12 @@ def _lists(array: pa.Array, column: Column, kind: np.dtype) -> RaggedColumn:
     missing = nulls
     values = inner.flatten()
     nulls = missing | (_sums(is_null(values), widths) > 0)
-    first = _first(widths, ~missing, lengths)
+    first = _first_given(widths, ~missing, lengths)
     regular = _sums((widths != np.repeat(first, lengths)) & ~missing, lengths) == 0
     numbers, fits = converted(values, column, kind)
     unfit = np.zeros(len(lengths), bool) if fits is None else _sums(_sums(~fits, widths), lengths) > 0
     if missing.any() or not regular.all():
-        # Every entry of a row is made equally long: zeros for a missing one, none at all in an irregular row.
+        # Make all entries of a row equally long: a missing one becomes zeros, and in an irregular row all are emptied.
         first = np.where(regular, first, 0)
         filled = np.zeros(int((lengths * first).sum()), numbers.dtype)
         filled[np.repeat(~missing, np.repeat(first, lengths))] = numbers[np.repeat(np.repeat(regular, lengths), widths)]
@@ -176,12 +176,12 @@ def _lists(array: pa.Array, column: Column, kind: np.dtype) -> RaggedColumn:
 
 
 def _lengths(array: pa.Array) -> np.ndarray:
-    """Of lists, 0 where there is none."""
+    """The lengths of lists, 0 for a null."""
     return to_numpy(pc.list_value_length(array)).astype(np.int64, copy=False)
 
 
-def _first(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The first given value of each stretch of ``values``, 0 where there is none."""
+def _first_given(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The first ``given`` value of each consecutive stretch, 0 where none is; ``lengths`` are the stretches'."""
     places = np.append(np.flatnonzero(given), len(values))
     ends = np.cumsum(lengths)
     place = places[np.searchsorted(places, ends - lengths)]
@@ -189,7 +189,7 @@ def _first(values: np.ndarray, given: np.ndarray, lengths: np.ndarray) -> np.nda
 
 
 def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Sums of consecutive stretches of ``values``."""
+    """The sum of each consecutive stretch of ``values``; ``lengths`` are the stretches'."""
     if not values.any():
         return np.zeros(len(lengths), np.int64)
     total = np.concatenate([[0], np.cumsum(values)])
@@ -197,8 +197,8 @@ def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return total[ends] - total[ends - lengths]
 
 
-def _drop(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarray) -> None:
-    """Leave out the entries of the first level in which any of the columns has a null."""
+def _drop_null_entries(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarray) -> None:
+    """Leave out the entries that are null in any of the columns; rows whose lists differ in length become invalid."""
     lists: list[RaggedColumn] = [decoded[column.name] for column in columns]
     lengths = lists[0].lengths[0]
     agreeing = np.all([np.array_equal(each.lengths[0], lengths) for each in lists]) and all(
@@ -221,17 +221,20 @@ def _drop(decoded: dict[str, Any], columns: Sequence[Column], invalid: np.ndarra
 
 
 def _without(lists: RaggedColumn, rows: np.ndarray) -> RaggedColumn:
-    """The lists with those of some rows emptied."""
+    """The column with the lists of some rows emptied; ``rows`` is truth values."""
     sizes = np.prod(np.stack(lists.lengths), axis=0)
     lengths = (np.where(rows, 0, lists.lengths[0]), *lists.lengths[1:])
     kept = {"values": lists.values[np.repeat(~rows, sizes)], "nulls": lists.nulls[np.repeat(~rows, lists.lengths[0])]}
     return replace(lists, lengths=lengths, rectangular=lists.rectangular | rows, **kept)
 
 
-def _agree(
+def _check_lengths(
     decoded: Mapping[str, Any], columns: Sequence[Column], null: np.ndarray, invalid: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Mark rows with nulls inside lists, or lists of the wrong length; return the named dimensions' lengths."""
+    """Mark rows with nulls inside lists as ``null``, and rows with lists of a wrong length as ``invalid``.
+
+    Returns each named dimension's length, ``[rows]``, 0 in marked rows.
+    """
     dimensions: dict[str, np.ndarray] = {}
     for column in columns:
         lists = decoded[column.name]
@@ -243,7 +246,9 @@ def _agree(
             if isinstance(size, str):
                 invalid |= length != dimensions.setdefault(size, length)
             else:
-                invalid |= (length != size) & ((level == 0) | (lists.lengths[0] > 0))  # no lists, none too long
+                invalid |= (length != size) & (
+                    (level == 0) | (lists.lengths[0] > 0)
+                )  # without entries none has a wrong length
     unusable = null | invalid
     return {name: np.where(unusable, 0, length) for name, length in dimensions.items()}
 
@@ -251,7 +256,14 @@ def _agree(
 def gather(
     batch: DecodedRows, columns: Sequence[Column], rows: np.ndarray, sizes: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
-    """The arrays of a row function for some rows: every column padded to ``sizes``, and the true lengths."""
+    """The arrays of a row function for some rows: columns padded to ``sizes``, and the true lengths.
+
+    Args:
+        batch: the decoded rows.
+        columns: the kernel's inputs.
+        rows: the numbers of the rows to take, in ascending order.
+        sizes: the rung of each named dimension.
+    """
     arrays: dict[str, np.ndarray] = {}
     everything = len(rows) == batch.rows
     for column in columns:
@@ -266,7 +278,7 @@ def gather(
 
 
 def pad_batch(arrays: Mapping[str, np.ndarray], width: int) -> dict[str, np.ndarray]:
-    """The arrays with their last row repeated up to ``width`` rows."""
+    """The arrays, each padded to ``width`` rows by repeating its last row."""
 
     def widen(array: np.ndarray) -> np.ndarray:
         missing = width - len(array)

@@ -11,7 +11,7 @@ from jaxbatch.input.types import is_list
 
 
 def arrow_type(column: Column, precision: str) -> pa.DataType:
-    """The type in which an output is written."""
+    """The Arrow type in which an output is written; ``precision`` is that of its floats."""
     if column.dtype == "string":
         kind: pa.DataType = pa.string()
     else:
@@ -24,9 +24,14 @@ def arrow_type(column: Column, precision: str) -> pa.DataType:
 def encode(
     column: Column, values: np.ndarray, present: np.ndarray, lengths: Mapping[str, np.ndarray], precision: str
 ) -> pa.Array:
-    """An output as an Arrow array: null where not ``present``, lists cut to their row's own lengths.
+    """An output as an Arrow array.
 
-    ``values`` is ``[rows, *shape]``; ``lengths`` has one array of ``rows`` per named dimension.
+    Args:
+        column: the output.
+        values: ``[rows, *shape]``, named dimensions padded.
+        present: ``[rows]`` truth values, False where the result is null.
+        lengths: ``[rows]`` for each named dimension; lists are cut to them.
+        precision: the type of floats, ``"float64"`` or ``"float32"``.
     """
     kind = arrow_type(column, precision)
     if column.dtype == "string":
@@ -52,7 +57,13 @@ def encode(
 
 
 def with_statuses(table: pa.Table, status: np.ndarray, schema: pa.Schema) -> tuple[pa.Table, dict[str, int]]:
-    """A table with the statuses of its rows as its last column, a dictionary of those that occur; and how often."""
+    """A table with its rows' statuses as the last column, dictionary-encoded; and how many rows have each status.
+
+    Args:
+        table: the other columns.
+        status: ``[rows]`` of :class:`~jaxbatch.columns.Status`.
+        schema: the part's schema, whose last field is the status.
+    """
     counts = {each: int(np.count_nonzero(status == each)) for each in Status}
     occurring = [each for each in Status if counts[each]]
     places = np.zeros(len(Status), np.int8)

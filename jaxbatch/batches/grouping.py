@@ -1,4 +1,4 @@
-"""Rows by group: which group each row belongs to, and in which bucket a group is put together."""
+"""Rows by group: which group each row belongs to, and in which bucket a group's partial results are merged."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
@@ -17,26 +17,27 @@ _MULTIPLIER = 0x9E3779B97F4A7C15
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of a table's rows: ``keys`` has a row per group, in the order of first appearance."""
+    """The groups of a table's rows, in the order of first appearance."""
 
     keys: pa.Table
+    """The values that name each group, a row per group."""
     of_row: np.ndarray
-    """[rows]: each row's group."""
+    """[rows]: the number of each row's group."""
 
     def __len__(self) -> int:
         return self.keys.num_rows
 
     def order(self) -> np.ndarray:
-        """The rows group by group, in their own order within each."""
+        """[rows]: the rows' numbers, group by group, in the table's order within each."""
         return stable_order(self.of_row, len(self))
 
     def counts(self) -> np.ndarray:
-        """[groups]: how many rows each has."""
+        """[groups]: how many rows each group has."""
         return np.bincount(self.of_row, minlength=len(self))
 
 
 def groups_of(keys: pa.Table) -> Groups:
-    """The groups that equal rows of ``keys`` form; nulls are equal. Without columns all rows are one group."""
+    """Group equal rows of ``keys``; nulls equal each other. Without columns all rows are one group."""
     if keys.num_columns == 0:
         return Groups(pa.table({}) if keys.num_rows == 0 else _one_row(), np.zeros(keys.num_rows, np.int64))
     codes, count = _codes(keys.column(0))
@@ -53,26 +54,26 @@ def _one_row() -> pa.Table:
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
-    """A number from 0 on per row, equal for equal values, in the order of first appearance; and how many there are."""
+    """[rows] numbers from 0 on, equal for equal values, in the order of first appearance; and the number of values."""
     encoded = _comparable(one_chunk(column)).dictionary_encode(null_encoding="encode")
     return to_numpy(encoded.indices).astype(np.int64), len(encoded.dictionary)
 
 
 def sorted_order(keys: pa.Table) -> np.ndarray:
-    """The rows of ``keys`` as its columns sort them, the first before the others; nulls come last."""
+    """[rows]: the rows' numbers, sorted by the first column, then the next and so on; nulls come last."""
     columns = {str(number): _comparable(one_chunk(column)) for number, column in enumerate(keys.columns)}
     return to_numpy(pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in columns]))
 
 
 def _comparable(array: pa.Array) -> pa.Array:
-    """The same values in a type that Arrow compares: narrow decimals it only stores."""
+    """The same values in a type that Arrow can compare, which it cannot do with decimals of 32 and 64 bits."""
     kind = array.type
     narrow = pat.is_decimal32(kind) or pat.is_decimal64(kind)
     return array.cast(pa.decimal128(kind.precision, kind.scale)) if narrow else array
 
 
 def stable_order(codes: np.ndarray, count: int) -> np.ndarray:
-    """``argsort`` of numbers below ``count``, equal ones in their order: by radix, 16 bits at a time."""
+    """A stable ``argsort`` of integers from 0 to ``count`` - 1: a radix sort, 16 bits at a time."""
     order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
     for shift in range(16, max(count - 1, 0).bit_length(), 16):
         digit = ((codes >> shift) & 0xFFFF).astype(np.uint16)
@@ -81,7 +82,7 @@ def stable_order(codes: np.ndarray, count: int) -> np.ndarray:
 
 
 def buckets_of(keys: pa.Table, buckets: int) -> np.ndarray:
-    """[rows]: a bucket for each key, by a hash of its values that is the same on every machine."""
+    """[rows]: the bucket of each key, from 0 to ``buckets`` - 1, by a hash that is the same on every machine."""
     mixed = np.zeros(keys.num_rows, np.uint64)
     for column in keys.columns:
         mixed = _mix(mixed * np.uint64(_MULTIPLIER) + _hash(one_chunk(column)))
@@ -100,7 +101,7 @@ def _hash(array: pa.Array) -> np.ndarray:
 
 
 def _hash_texts(array: pa.Array) -> np.ndarray:
-    """Σ (byte + 1)·M^position over each text's bytes, modulo 2⁶⁴."""
+    """Hash each text: Σ (byte + 1)·M^position over its bytes, modulo 2⁶⁴, then mixed."""
     kind = array.type
     binary = pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_fixed_size_binary(kind)
     texts = array if binary else pc.cast(array, pa.large_string())

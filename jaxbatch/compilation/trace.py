@@ -122,7 +122,7 @@ def row_structs(kernel: Kernel, program: ProgramKey, dtype: str) -> dict[str, ja
     sizes = dict(program.sizes)
     integer = jax.dtypes.canonicalize_dtype("int64")
     structs = {
-        column.name: jax.ShapeDtypeStruct(column.sized(sizes), column.numpy_type(dtype, wide=kernel.needs_x64))
+        column.name: jax.ShapeDtypeStruct(column.sized(sizes), column.numpy_type(dtype, x64=kernel.needs_x64))
         for column in kernel.inputs
     }
     return structs | {name: jax.ShapeDtypeStruct((), integer) for name in dimensions(kernel.inputs)}

@@ -51,7 +51,7 @@ class Aggregation:
             groups = groups_of(table.select([plan.names[name] for name in grouping.by]))
         with outcome.stage("decode"):
             given = (table, grouping.columns, plan.names, plan.source.constants, plan.job.compute.precision)
-            batch = decode.decode(*given, wide=self._kernel.needs_x64)
+            batch = decode.decode(*given, x64=self._kernel.needs_x64)
         with outcome.stage("group"):
             whole = batch.status == Status.ok
             status = np.zeros(len(groups), np.int8)

@@ -41,7 +41,7 @@ class Evaluation:
                 self._plan.source.constants,
                 self._plan.job.compute.precision,
                 kernel.drop_nulls,
-                wide=kernel.needs_x64,
+                x64=kernel.needs_x64,
             )
             groups = list(self._by_program(batch))
         status = batch.status.copy()

@@ -105,7 +105,7 @@ def _resume(job: Job, unfinished: Run) -> PendingRun:
         InputError: one of its files is no input of today's job.
     """
     try:
-        before = job.as_begun(unfinished.claim.job)
+        before = job.as_recorded(unfinished.claim.job)
     except ValidationError as error:
         raise JobError("its record is of another version of jaxbatch", "Use that version") from error
     files = [Listed(before.resolve(each.path), each.name, version=each.version) for each in unfinished.files]

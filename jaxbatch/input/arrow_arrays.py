@@ -1,7 +1,7 @@
-"""NumPy arrays as Arrow ones and back; the memory of numbers is shared.
+"""NumPy arrays → Arrow arrays and back; numbers are not copied.
 
-Arrow's own ways there import pandas where it is installed, in case they are given something of it: a tenth of a second
-of every process.
+Arrow's own conversions import pandas where it is installed, in case they are given its objects. That would cost every
+process a tenth of a second.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,21 @@ import pyarrow as pa
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array, copied only where it is in several."""
+    """A column as one array, copied only if it has several chunks."""
     if column.num_chunks < 2:
         return column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
     return column.combine_chunks()
 
 
 def to_arrow(values: np.ndarray, present: np.ndarray | None = None) -> pa.Array:
-    """Numbers or truth values of ``[rows]`` as an Arrow array, null where not ``present``.
+    """Numbers or truth values as an Arrow array.
+
+    Args:
+        values: ``[rows]``, of integers, floats or truth values.
+        present: ``[rows]`` truth values, False where the result is null; None if no row is.
 
     Raises:
-        ValueError: the shapes are not ``[rows]``, or the numbers are in another machine's order of bytes.
+        ValueError: a shape is not ``[rows]``, or ``values`` have another machine's byte order.
     """
     if values.ndim != 1 or not values.dtype.isnative or (present is not None and present.shape != values.shape):
         raise ValueError(f"{values.dtype}{values.shape}, present {None if present is None else present.shape}")
@@ -32,7 +36,7 @@ def to_arrow(values: np.ndarray, present: np.ndarray | None = None) -> pa.Array:
 
 
 def to_texts(values: Sequence[str]) -> pa.StringArray:
-    """A few texts as an Arrow array; Arrow refuses them beyond 2 GiB."""
+    """Texts as an Arrow array; Arrow refuses more than 2 GiB of them."""
     encoded = [value.encode() for value in values]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
@@ -40,17 +44,17 @@ def to_texts(values: Sequence[str]) -> pa.StringArray:
 
 
 def to_numpy(array: pa.Array, *, filled: int = 0) -> np.ndarray:
-    """An Arrow array of numbers or truth values as ``[rows]``; those that are null, as ``filled``.
+    """An Arrow array of numbers or truth values as a NumPy array ``[rows]`` of the same type; nulls become ``filled``.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: the array is of another type.
     """
     values = _values(array)
     return np.where(is_null(array), values.dtype.type(filled), values) if array.null_count else values
 
 
 def is_null(array: pa.Array) -> np.ndarray:
-    """Which of an Arrow array are null, as truth values of ``[rows]``."""
+    """``[rows]`` truth values: which entries of an Arrow array are null."""
     return _values(array.is_null())
 
 

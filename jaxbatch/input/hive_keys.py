@@ -1,4 +1,4 @@
-"""Columns that a file's path holds: folders called key=value, as Hive and Spark write them."""
+"""Columns in a file's path: folders called key=value, as Hive and Spark write them."""
 
 import re
 import urllib.parse
@@ -16,6 +16,11 @@ _NULL_KEY = "__HIVE_DEFAULT_PARTITION__"
 
 
 def keys_of(name: str) -> Iterator[tuple[str, str | None]]:
+    """The keys and values in a file's path within the input, outermost first; None stands for null.
+
+    Raises:
+        ValueError: a %XX in them is not UTF-8.
+    """
     for segment in Path(name).parts[:-1]:
         key, equals, value = segment.partition("=")
         if equals and key:
@@ -24,23 +29,23 @@ def keys_of(name: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _decoded(text: str) -> str:
-    """What a folder's name stands for, of which bytes are written as %XX.
-
-    Raises:
-        ValueError: they are not text; in their place another would stand, the same for all such names.
-    """
+    # Strict: a replacement character would make one value of different bytes.
     return urllib.parse.unquote(text, errors="strict")
 
 
 def is_integer(value: "str | int | None") -> bool:
-    """Whether a key's value is a whole number of 64 bits, and written as numbers are: 007 and -0 are texts."""
+    """Whether a key's value is null or an integer of 64 bits, written as numbers are: 007 and -0 are texts."""
     if value is None:
         return True
     return re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(value)) is not None and -(2**63) <= int(value) < 2**63
 
 
 def with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:
-    """The files with Hive values as integers where all values of a key are such, or as is known of other files.
+    """The files with a key's values as integers, if all of them are.
+
+    Args:
+        files: the input's files, with all values as texts.
+        known: the types of columns by earlier files of the output; they decide instead for the keys among them.
 
     Raises:
         InputError: the files do not all have the same keys.
@@ -65,6 +70,7 @@ def with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tup
 
 
 def with_key_columns(schema: pa.Schema, files: Sequence[InputFile], known: Mapping[str, str]) -> pa.Schema:
+    """The schema with a column for each key after the others: of integers or, as for keys of nulls alone, of texts."""
     for position, (name, _) in enumerate(files[0].keys):
         values = [file.keys[position][1] for file in files]
         text = any(isinstance(value, str) for value in values) or all(value is None for value in values)

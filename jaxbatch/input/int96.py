@@ -1,9 +1,9 @@
-"""Timestamps of 96 bits, as Spark, Impala, Hive and others write them: read exactly, or refused.
+"""INT96 timestamps, as Spark, Impala, Hive and others write them: read exactly, or refused.
 
-Parquet's INT96 holds a day and the nanoseconds within it, which is more than 64 bits can. pyarrow decodes it in a unit
-that one must choose: what lies out of its range wraps, and what is finer is cut off, without a word. So it is decoded
-twice. In whole seconds everything fits; and the nanoseconds, of which 64 bits are left, say where in its second each
-value lies. A unit of seconds is one that no other timestamp of Parquet's has, and so tells which columns these are.
+Parquet's INT96 holds a day and the nanoseconds within it, which is more than 64 bits can hold. pyarrow decodes it in a
+unit that the reader chooses: values outside its range wrap, and finer digits are cut off, both silently. So it is
+decoded twice. In whole seconds everything fits; the nanoseconds, known modulo 2⁶⁴, give the place within the second.
+No other timestamp of Parquet has the unit seconds, so this unit also tells which columns are INT96.
 """
 
 import io
@@ -21,7 +21,7 @@ SECONDS = "s"
 """The unit in which every file is opened …"""
 
 NANOSECONDS = "ns"
-"""… and that in which one with such columns is opened once more."""
+"""… and the one in which a file with INT96 columns is opened a second time."""
 
 _IN_SECONDS = pa.timestamp(SECONDS)
 _PER_SECOND = {"us": 10**6, "ns": 10**9}
@@ -29,17 +29,22 @@ _DIGITS = 10**9
 
 
 def holds_int96(kind: pa.DataType) -> bool:
-    """Whether a type, of a file opened in seconds, is that of INT96 or has it inside."""
+    """Whether a type in a file opened in seconds is INT96, or nests it."""
     return kind == _IN_SECONDS or any(holds_int96(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def in_exact_units(
     schema: pa.Schema, footer: bytes, declared: Mapping[str, pa.DataType], known: Mapping[str, str]
 ) -> pa.Schema:
-    """The schema of a file opened in seconds, with the types in which its columns of INT96 are given.
+    """The schema of a file opened in seconds, but with INT96 columns in the unit in which they are to be read.
 
-    Those are of microseconds, which is what Spark writes, with its "for ever" of 9999-12-31; or of nanoseconds where
-    the file's own Arrow schema has ``declared`` them, or earlier files of the output, whose types are ``known``, do.
+    That is microseconds, which holds what Spark writes, its "for ever" of 9999-12-31 included.
+
+    Args:
+        schema: the file's schema, as opened in seconds.
+        footer: the file's footer.
+        declared: the types in the file's own Arrow schema; nanoseconds there make a column one of nanoseconds.
+        known: the types by earlier files of the output, which decide instead for the columns among them.
     """
     if not any(holds_int96(field.type) for field in schema):
         return schema
@@ -61,16 +66,16 @@ def in_exact_units(
 
 
 def _is_fine(kind: pa.DataType) -> bool:
-    """Whether a type is of timestamps in nanoseconds, or has them inside."""
+    """Whether a type is a timestamp in nanoseconds, or nests one."""
     kind = kind.value_type if pat.is_dictionary(kind) else kind
     nested = (kind.field(i).type for i in range(kind.num_fields))
     return kind.unit == "ns" if pat.is_timestamp(kind) else any(map(_is_fine, nested))
 
 
-def side_by_side(
+def aligned_batches(
     one: Iterator[pa.RecordBatch], other: Iterator[pa.RecordBatch]
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-    """The same rows of two readers, as many at a time as both give in one batch."""
+    """Pairs of batches with the same rows from two readers, cut to the smaller batch each time."""
     left, right = next(one, None), next(other, None)
     while left is not None and right is not None:
         rows = min(left.num_rows, right.num_rows)
@@ -80,10 +85,10 @@ def side_by_side(
 
 
 def exact(seconds: pa.Array, nanoseconds: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
-    """A column of type ``kind`` from what was decoded of it in both units.
+    """A column of type ``kind`` from the same column decoded in seconds and in nanoseconds.
 
     Raises:
-        InputError: a value is one that the type cannot hold; ``where`` names the column.
+        InputError: ``kind`` cannot hold a value; ``where`` names file and column in the message.
     """
     if not holds_int96(seconds.type):
         return seconds
@@ -98,7 +103,7 @@ def exact(seconds: pa.Array, nanoseconds: pa.Array, kind: pa.DataType, where: st
 
 def _instants(seconds: pa.Array, nanoseconds: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
     whole, wrapped = (to_numpy(array.view(pa.int64())) for array in (seconds, nanoseconds))
-    digits = wrapped - whole * _DIGITS  # what has wrapped in both is gone in their difference
+    digits = wrapped - whole * _DIGITS  # both are known modulo 2⁶⁴, and so is their difference, which is small
     scale = _PER_SECOND[kind.unit]
     values, lost = whole * scale + digits // (_DIGITS // scale), digits % (_DIGITS // scale) != 0
     unfit = np.flatnonzero(lost | (values // scale != whole))
@@ -107,7 +112,7 @@ def _instants(seconds: pa.Array, nanoseconds: pa.Array, kind: pa.DataType, where
         value = f"{np.datetime64(int(whole[first]), 's')}.{digits[first]:09d}"
         raise InputError(
             f"{where} holds the INT96 timestamp {value}, which {kind} cannot hold: "
-            "write the column anew as a timestamp of 64 bits, or leave it out of [input] keep."
+            "write the column again as a timestamp of 64 bits, or leave it out of [input] keep."
         )
     return to_arrow(values, ~is_null(seconds)).view(kind)
 
@@ -117,7 +122,7 @@ def _without_offset(array: pa.Array) -> pa.Array:
 
 
 def _children(array: pa.Array) -> list[pa.Array]:
-    """The arrays inside one of a nested type that has no offset, which those of a map are given for a struct."""
+    """The arrays nested in one that has no offset; a map has a struct of its keys and items."""
     kind = array.type
     if pat.is_map(kind):
         entries = kind.field(0).type

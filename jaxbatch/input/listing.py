@@ -15,13 +15,16 @@ from jaxbatch.storage.urls import is_remote, lies_in
 
 @dataclass(frozen=True)
 class Listed:
-    """A file of the input: its path or URL, its name within the input, and its size and version where listing tells
-    them."""
+    """A file of the input, as it was listed."""
 
     path: str
+    """Its path, or its URL."""
     name: str
+    """Its path within the input, which starts at the folder that the job's path names."""
     size: int | None = None
+    """Its bytes, where listing gives them."""
     version: str | None = None
+    """What tells its content from another, where listing gives it."""
 
 
 def check_apart(job: Job, files: Iterable[str]) -> None:
@@ -33,7 +36,7 @@ def check_apart(job: Job, files: Iterable[str]) -> None:
     output = _real(job.resolve(job.output.path))
     for path in job.input.paths:
         folder = _real(job.resolve(_fixed_prefix(path)))
-        if _lies_in(output, folder) and (is_remote(folder) or os.path.isdir(folder)) and _claims(path, output, folder):
+        if _lies_in(output, folder) and (is_remote(folder) or os.path.isdir(folder)) and _covers(path, output, folder):
             raise InputError(f"[output] path: {output} lies in the input folder {folder}.", _APART)
     for file in files:
         if _lies_in(_real(file), output):
@@ -53,8 +56,8 @@ def _lies_in(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
-def _claims(path: str, output: str, folder: str) -> bool:
-    """Whether an input path lays claim to the output in its folder: ``*.parquet`` beside the job does not."""
+def _covers(path: str, output: str, folder: str) -> bool:
+    """Whether an input path covers the output in its folder: ``*.parquet`` in the job's own folder does not."""
     if is_remote(path):
         return not glob.has_magic(path) or _matches(_segments(output), _segments(path))
     path = os.path.normpath(path)
@@ -66,7 +69,7 @@ def list_files(job: Job) -> list[Listed]:
     """The files of the input, in its order.
 
     Raises:
-        InputError: a file or folder is not there, nothing matches at all, or what matches lies in a table.
+        InputError: a file or folder does not exist, nothing matches, or a file lies in a table such as Delta's.
         OSError: an object store cannot be asked.
     """
     listed: dict[str | tuple[int, int], Listed] = {}
@@ -87,7 +90,7 @@ def list_files(job: Job) -> list[Listed]:
 
 
 def is_input(job: Job, path: str) -> bool:
-    """Whether a path may be a file of the job's input, whatever the values of its variables."""
+    """Whether a path could be a file of the job's input for some values of the job's variables."""
 
     def fits(pattern: str) -> bool:
         if is_remote(pattern) or is_remote(path) or os.path.isabs(pattern):
@@ -102,7 +105,7 @@ def is_input(job: Job, path: str) -> bool:
 
 def _walk(job: Job, given: str) -> Iterator[Listed]:
     path = job.resolve(given)
-    if os.path.isfile(path):  # named outright, so it is taken whatever its folder is
+    if os.path.isfile(path):  # the job names the file itself, so its folder may be a table's
         yield _in(os.path.dirname(path), path)
         return
     if os.path.isdir(path):
@@ -134,11 +137,10 @@ def _matching(job: Job, given: str, root: str) -> Iterator[str]:
 
 def _glob(job: Job, given: str, root: str) -> Iterator[str]:
     if "**" not in Path(given).parts:
-        yield from glob.iglob(
-            os.path.normpath(os.path.join(glob.escape(str(job.paths_from)), given))
-        )  # it is no pattern
+        start = glob.escape(str(job.paths_from))  # this folder's name is no pattern, whatever characters it has
+        yield from glob.iglob(os.path.normpath(os.path.join(start, given)))
         return
-    # Python's own ** follows links to folders, and two that lead round in circles keep it busy for ever.
+    # Python's own ** follows links to folders, and never ends where two form a circle.
     pattern = Path(given).parts[len(Path(_fixed_prefix(given)).parts) :]
     if _matches((), pattern):
         yield root
@@ -155,7 +157,7 @@ def _in(root: str, file: str) -> Listed:
 
 
 def _absent(job: Job, path: str) -> InputError:
-    return InputError(f"[input] path: there is no {path}.", f"Paths start at {job.paths_from}.")
+    return InputError(f"[input] path: {path} does not exist.", f"Paths start at {job.paths_from}.")
 
 
 def _walk_folder(folder: str) -> Iterator[str]:
@@ -169,7 +171,7 @@ def _unreadable(error: OSError) -> None:
 
 
 def _walk_store(job: Job, given: str) -> Iterator[Listed]:
-    """The same for a URL. A bucket has no folders: what lies below a match is in its folder."""
+    """The files at a URL. A bucket has no folders: an object below a match counts as one in its folder."""
     from jaxbatch.storage.object_store import list_objects
 
     pattern, url = _segments(job.resolve(given)), job.resolve(_fixed_prefix(given))
@@ -178,7 +180,7 @@ def _walk_store(job: Job, given: str) -> Iterator[Listed]:
     listed = list(list_objects(url, job.storage))
     for file, size, version in listed:
         segments = _segments(file)
-        if file == url:  # named outright
+        if file == url:  # the job names the object itself
             yield Listed(file, segments[-1], size, version)
             return
         hidden = any(_hidden(part) and part not in pattern for part in segments[above:])
@@ -201,7 +203,7 @@ def _below(segments: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _matches(segments: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a path matches a pattern, segment by segment; ``**`` stands for any number of them."""
+    """Whether a path matches a pattern, segment by segment; ``**`` matches any number of segments."""
     if not pattern:
         return not segments
     if pattern[0] == "**":

@@ -3,6 +3,7 @@
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 from jaxbatch.input import read_limits
 from jaxbatch.input.arrow_arrays import to_arrow, to_texts
 from jaxbatch.input.input_file import InputFile, OpenFile, as_input_error
-from jaxbatch.input.int96 import NANOSECONDS, exact, side_by_side
+from jaxbatch.input.int96 import NANOSECONDS, aligned_batches, exact
 from jaxbatch.input.ranges import check_range
 from jaxbatch.input.shards import RowGroup
 
@@ -81,55 +82,54 @@ def _batches(
     batch_rows: int,
     ranged: str | None,
 ) -> Iterator[pa.Table]:
-    by_file: list[tuple[int, list[int]]] = []
-    for group in row_groups:
-        if not by_file or by_file[-1][0] != group.file:
-            by_file.append((group.file, []))
-        by_file[-1][1].append(group.index)
-    for number, indices in by_file:
-        file = files[number]
-        keys = dict(file.keys)
-        stored = [name for name in schema.names if name not in keys]
-        with as_input_error(file.path), file.open() as opened:
-            if not stored:
-                counts = (file.row_groups[index] for index in indices)
-                yield from (_table({}, keys, schema, rows) for rows in counts)
-                continue
-            leaves = read_limits.leaves_of(opened, stored)
-            wide = sorted({c.names[0] for group in opened.chunks[:1] for c in group if c.is_int96} & set(stored))
-            with file.open(coerce_int96_timestamp_unit=NANOSECONDS) if wide else nullcontext() as finer:
-                for index in indices:  # one at a time: pyarrow would hold all of several in memory
-                    where = f"{file.path}, row group {index}"
-                    with as_input_error(where):
-                        step = min(batch_rows, read_limits.rows_at_once(file, opened, index, leaves))
-                        options = {"batch_size": step, "row_groups": [index]}
-                        for columns, rows in _decoded(opened, finer, stored, wide, schema, where, options):
-                            if ranged is not None and ranged in columns:
-                                check_range(columns[ranged], opened, file, index, ranged)
-                            yield _table(columns, keys, schema, rows)
+    for number, groups in itertools.groupby(row_groups, key=lambda group: group.file):
+        yield from _file_batches(files[number], [group.index for group in groups], schema, batch_rows, ranged)
+
+
+def _file_batches(
+    file: InputFile, indices: Sequence[int], schema: pa.Schema, batch_rows: int, ranged: str | None
+) -> Iterator[pa.Table]:
+    keys = dict(file.keys)
+    stored = [name for name in schema.names if name not in keys]
+    with as_input_error(file.path), file.open() as opened:
+        if not stored:
+            yield from (_table({}, keys, schema, file.row_groups[index]) for index in indices)
+            return
+        leaves = read_limits.leaves_of(opened, stored)
+        int96 = sorted({c.names[0] for group in opened.chunks[:1] for c in group if c.is_int96} & set(stored))
+        with file.open(coerce_int96_timestamp_unit=NANOSECONDS) if int96 else nullcontext() as finer:
+            for index in indices:  # one at a time: pyarrow would hold all of several in memory
+                where = f"{file.path}, row group {index}"
+                with as_input_error(where):
+                    step = min(batch_rows, read_limits.rows_at_once(file, opened, index, leaves))
+                    options = {"batch_size": step, "row_groups": [index]}
+                    for columns, rows in _decoded(opened, finer, stored, int96, schema, where, options):
+                        if ranged is not None and ranged in columns:
+                            check_range(columns[ranged], opened, file, index, ranged)
+                        yield _table(columns, keys, schema, rows)
 
 
 def _decoded(
     opened: OpenFile,
     finer: OpenFile | None,
     stored: Sequence[str],
-    wide: Sequence[str],
+    int96: Sequence[str],
     schema: pa.Schema,
     where: str,
     options: Mapping[str, Any],
 ) -> Iterator[tuple[dict[str, pa.Array], int]]:
     """The columns of some rows at a time, and the number of rows.
 
-    ``wide`` are the INT96 columns. Their exact values follow from both units: those of ``opened``, and those of
+    The exact values of INT96 columns, which ``int96`` names, follow from both units: those of ``opened``, and those of
     ``finer``, which is the same file opened in nanoseconds.
     """
     batches = opened.parquet.iter_batches(columns=stored, **options)
     if finer is None:
         yield from ((_columns(batch), batch.num_rows) for batch in batches)
         return
-    for batch, again in side_by_side(batches, finer.parquet.iter_batches(columns=wide, **options)):
+    for batch, again in aligned_batches(batches, finer.parquet.iter_batches(columns=int96, **options)):
         columns = _columns(batch)
-        for name in wide:
+        for name in int96:
             named = f"{where}, column '{name}'"
             columns[name] = exact(columns[name], again.column(name), schema.field(name).type, named)
         yield columns, batch.num_rows

@@ -1,4 +1,4 @@
-"""The input: what its files hold and whether they fit. Reads footers, never data pages."""
+"""What the input's files hold, and whether they fit together. Reads footers, never data pages."""
 
 import base64
 import io
@@ -34,21 +34,27 @@ class BadFile:
 
 @dataclass(frozen=True)
 class InputTable:
-    """The files in the input's order, the schema of each, and the one that most of them have, Hive keys last."""
+    """The input's files in its order, with what their footers say."""
 
     files: tuple[InputFile, ...]
     schemas: tuple[pa.Schema, ...]
+    """The schema of each file, without the Hive keys of its path."""
     schema: pa.Schema
+    """The schema that most files have, then the Hive keys."""
     skipped: tuple[BadFile, ...]
 
 
 def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[str, str] | None = None) -> InputTable:
-    """List the job's input, unless it is ``listed`` already, and read every footer.
+    """List the job's input and read every footer.
 
-    Files whose columns or Hive keys do not have the types that are ``known`` from other files are bad ones.
+    Args:
+        job: the job.
+        listed: the files, where they have been listed already.
+        known: the types of columns and Hive keys by earlier files of the output; files that differ are bad.
 
     Raises:
         InputError: there are no files, or none of them can be used.
+        OSError: an object store cannot be asked.
     """
     listed = list_files(job) if listed is None else listed
     known = known or {}
@@ -65,13 +71,13 @@ def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[
 
 
 def _shared(schemas: Iterable[pa.Schema]) -> tuple[pa.Schema, ...]:
-    """The same schemas, with equal ones the same object: a schema holds more than all else that is kept of a file."""
+    """The schemas, with equal ones as one object: a schema takes more memory than all else that is kept of a file."""
     kept: dict[bytes, pa.Schema] = {}
     return tuple(kept.setdefault(schema.serialize().to_pybytes(), schema) for schema in schemas)
 
 
 def _usual(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """The schema that most files have, the first of several: by it the others are judged."""
+    """The schema that most files have, by which the others are judged; of equally frequent ones the first."""
     texts = {id(schema): str(schema) for schema in schemas}
     counts = Counter(texts[id(schema)] for schema in schemas)
     most = max(counts.values())
@@ -79,10 +85,10 @@ def _usual(schemas: Sequence[pa.Schema]) -> pa.Schema:
 
 
 def check_files(opened: InputTable, used: Sequence[str], job: Job) -> InputTable:
-    """The input with every file left out whose used columns do not have the types that most files have.
+    """The input without the files that lack a used column, or have it in another type than most files.
 
     Raises:
-        InputError: there are such files, or unreadable ones, and ``on_bad_file`` is ``"stop"``.
+        InputError: ``on_bad_file`` is ``"stop"`` and there are such files or unreadable ones; or no file is left.
     """
     key_names = {name for name, _ in opened.files[0].keys}
     expected = {name: opened.schema.field(name).type for name in used if name not in key_names}
@@ -105,7 +111,7 @@ def check_files(opened: InputTable, used: Sequence[str], job: Job) -> InputTable
 
 
 def _misfit(file: InputFile, schema: pa.Schema, known: Mapping[str, str]) -> BadFile | None:
-    """What is wrong with a file beside others of which the types are known."""
+    """What is wrong with a file beside earlier ones, whose types are known; None if nothing is."""
     keys = dict(file.keys)
     for name, wanted in known.items():
         if name in keys:
@@ -118,10 +124,10 @@ def _misfit(file: InputFile, schema: pa.Schema, known: Mapping[str, str]) -> Bad
     return None
 
 
-_MEND = 'Mend or remove them, or leave them out: on_bad_file = "skip".'
+_LEAVE_OUT = 'Repair or remove them, or leave them out: on_bad_file = "skip".'
 
 
-def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError, remedy: str = _MEND) -> InputError:
+def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError, remedy: str = _LEAVE_OUT) -> InputError:
     """The error that names every bad file."""
     named = "; ".join(f"{file.path}: {file.reason}" for file in bad)
     many = f"{len(bad)} input files cannot be used" if len(bad) > 1 else "An input file cannot be used"
@@ -148,7 +154,7 @@ def _read_footer(
         schema = in_exact_units(_schema(schema, types, known), footer, types, known)
     except (ConnectionError, PermissionError) as error:
         if is_remote(path) or isinstance(error, ConnectionError):
-            raise  # of a store that does not answer nothing is known, least of all that the file is bad
+            raise  # a store that does not answer says nothing about the file
         return BadFile(path, f"it cannot be read ({printable(error, 200)})")
     except (pa.ArrowException, OSError, ValueError) as error:
         return BadFile(path, f"it is not readable as Parquet ({printable(error, 200)})")
@@ -181,11 +187,10 @@ def _of_extension_type(path: str, column: str) -> BadFile:
 
 
 def _declared_schema(footer: bytes) -> pa.Schema:
-    """The Arrow schema that a footer holds beside Parquet's own, with no extension type in force; empty without one.
+    """The Arrow schema that a footer may hold beside Parquet's own, its extension types disarmed; empty without one.
 
-    Read before anything reads the footer as it is: an extension type that is registered in this process, as other
-    libraries do, runs its own code on what the file says, for one to unpickle it. Under other keys the same is plain
-    metadata.
+    This comes before anything reads the footer as it is. An extension type that another library has registered in
+    this process runs its own code on what the file says, and may unpickle it. Under other keys it is plain metadata.
     """
     if _ARROW_SCHEMA not in footer:
         return pa.schema([])
@@ -200,7 +205,7 @@ def _extension_column(schema: pa.Schema) -> str | None:
 
 
 def _is_extension(field: pa.Field) -> bool:
-    """Whether a column or anything inside it has an extension type, one that is registered here or not."""
+    """Whether a field or one nested in it has an extension type, registered in this process or not."""
     kind = normalised(field.type)
     inner = (kind.field(i) for i in range(kind.num_fields))
     named = {_EXTENSION, _DISARMED} & set(field.metadata or {})
@@ -208,7 +213,11 @@ def _is_extension(field: pa.Field) -> bool:
 
 
 def _schema(schema: pa.Schema, declared: Mapping[str, pa.DataType], known: Mapping[str, str]) -> pa.Schema:
-    """The types of the columns' values: as declared, unless earlier files, whose types are ``known``, were read so."""
+    """A file's schema with the types of its columns' values.
+
+    A type is the one ``declared`` by the file's Arrow schema; or Parquet's own, where earlier files were read so, as
+    their ``known`` types show.
+    """
 
     def kind(field: pa.Field) -> pa.DataType:
         plain = normalised(field.type)

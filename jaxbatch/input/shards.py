@@ -1,4 +1,4 @@
-"""How an input is cut: shards are what is read, parts are what is written."""
+"""How an input is cut: a shard is what one worker reads, a part is one output file."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """One row group of one input file."""
+    """A row group: the number of its file in the input, its number in the file, its rows."""
 
     file: int
     index: int
@@ -37,10 +37,10 @@ class Shard:
 
 
 def cut(row_groups: Iterable[RowGroup], rows_per_part: int) -> tuple[Shard, ...]:
-    """Put consecutive row groups together while they hold at most ``rows_per_part`` rows.
+    """Combine consecutive row groups into shards of at most ``rows_per_part`` rows.
 
-    A larger row group is a shard of its own with several parts. Without any row there is one shard of one
-    part of 0 rows.
+    A larger row group is a shard of its own, with several parts. An input without rows has one shard with one part
+    of 0 rows.
     """
     shards: list[Shard] = []
     parts = 0

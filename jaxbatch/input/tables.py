@@ -1,7 +1,7 @@
-"""Folders that are tables of Delta, Iceberg, Hudi or Spark's streaming: their log says which files count.
+"""Folders that are tables of Delta, Iceberg, Hudi or Spark's streaming, where a log says which files count.
 
-What else lies in such a folder are files of earlier versions, and files of which rows are deleted: read as plain
-Parquet they give rows that are not in the table. So what lies in one is refused, unless its file is named outright.
+Such a folder also holds files of earlier versions, and files some of whose rows are deleted. Read as plain Parquet they
+give rows that the table does not have. So files in one are refused, unless the job names a file itself.
 """
 
 import os
@@ -15,21 +15,23 @@ from jaxbatch.storage.options import StorageOptions
 from jaxbatch.storage.urls import split
 
 _REQUESTS = 8
-"""So many questions to a store at a time."""
+"""Requests to a store at a time."""
 
 
 @dataclass(frozen=True)
 class _Format:
-    """What a kind of table is called, the folder in its own that is its log, and what lists its current files."""
+    """A format of tables, and how one recognises a folder that is such a table."""
 
     name: str
     log: str
+    """The name of the folder in it that holds the log."""
     current: str
+    """Code that lists the table's current files, for a message."""
     endings: tuple[str, ...] = ()
-    """Of names, one of which the folder must hold; any of that name is a log otherwise."""
+    """A folder called ``log`` is one only if it holds a file whose name ends so; without endings it always is."""
 
     def has(self, name: str) -> bool:
-        """Whether what is called so below the folder makes it a log."""
+        """Whether a file of this name in a folder called ``log`` makes that folder a log."""
         return not self.endings or ("/" not in name and name.endswith(self.endings))
 
 
@@ -47,16 +49,16 @@ _FORMATS = (
 
 
 class Folders:
-    """The folders of this machine that are known to lie in no table."""
+    """Checks folders of this machine, and remembers those that are known to lie in no table."""
 
     def __init__(self) -> None:
         self._passed: set[str] = set()
 
     def check(self, folder: str) -> None:
-        """Refuse a folder that is a table, or lies in one, as it is written or where its links lead.
+        """Refuse a folder that is a table or lies in one, by its path as written or with links resolved.
 
         Raises:
-            InputError: with the way out.
+            InputError: it is; the message says how to read the table.
         """
         if folder in self._passed:
             return
@@ -75,7 +77,7 @@ def _is_logged(folder: str, kind: _Format) -> bool:
         return False
     try:
         return not kind.endings or any(map(kind.has, os.listdir(log)))
-    except OSError:  # who walks it will say so
+    except OSError:  # walking the folder will report it
         return False
 
 
@@ -83,13 +85,14 @@ def check_objects(url: str, taken: Iterable[str], listed: Iterable[str], options
     """Refuse objects of a bucket that lie in a table.
 
     Args:
-        url: below which the store was asked.
+        url: the prefix whose objects were listed.
         taken: the URLs of the objects that are to be read.
-        listed: the URLs of all that were found.
-        options: of the store, which is asked about the folders above ``url``; one that forbids that is believed.
+        listed: the URLs of all objects found.
+        options: how to reach the store, which is asked about the folders above ``url``. If it forbids that, no table
+            is assumed there.
 
     Raises:
-        InputError: with the way out.
+        InputError: one does; the message says how to read the table.
         OSError: the store cannot be asked.
     """
     tables = _among(listed)
@@ -102,7 +105,7 @@ def check_objects(url: str, taken: Iterable[str], listed: Iterable[str], options
 
 
 def _among(urls: Iterable[str]) -> dict[str, _Format]:
-    """The folders that are tables by what was found in them."""
+    """The folders that are tables, by the objects found in them, with their formats."""
     tables: dict[str, _Format] = {}
     for url in urls:
         for kind in _FORMATS:

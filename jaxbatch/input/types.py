@@ -1,4 +1,4 @@
-"""Arrow types as the project sees them: dictionaries opened, numbers told from the rest."""
+"""Arrow types: which are lists, numbers, texts or keys, and what a type is without its dictionary."""
 
 from collections.abc import Mapping
 
@@ -10,19 +10,23 @@ from jaxbatch.columns import ColumnType
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a type is any of Arrow's lists."""
+    """Whether a type is one of Arrow's list types."""
     return pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind)
 
 
 def normalised(kind: pa.DataType) -> pa.DataType:
-    """The type with dictionary encoding, a matter of storage, taken off."""
+    """The type without dictionary encoding, which is a matter of storage."""
     return kind.value_type if pat.is_dictionary(kind) else kind
 
 
 def undictionaried(kind: pa.DataType, declared: pa.DataType | None) -> pa.DataType:
-    """The type of a column's values, which a file's own Arrow schema may have ``declared`` those of a dictionary.
+    """The type of a column's values, where pyarrow forgets some of it because they are in a dictionary.
 
-    Of these pyarrow forgets what only that schema tells: that they are durations, and the name of a time zone.
+    It forgets what only the file's Arrow schema says: that values are durations, and the name of a time zone.
+
+    Args:
+        kind: the column's type as pyarrow reads it, without its dictionary.
+        declared: its type in the file's Arrow schema; None if it has none.
     """
     if declared is None or not pat.is_dictionary(declared):
         return kind
@@ -56,12 +60,12 @@ def column_type(kind: pa.DataType) -> ColumnType:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a type holds strings or bytes, which are worth a dictionary."""
+    """Whether a type holds strings or bytes of any length, for which a dictionary is worthwhile."""
     return any(test(kind) for test in (pat.is_string, pat.is_large_string, pat.is_binary, pat.is_large_binary))
 
 
 def is_key(kind: pa.DataType) -> bool:
-    """Whether values of a type can name a group: numbers that are exact, texts, dates and times."""
+    """Whether values of a type can name a group: integers, decimals, truth values, texts, bytes, dates and times."""
     kind = normalised(kind)
     return (
         pat.is_integer(kind)

@@ -1,5 +1,5 @@
-"""A job file as a value: TOML, variables and overrides in; a validated ``Job`` or a readable complaint out.
+"""A job file as a value: TOML, variables and overrides in; a validated ``Job`` or an error that says what to change.
 
-Nothing here opens an input, imports JAX or knows what a kernel computes.
+Inputs, JAX and what a kernel computes are not known here.
 Begin with ``model.py``.
 """

@@ -58,12 +58,12 @@ class Input(_Table):
 
     @property
     def paths(self) -> list[str]:
-        """The paths as a list, whichever way they were written."""
+        """The paths as a list, also where the job has a single one."""
         return [self.path] if isinstance(self.path, str) else self.path
 
 
 class Output(_Table):
-    """Where the results go and how they are cut and encoded."""
+    """Where the results go, how they are cut into parts, and how these are compressed."""
 
     path: _Path
     mode: Literal["create", "append", "replace"] = "create"
@@ -97,7 +97,7 @@ class Limits(_Table):
     max_failed_rows: NonNegativeInt | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")] = 0
 
     def allows(self, failed: int, rows: int) -> bool:
-        """Whether ``failed`` of ``rows`` rows are few enough."""
+        """Whether ``failed`` of ``rows`` rows are within the limit."""
         limit = self.max_failed_rows
         if isinstance(limit, str):
             return failed * 100 <= float(limit[:-1]) * rows
@@ -129,64 +129,64 @@ class Job(_Table):
 
     @property
     def origin(self) -> str:
-        """How the job is called in messages: its file's name."""
+        """What messages call the job: the path of its file."""
         return self._written.origin
 
     @property
     def paths_from(self) -> Path:
-        """Where relative paths of the input and output start: the job's folder, unless it was told otherwise."""
+        """Where relative paths of input and output start: in the job's folder, unless it was loaded with another."""
         return self._paths_from or self._folder
 
     @property
     def input_patterns(self) -> list[str]:
-        """The paths of the input whatever the values of the variables in them, which are ``*`` here."""
+        """The input's paths as patterns for all values of their variables, with ``*`` in the place of each."""
         return self._patterns or self.input.paths
 
     def resolve(self, path: str) -> str:
-        """``path`` made absolute from the job's folder; links are left as they are, and URLs too."""
+        """``path`` made absolute from :attr:`paths_from`, without following links; a URL only normalised."""
         return normalised(path) if is_remote(path) else os.path.normpath(self.paths_from / path)
 
     @classmethod
     def of_record(cls, recorded: Mapping[str, Any], paths_from: str) -> "Job":
-        """The job that a run's record has, whose input and output start in a folder; its functions are not to be had.
+        """The job in a run's record, with its paths starting at ``paths_from``; its functions cannot be loaded.
 
         Raises:
-            pydantic.ValidationError: the record is not one of a job.
+            pydantic.ValidationError: the record is not that of a job.
         """
         job = cls.model_validate_json(pydantic_core.to_json(recorded))
         job._paths_from = Path(paths_from)
         return job
 
-    def as_begun(self, recorded: Mapping[str, Any]) -> "Job":
-        """This job, with the values that an earlier run of it began with: constants, and how its output is cut.
+    def as_recorded(self, recorded: Mapping[str, Any]) -> "Job":
+        """This job with the values of an earlier, unfinished run of it: constants, columns, how its output is cut.
 
-        What it computes is never taken from a record: who can write to an output must not choose code.
+        Kernel and parameters are never taken from a record: who can write to an output must not choose code.
 
         Raises:
-            pydantic.ValidationError: the record is not one of a job.
-            JobError: it is of another kernel, or of other parameters.
+            pydantic.ValidationError: the record is not that of a job.
+            JobError: the record has another kernel or other parameters.
         """
         before = Job.of_record(recorded, str(self.paths_from))
         if (before.kernel, before.params) != (self.kernel, self.params):
-            raise JobError("its kernel or parameters were others than the job's are", "Undo that change.")
+            raise JobError("its kernel or parameters differ from the job's", "Undo that change.")
         inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep", "defaults")}
         written = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
         compute = before.compute.model_copy(update={"device": self.compute.device})
-        begun = {"input": self.input.model_copy(update=inputs), "output": written, "compute": compute}
-        return self.model_copy(update=begun)
+        recorded_tables = {"input": self.input.model_copy(update=inputs), "output": written, "compute": compute}
+        return self.model_copy(update=recorded_tables)
 
     def at(self, folder: Path) -> "Job":
-        """This job with its functions in another folder; input and output stay where they are."""
+        """This job with its functions in another folder; the paths of input and output stay the same."""
         moved = self.model_copy()
         moved._paths_from, moved._folder = self.paths_from, folder
         return moved
 
     def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
-        """A :class:`JobError` that names the line and key it is about."""
+        """A :class:`JobError` that begins with the file, line and key that it is about."""
         return JobError(f"{self._written.place(keys)}: {what}", remedy)
 
     def invalid_params(self, error: ValidationError, known: Sequence[str]) -> JobError:
-        """The complaint of a kernel's own model about ``[params]``."""
+        """A kernel's validation error about ``[params]`` as a :class:`JobError`; ``known`` are its parameters."""
         return validation.explain(
             error,
             written=self._written,
@@ -207,9 +207,9 @@ class Job(_Table):
 
         Args:
             path: the TOML file.
-            variables: values for ``{name}`` in any string of the file.
+            variables: values for each ``{name}`` in strings of the file.
             overrides: ``a.b=VALUE`` with a TOML value, applied before the variables.
-            paths_from: where relative paths of the input and output start, if not in the file's folder.
+            paths_from: the folder at which relative paths of input and output start; None for the file's own.
 
         Raises:
             JobError: the file is missing, not TOML, or does not fit the model.

@@ -1,4 +1,4 @@
-"""Turning a pydantic error into one sentence about the user's TOML: which line, which key, what to write."""
+"""A pydantic error → one sentence about the user's TOML: which line, which key, what to write instead."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ _SHOWN = 200
 
 
 def line_of(text: str, keys: Sequence[str]) -> int | None:
-    """The line (from 1) on which the dotted ``keys`` are set in a TOML ``text``, or else their table's line.
+    """The line, from 1, on which ``keys`` are set in a TOML text; else that of their table; None if neither is there.
 
-    Found by parsing ever longer beginnings of the text: the first that holds the key ends on its line.
+    It is found by parsing ever longer beginnings of the text: the first one that has the key ends on its line.
     """
     lines = text.split("\n")
     found = None
@@ -60,14 +60,14 @@ def set_keys(given: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Written:
-    """What a user wrote: a job's file, called ``origin`` in messages, and what was set over it."""
+    """What a user wrote: the text of a job file, its path or name for messages, and the overrides given with --set."""
 
     origin: str = "job"
     text: str = ""
     overrides: Sequence[str] = ()
 
     def place(self, keys: Sequence[str]) -> str:
-        """``job.toml, line 7, key input.path`` — as much of it as can be told."""
+        """Where ``keys`` are set, ``job.toml, line 7, key 'input.path'``; less of it where the line is not known."""
         for given in reversed(self.overrides):
             if set_keys(given) == tuple(keys)[: len(set_keys(given))]:
                 return f"{self.origin}, --set {given}, key '{'.'.join(keys)}'"
@@ -84,13 +84,17 @@ def explain(
     prefix: Sequence[str] = (),
     known: dict[str, Sequence[str]],
 ) -> JobError:
-    """The first complaint of ``error`` as a :class:`JobError`.
+    """The first of pydantic's complaints as a :class:`JobError`.
 
-    ``data`` is what was validated, ``known`` maps the dotted name of each table to its keys, for the nearest
-    one to be named.
+    Args:
+        error: pydantic's error.
+        written: what the user wrote.
+        data: what was validated.
+        prefix: the table that was validated, where it was not the whole job.
+        known: the keys of each table, by the table's dotted name; the one nearest to an unknown key is suggested.
     """
     found = error.errors()
-    # What is there but unknown is perhaps what is missing, misspelt: it comes first.
+    # An unknown key comes first, since it may be the missing one misspelt.
     first, *others = sorted(found, key=lambda each: each["type"] not in _UNKNOWN)
     keys = [*prefix, *(str(key) for key in first["loc"] if isinstance(key, str))]
     table = ".".join(keys[:-1])
@@ -103,7 +107,7 @@ def explain(
         where = written.place(keys[:-1]) if len(keys) > 1 else written.origin
         return JobError(f"{where}: the key '{'.'.join(keys)}' is missing.", f"Add {toml_key(keys[-1])} = … there.")
     while keys and not _holds(data, keys):
-        keys.pop()  # pydantic appends the branch of a union it tried; that is no key of the user's
+        keys.pop()  # pydantic appends the branch of a union that it tried, which is no key in the file
     depth = len(keys) - len(prefix)
     branches = [first, *(other for other in others if other["loc"][:depth] == first["loc"][:depth])]
     reason = " or ".join(dict.fromkeys(branch["msg"][0].lower() + branch["msg"][1:] for branch in branches))

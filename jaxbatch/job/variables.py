@@ -1,4 +1,4 @@
-"""Values for the ``{names}`` in a job's strings, and overrides of its keys."""
+"""Values for each ``{name}`` in a job's strings, and overrides of its keys."""
 
 import re
 import tomllib
@@ -11,13 +11,17 @@ from jaxbatch.job import validation
 from jaxbatch.job.validation import Written
 
 _LEADS_ELSEWHERE = re.compile(r"[/\\*?\[\]]|\.\.|^\.?$")
-"""Separators, and so every scheme; patterns; the folder above, the folder itself and no name at all."""
+"""No value within a longer string may match: a separator (so no URL), a pattern, ``..``, only ``.``, or nothing."""
 
 _REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
 
 
 def override(raw: dict[str, Any], given: str) -> None:
-    """Set one key of the raw job, whatever was there; its tables are made where they are missing."""
+    """Set one key of a raw job to the value of ``a.b=VALUE``, making the tables that are missing.
+
+    Raises:
+        UsageError: ``given`` is not ``key=VALUE`` in TOML.
+    """
     remedy = "Write --set table.key=VALUE with a TOML value, strings in quotes: --set 'output.path=\"results\"'."
     if "=" not in given:
         raise UsageError(f"--set {given}: there is no '='.", remedy)
@@ -36,10 +40,12 @@ def override(raw: dict[str, Any], given: str) -> None:
 
 
 def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tuple[dict[str, Any], set[str]]:
-    """A raw job with its variables filled in, ``{name}`` being the job's own; and the variables that no string uses.
+    """A raw job with its variables filled in, and the names of the variables that no string uses.
+
+    The job's own name is the value of ``{name}`` in all other strings.
 
     Raises:
-        JobError: a variable has no value, or one that could lead elsewhere.
+        JobError: a variable has no value, or one that could lead a path elsewhere; or a string has a lone ``{``.
     """
     unused = set(variables)
 
@@ -60,7 +66,7 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
             if name is None:
                 return match[0][0]
             if name not in variables:
-                instead = "".join(f" in the place of --var {near}" for near in get_close_matches(name, unused, n=1))
+                instead = "".join(f" instead of --var {near}" for near in get_close_matches(name, unused, n=1))
                 raise JobError(
                     f"{written.place(keys)}: the variable '{{{name}}}' has no value.",
                     f"Give it with --var {name}=…{instead}, or write '{{{{{name}}}}}' for the braces themselves.",
@@ -69,7 +75,7 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
             unused.discard(name)
             if match[0] != value and _LEADS_ELSEWHERE.search(found):
                 raise JobError(
-                    f"{written.place(keys)}: '{{{name}}}' could lead elsewhere, being '{found}'.",
+                    f"{written.place(keys)}: '{{{name}}}' could lead elsewhere: its value is '{found}'.",
                     "Within a longer string a variable holds no '/', '\\\\' or '..'; give it the whole string.",
                 )
             return found
@@ -77,14 +83,14 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
         return _REFERENCE.sub(replace, value)
 
     name = filled(raw["name"], ("name",))
-    unheeded = unused & {"name"}  # what a string has from here on is the job's own
+    unheeded = unused & {"name"}  # in all other strings {name} is the job's own name
     variables = {**variables, "name": str(name)}
     everything = {key: name if key == "name" else filled(value, (key,)) for key, value in raw.items()}
     return everything, unused | unheeded
 
 
 def pattern(written: str, filled: str) -> str:
-    """A path with ``*`` for each variable; as it is filled in, where it is nothing but a variable."""
+    """A path as written, with ``*`` for each variable; but as filled in, where all of it is one variable."""
     whole = _REFERENCE.fullmatch(written)
     if whole and whole["name"]:
         return filled

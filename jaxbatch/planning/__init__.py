@@ -1,5 +1,5 @@
-"""A job, the input's footers and the traced kernel become a ``Plan``: a value that says all a run will do.
+"""A job, the input's footers and the traced kernel become a ``Plan``: a value that says all that a run will do.
 
-No row is read for it but what a kernel asks beforehand, and nothing is written.
-Begin with ``planner.py``; ``plan.py`` is what comes out.
+Reading rows does not belong here, but for what a kernel asks beforehand; nor does writing anything.
+Begin with ``planner.py``, step by step; ``plan.py`` is the result.
 """

@@ -15,7 +15,7 @@ from jaxbatch.kernels.bind_context import BindContext
 
 @dataclass(frozen=True)
 class BoundKernel:
-    """A kernel as the job has it, what it was told of the input, and the kernel that its ``bind`` returned."""
+    """The kernel as the job has it, the context that its ``bind`` was given, and the kernel that ``bind`` returned."""
 
     unbound: Kernel
     context: BindContext

@@ -72,7 +72,7 @@ def name_columns(job: Job, bound: BoundKernel, schema: pa.Schema) -> NamedColumn
 
 
 def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str]:
-    """The files' column for each of the kernel's, after a check that nothing in the job is left unused."""
+    """The files' column for each of the kernel's inputs, after a check that all names in the job are used."""
     read = [column.name for column in kernel.read]
     groups = kernel.grouping.by if kernel.grouping else ()
     known = [*read, *groups]
@@ -84,7 +84,7 @@ def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str
         if own not in known and own not in source.used:
             raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, takers))
         if own in groups:
-            raise job.error(("input", "constants", own), f"'{own}' names the groups, which a constant cannot.")
+            raise job.error(("input", "constants", own), f"'{own}' names the groups, so it must be a column.")
         if own in read:
             _check_constant(job, kernel, next(c for c in kernel.read if c.name == own), value)
     for name in groups:
@@ -98,7 +98,7 @@ def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str
 
 
 def _arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[str, str]:
-    """What each argument and input takes, in words."""
+    """What each argument and input takes, in words: a column, a constant or its default."""
     columns = {own: f"column {stored}" for own, stored in names.items()}
     constants = {own: f"constant {json.dumps(value)}" for own, value in job.input.constants.items()}
     defaults = {own: f"default {text}" for own, text in source.optional.items()}
@@ -106,9 +106,9 @@ def _arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[
 
 
 def _limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:
-    """Between which two numbers those of a column must be, for the files' columns of which not all would fit."""
+    """The least and the largest number that fits, for each of the files' columns where not every number does."""
     numbers = [column for column in kernel.read if column.name in names and column.dtype != "string"]
-    kinds = [column.numpy_type(job.compute.precision, wide=kernel.needs_x64) for column in numbers]
+    kinds = [column.numpy_type(job.compute.precision, x64=kernel.needs_x64) for column in numbers]
     found = [(names[c.name], limits(c, kind)) for c, kind in zip(numbers, kinds, strict=True)]
     return {name: between for name, between in found if between is not None}
 
@@ -120,26 +120,26 @@ def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> Non
             raise job.error(where, f"{value!r} is not one of {', '.join(column.choices)}.")
         return
     if column.dimensions:
-        raise job.error(where, f"'{column.name}' is a list of any length, which a constant cannot be.")
+        raise job.error(where, f"'{column.name}' is a list of any length, so it must be a column.")
     try:
         array = np.asarray(value)
     except ValueError:
         array = np.asarray(None)
     wanted = {"int": "iu", "bool": "biuf"}.get(column.dtype, "iuf")
-    kind = column.numpy_type(job.compute.precision, wide=kernel.needs_x64)
+    kind = column.numpy_type(job.compute.precision, x64=kernel.needs_x64)
     if array.dtype.kind not in wanted or array.shape != column.shape or fitted(array, column, kind)[1] is not None:
         raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
 
 
 def _kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns carried through: those the job names, or every one that is not nested; of groups their keys.
+    """The columns carried through: those in the job's ``keep``, else all that are not nested; of groups, their keys.
 
     Raises:
         InputError: the input has no such column, or a group's key has a type that cannot be one.
     """
     if kernel.grouping:
         if job.input.keep is not None:
-            raise job.error(("input", "keep"), "where rows are grouped, just the groups' keys are kept.", "Remove it.")
+            raise job.error(("input", "keep"), "where rows are grouped, only the groups' keys are kept.", "Remove it.")
         for name in kernel.grouping.by:
             if not is_key(schema.field(names[name]).type):
                 raise InputError(
@@ -204,7 +204,7 @@ def _written_schema(
 
 
 def partial_schema(kernel: Kernel, keys: Sequence[pa.DataType]) -> pa.Schema:
-    """The schema of what a first stage leaves to the second: the keys, and the kernel's outputs for each group."""
+    """The schema of the first stage's parts: each group's keys, and the kernel's outputs for its rows in a shard."""
     fields = [pa.field(f"key{number}", kind) for number, kind in enumerate(keys)]
     for name, value in kernel.empty_state().items():
         kind = pa.from_numpy_dtype(value.dtype)

@@ -1,4 +1,4 @@
-"""What a run is, as a value: all that a worker needs, and that can be sent."""
+"""What a run is, as a value that can be sent: all that a worker needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,52 +19,64 @@ from jaxbatch.output.catalog import Expected
 from jaxbatch.output.paths import DATA, PARTIALS, SINGLE_RUN, RunPaths, part_name
 
 Stage = Literal["rows", "groups", "partials", "merge"]
-"""What a plan's parts hold: a row for every row; a row for every group of rows, each whole in its shard; or, in two
-stages, the groups' statistics as far as each shard knows them, and what comes of merging them."""
+"""What a plan's parts hold.
+
+- ``rows``: a row for every row of the input.
+- ``groups``: a row for every group of rows, where each group is whole in its shard.
+- ``partials``, then ``merge``: in two stages, the statistics of each shard's groups, and the results of merging them.
+"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is: everything a worker needs, as a value that can be sent.
-
-    ``names`` maps the kernel's input columns to those of the files, ``written`` its outputs to those written.
-    ``arguments`` says of every argument and input what it takes, ``limits`` of a file's columns between which two
-    their numbers must be.
-    """
+    """What a run is: everything that a worker needs, and what people are told of it."""
 
     job: Job
     source: BindContext
+    """What the kernel is bound to, with the answers about the data that it asked for."""
     files: tuple[InputFile, ...]
     skipped: tuple[BadFile, ...]
     shards: tuple[Shard, ...]
     read: pa.Schema
+    """The files' columns that are read."""
     keep: tuple[str, ...]
+    """The input's columns that are carried through; of groups, their keys by the kernel's names."""
     names: Mapping[str, str]
+    """The files' column for each of the kernel's inputs, constants aside."""
     written: Mapping[str, str]
+    """The name in the output for each of the kernel's results and the status."""
     arguments: Mapping[str, str]
+    """What each argument and input takes, in words."""
     limits: Mapping[str, tuple[float, float]]
+    """For each of the files' columns with numbers that may not fit: the least and the largest that does."""
     schema: pa.Schema
+    """The schema of every part of the output."""
     width_limit: int
+    """The widest batch, in rows, that the largest part can need."""
     chunk_rows: int
+    """How many rows are read and computed together, at most."""
     identity: Mapping[str, Any]
+    """Everything that decides the bytes of the output, as JSON values."""
     fingerprint: str
+    """The digest of the identity."""
     programs: tuple[Mapping[str, Any], ...]
+    """What people are told of each program."""
     compilations: str
     """How many programs the run compiles at most, in words."""
     platform: str
-    """Of the devices that compute, as JAX calls it."""
+    """JAX's name for the kind of device that computes."""
     rungs: Mapping[str, Mapping[str, Any]]
-    """For each named dimension the first sizes to which lists are padded, and how much that lengthens them at most."""
+    """For each named dimension its first rungs, and by what share padding lengthens a list at most."""
     stage: Stage = "rows"
     partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
     apart: str | None = None
-    """The column by whose ranges, as footers have them, each group is whole in its shard."""
+    """The column whose ranges in the footers prove that each group is whole in its shard, where one does."""
     buckets: int = 1
-    """The parts of the second stage, where there is one."""
+    """How many parts the second stage has, where there is one."""
     partials: int = 0
-    """The parts that the first stage leaves to it."""
+    """How many parts the first stage leaves to the second."""
     records: RunPaths = SINGLE_RUN
-    """Where the output says that it is this run's."""
+    """Where the output has this run's records."""
 
     def __repr__(self) -> str:
         rows = f"{self.rows:,} rows of {len(self.files):,} files"
@@ -78,50 +90,50 @@ class Plan:
 
     @cached_property
     def rows(self) -> int:
-        """Rows of the input, and so of the output."""
+        """How many rows of the input are computed."""
         return sum(shard.rows for shard in self.shards)
 
     @cached_property
     def parts(self) -> int:
-        """Parts of this stage."""
+        """How many parts this stage has."""
         return sum(len(shard.parts) for shard in self.shards)
 
     @property
     def expected(self) -> list[Expected]:
-        """Every part of this stage, with its rows where they are known."""
+        """Every part of this stage, with the number of its rows where that is known beforehand."""
         known = self.stage == "rows"
         return [Expected(part.index, part.rows if known else None) for shard in self.shards for part in shard.parts]
 
     @property
     def folder(self) -> str:
-        """Where this stage's parts are put in the output."""
+        """The folder in the output for this stage's parts."""
         return PARTIALS if self.stage == "partials" else DATA
 
     @property
     def partial_names(self) -> list[str]:
-        """What the first stage leaves to the second, in the order of merging."""
+        """The names of the first stage's parts, in the order in which the second merges them."""
         return [part_name(index, self.fingerprint, PARTIALS) for index in range(self.partials)]
 
     def stages(self) -> "tuple[Plan, ...]":
-        """This plan, and that of the second stage if there is one: a shard and a part for every bucket."""
+        """This plan, and the second stage's if there is one, which has a shard with one part for every bucket."""
         if self.stage != "partials":
             return (self,)
         shards = tuple(Shard(bucket, (), (Part(bucket, 0, 0),)) for bucket in range(self.buckets))
         return (self, replace(self, stage="merge", shards=shards))
 
     def for_workers(self) -> "Plan":
-        """What workers need, which are given their shards one at a time: as small for a million parts as for one."""
+        """The plan without its shards, which workers get one at a time: as small for a million parts as for one."""
         checked = {name: self.identity[name] for name in ("code", *KEYS) if name in self.identity}
         return replace(self, shards=(), identity=checked)
 
     def here(self) -> "Plan":
-        """This plan on a node where the job's folder is not, but a copy of it, in which Ray starts processes."""
+        """This plan for a node without the job's folder, where Ray starts processes in a copy of it."""
         if self.job.folder.is_dir():
             return self
         return replace(self, job=self.job.at(Path.cwd()), source=replace(self.source, folder=Path.cwd()))
 
     def layout(self) -> list[dict[str, Any]]:
-        """Every shard as JSON values: its row groups by file, number and rows; its parts by number, start and rows."""
+        """Every shard as JSON values: its row groups as [file, number, rows], its parts as [number, start, rows]."""
         return [
             {
                 "row_groups": [[self.files[g.file].name, g.index, g.rows] for g in shard.row_groups],
@@ -131,7 +143,7 @@ class Plan:
         ]
 
     def describe(self) -> dict[str, Any]:
-        """The plan as JSON values."""
+        """The plan as JSON values, as ``jaxbatch plan --json`` and plan.json have it."""
         return {
             "jaxbatch": __version__,
             "fingerprint": self.fingerprint,

@@ -1,4 +1,4 @@
-"""Numbers in the type that a kernel asks for, against exact arithmetic: the nearest, or told that they do not fit."""
+"""Numbers in the type that a kernel asks for, against exact arithmetic: the nearest, or marked as not fitting."""
 
 import math
 from decimal import Decimal, localcontext
@@ -96,7 +96,7 @@ def is_nearest(found: Any, value: Any, kind: np.dtype) -> bool:
 def test_every_number_is_the_nearest_or_does_not_fit(data, stored, asked, narrow, exact):
     values = data.draw(st.lists(st.none() | STORED[stored], max_size=6))
     column = Column("x", asked, exact=exact and asked == "float")
-    kind = column.numpy_type("float32" if narrow else "float64", wide=False)
+    kind = column.numpy_type("float32" if narrow else "float64", x64=False)
     found, fitting = converted(pa.array(values, stored), column, kind)
     assert found.dtype == kind
     fitting = np.ones(len(values), bool) if fitting is None else fitting
@@ -110,7 +110,7 @@ def test_every_number_is_the_nearest_or_does_not_fit(data, stored, asked, narrow
 
 
 @pytest.mark.parametrize(
-    ("asked", "precision", "wide", "kind"),
+    ("asked", "precision", "x64", "kind"),
     [
         *[("int", "float64", False, "int64"), ("int", "float32", False, "int32"), ("int", "float32", True, "int64")],
         *[("float", "float32", True, "float32"), ("float64", "float32", True, "float64")],
@@ -118,5 +118,5 @@ def test_every_number_is_the_nearest_or_does_not_fit(data, stored, asked, narrow
         *[("int64", "float64", False, "int64"), ("int8", "float32", False, "int8"), ("bool", "float32", False, "bool")],
     ],
 )
-def test_the_type_that_a_row_function_sees(asked, precision, wide, kind):
-    assert Column("x", asked).numpy_type(precision, wide=wide) == kind
+def test_the_type_that_a_row_function_sees(asked, precision, x64, kind):
+    assert Column("x", asked).numpy_type(precision, x64=x64) == kind

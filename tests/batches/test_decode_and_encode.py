@@ -208,7 +208,7 @@ def test_decode_strings_and_constants():
     assert arrays["grid"].dtype == "float32"
 
 
-def test_widened_repeats_the_last_row():
+def test_a_batch_is_padded_with_its_last_row():
     wide = pad_batch({"x": np.array([[1, 2], [3, 4]]), "n": np.array([5, 6])}, 4)
     assert wide["x"].tolist() == [[1, 2], [3, 4], [3, 4], [3, 4]]
     assert wide["n"].tolist() == [5, 6, 6, 6]

@@ -214,7 +214,7 @@ def test_globs_and_hidden_names_and_hive_keys_mean_what_they_mean_on_a_disk(buck
     ("override", "code", "said"),
     [
         ("input.path='s3://no-such-bucket-here/tasks'", 4, "there is no such bucket"),
-        ("input.path='s3://{bucket}/absent'", 4, "there is no s3://"),
+        ("input.path='s3://{bucket}/absent'", 4, "absent does not exist"),
         ("output.path='s3://no-such-bucket-here/out'", 5, "no such bucket"),
         ("output.path='s3://{bucket}/tasks/out'", 4, "lies in the input folder"),
         ("output.path='s3://user:pass@{bucket}/out'", 4, "credentials and ports do not belong"),

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.errors import InputError
-from jaxbatch.input.int96 import side_by_side
+from jaxbatch.input.int96 import aligned_batches
 from jaxbatch.planning.planner import plan
 from tests.types.by_hand import Leaf, int96, parquet
 from tests.types.count import COUNT
@@ -92,7 +92,7 @@ def test_nanoseconds_that_no_schema_tells_of_are_refused(bench, written):
     written(pa.array([0, 1_000, 1_001], NS), store_schema=False)
     assert reason(bench) == (
         f"{bench.folder}/tasks/a.parquet, row group 0, column 'k' holds the INT96 timestamp "
-        "1970-01-01T00:00:00.000001001, which timestamp[us] cannot hold: write the column anew as a timestamp of 64 "
+        "1970-01-01T00:00:00.000001001, which timestamp[us] cannot hold: write the column again as a timestamp of 64 "
         "bits, or leave it out of [input] keep."
     )
 
@@ -146,7 +146,7 @@ def test_batches_that_end_elsewhere():
     """A reader's batches end where one of its columns' chunks does: then those of two readers need not agree."""
     rows = pa.record_batch({"a": np.arange(10)})
     one, other = ([rows.slice(at, size) for at, size in cuts] for cuts in ([(0, 4), (4, 6)], [(0, 0), (0, 3), (3, 7)]))
-    pairs = list(side_by_side(iter(one), iter(other)))
+    pairs = list(aligned_batches(iter(one), iter(other)))
     assert [left.num_rows for left, _ in pairs] == [0, 3, 1, 6]
     assert all(left.equals(right) for left, right in pairs)
     assert pa.Table.from_batches([left for left, _ in pairs]).equals(pa.Table.from_batches(one))

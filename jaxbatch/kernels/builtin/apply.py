@@ -47,9 +47,7 @@ class Apply(Kernel):
         self._check_integers(function, source)
         inputs = tuple(self._input(name, source) for name in function.columns)
         structs = {
-            column.name: jax.ShapeDtypeStruct(
-                column.sized({}), column.numpy_type(source.precision, wide=self.needs_x64)
-            )
+            column.name: jax.ShapeDtypeStruct(column.sized({}), column.numpy_type(source.precision, x64=self.needs_x64))
             for column in inputs
         }
         results = _evaluate(function, structs)
