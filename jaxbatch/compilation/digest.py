@@ -74,8 +74,7 @@ class Digest:
     """Whether it decides what the program compiles to. It does not if a part of the program counts by its name alone: a
     batching rule, a primitive that is not JAX's, or a generator of random numbers."""
     foreign: bool
-    """Whether such a part belongs to another package than JAX and jaxbatch, for which no version in the identity stands.
-    """
+    """Whether such a part belongs to a package other than JAX and jaxbatch, whose version is not in the identity."""
 
 
 def digest(jaxpr: Any) -> Digest:

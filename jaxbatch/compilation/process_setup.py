@@ -13,8 +13,7 @@ from jaxbatch.compilation import instructions, linear_algebra
 
 _MALLOC = {
     -8: 2,  # M_ARENA_MAX: otherwise each thread has its own heap, and keeps there what XLA frees
-    -3: 1
-    << 25,  # M_MMAP_THRESHOLD: otherwise a batch's arrays are returned after it, and the next faults in every page
+    -3: 1 << 25,  # M_MMAP_THRESHOLD: otherwise a batch's arrays are returned after it, and their pages faulted in again
     -1: 1 << 28,  # M_TRIM_THRESHOLD: likewise
 }
 """Options of glibc's ``mallopt``, by the numbers in malloc.h."""
