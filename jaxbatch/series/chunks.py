@@ -10,8 +10,6 @@ from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jax.extend.backend import get_default_device
 
-from jaxbatch.jaxpr_walk import nested
-
 LOOPED_BYTES = 1 << 17
 """Bytes of the coefficients of the widest value that a chunk may have on a CPU, for loops that pass over them …"""
 
@@ -74,5 +72,8 @@ def _map(function: Callable[..., Any], points: list[Any], total: int, count: int
 def _widest(jaxpr: Any) -> int:
     """Bytes of the largest value that the program computes."""
     sizes = [v.aval.size * v.aval.dtype.itemsize for e in jaxpr.eqns for v in e.outvars if hasattr(v.aval, "size")]
-    sizes += [_widest(inner) for equation in jaxpr.eqns for inner in nested(equation.params.values())]
+    for equation in jaxpr.eqns:
+        for parameter in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            if hasattr(parameter, "eqns"):
+                sizes.append(_widest(getattr(parameter, "jaxpr", parameter)))
     return max(sizes, default=8)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from jaxbatch.jaxpr_walk import nested, opened
 from jaxbatch.series.rules import linear, piecewise
 
 _CHEAP = linear.PRIMITIVES | piecewise.PRIMITIVES
@@ -29,13 +29,19 @@ def _count(jaxpr: Any, depends: Sequence[bool]) -> tuple[int, list[bool]]:
     for equation in jaxpr.eqns:
         inputs = [moves(x) for x in equation.invars]
         outputs = [any(inputs) and jnp.issubdtype(v.aval.dtype, jnp.inexact) for v in equation.outvars]
-        inner = list(map(opened, nested(equation.params.values())))
+        inner = [p for p in jax.tree.leaves(list(equation.params.values()), is_leaf=is_program) if is_program(p)]
         name = equation.primitive.name
         if inner and any(inputs):
             for program in inner:
-                same = len(program.invars) == len(inputs)
-                total += _count(program, inputs if same else [True] * len(program.invars))[0]
+                opened = getattr(program, "jaxpr", program)
+                same = len(opened.invars) == len(inputs)
+                total += _count(opened, inputs if same else [True] * len(opened.invars))[0]
         elif any(outputs) and name not in _CHEAP:
             total += _COUPLED.get(name, 1) if sum(inputs) > 1 or name not in _BILINEAR else 0
         on_t.update(zip(equation.outvars, outputs, strict=True))
     return total, [moves(v) for v in jaxpr.outvars]
+
+
+def is_program(x: Any) -> bool:
+    """Whether an equation's parameter is a program of its own."""
+    return hasattr(x, "eqns")

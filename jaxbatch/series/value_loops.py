@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 from jax.extend import core
 from jax.interpreters import partial_eval
 
-from jaxbatch.jaxpr_walk import nested, opened
+from jaxbatch.series.cost import is_program
 
 
 def ends_on_a_value(jaxpr: Any, depends: Sequence[bool]) -> bool:
@@ -55,8 +56,8 @@ def _follow(jaxpr: Any, depends: Sequence[bool]) -> tuple[bool, list[bool]]:
         if equation.primitive.name == "while":
             met, outputs = _follow_while(inputs, **equation.params)
         else:
-            inner = map(opened, nested(equation.params.values())) if any(inputs) else ()
-            met = any(_follow(each, _entering(each, inputs, _carried(equation)))[0] for each in inner)
+            inner = [p for p in jax.tree.leaves(list(equation.params.values()), is_leaf=is_program) if is_program(p)]
+            met = any(_follow(_opened(p), _entering(p, inputs, _carried(equation)))[0] for p in inner if any(inputs))
             outputs = [any(inputs)] * len(equation.outvars)
         found = found or met
         on_t.update(zip(equation.outvars, outputs, strict=True))
@@ -71,9 +72,13 @@ def _follow_while(
     return met or _reads(cond_jaxpr, [*cond_consts, *carry]), carry
 
 
+def _opened(program: Any) -> Any:
+    return getattr(program, "jaxpr", program)
+
+
 def _entering(program: Any, inputs: list[bool], carried: slice) -> list[bool]:
     """The operands of an inner program: the equation's own, all of them or the last; everything where they differ."""
-    count = len(program.invars)
+    count = len(_opened(program).invars)
     if count > len(inputs):
         return [True] * count
     marked = inputs.copy()

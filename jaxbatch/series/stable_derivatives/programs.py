@@ -69,9 +69,12 @@ def exactly(function: Callable[..., Any]) -> Callable[..., Any]:
 def concerns(jaxpr: Any) -> bool:
     """Whether :func:`exactly` can change any derivative of this program: it, or a rule that it brings along, may have
     functions that are replaced."""
+    equations = getattr(jaxpr, "jaxpr", jaxpr).eqns
     return any(
-        replacement(equation) is not None or equation.primitive.name in _OWN_RULE
-        for equation in jaxpr_walk.equations(jaxpr)
+        replacement(equation) is not None
+        or equation.primitive.name in _OWN_RULE
+        or any(map(concerns, jaxpr_walk.nested(equation.params.values())))
+        for equation in equations
     )
 
 
@@ -109,7 +112,7 @@ def _bound(equation: Any, inputs: Sequence[Any]) -> list[Any]:
     if primitive.name not in _OWN_RULE and any(map(concerns, jaxpr_walk.nested(parameters.values()))):
         if primitive.name in _OPENED:
             (inner,) = jaxpr_walk.nested(parameters.values())
-            return _evaluate(jaxpr_walk.opened(inner), getattr(inner, "consts", ()), inputs)
+            return _evaluate(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
         parameters = {name: _replaced(value) for name, value in parameters.items()}
     results = primitive.bind(*inputs, **primitive.get_bind_params(parameters))
     return list(results) if primitive.multiple_results else [results]
