@@ -29,8 +29,3 @@ def nested(parameters: Iterable[Any]) -> Iterator[Any]:
             yield parameter
         elif isinstance(parameter, tuple | list):
             yield from nested(parameter)
-
-
-def opened(jaxpr: Any) -> Any:
-    """A jaxpr without the constants that a closed one has."""
-    return getattr(jaxpr, "jaxpr", jaxpr)

@@ -7,7 +7,6 @@ import click
 from jaxbatch.cli import garbage
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job, paths_from_option
 from jaxbatch.cli.output import counted, print_json, stdout_kept_clean, table
-from jaxbatch.errors import readable_bytes
 
 
 @click.command("plan")
@@ -74,7 +73,7 @@ def _readable(plan: dict[str, Any]) -> str:
             )
         )
     programs = [
-        (each["rows_of"], f"{each['batch_rows']:,} rows a batch, {readable_bytes(each['batch_bytes'])}")
+        (each["rows_of"], f"{each['batch_rows']:,} rows a batch, {each['batch_bytes'] / 2**20:.2f} MiB")
         for each in plan["programs"]
     ]
     arguments, columns = list(plan["arguments"].items()), list(plan["columns"].items())

@@ -1,4 +1,4 @@
-"""The devices that compute: those of a platform in this process, and what of them belongs to a run's identity."""
+"""The devices that compute: those of a platform in this process, and their part of a run's identity."""
 
 import importlib.metadata
 import logging
@@ -20,40 +20,40 @@ from jaxbatch.errors import JobError, printable
 _LOG = logging.getLogger(__name__)
 
 _SOFTWARE = {"gpu": re.compile(r"jax-(cuda|rocm)\d*-(plugin|pjrt)"), "tpu": re.compile(r"libtpu(-nightly)?")}
-"""The distributions that drive the devices of a platform; a CPU's is jaxlib, whose version counts for all."""
+"""The names of the distributions that drive the devices of a platform. A CPU's is jaxlib, which every identity has."""
 
 INSTALLED_BY = {"gpu": "jaxbatch[cuda]", "tpu": "jax[tpu]"}
-"""What brings them."""
+"""What to install for them."""
 
 KEYS = ("device", "accelerator")
-"""What an identity has of the device that computes: the second of what is no CPU."""
+"""The device's entries of an identity; the second only if it is not a CPU."""
 
 
 class NoDevice(JobError):
-    """JAX finds no device of the platform that is to compute."""
+    """JAX finds no device of the wanted platform."""
 
     node = ""
-    """Of a Ray cluster: its id, where the device is missing there."""
+    """The id of the node of a Ray cluster that lacks the device."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What computes: JAX's platform and kind of it, and the versions of the software that drives it."""
+    """A device as an identity knows it: its kind and platform in JAX, and the versions of the software driving it."""
 
     kind: str = "cpu"
     platform: str = "cpu"
     software: Mapping[str, str] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """What of it belongs to a run's identity, under the KEYS."""
+        """Its entries of a run's identity, under KEYS."""
         return {"device": self.kind, **({"accelerator": dict(self.software)} if self.software else {})}
 
 
 def local(platform: str | None = None) -> Sequence[Any]:
-    """This process's devices of a platform, or of the one that JAX prefers: never others instead.
+    """This process's devices of ``platform``, or if that is None of the one that JAX prefers.
 
     Raises:
-        NoDevice: JAX finds none.
+        NoDevice: JAX finds none. Devices of another platform are never given instead.
     """
     named = (platform or "").upper()
     try:
@@ -61,8 +61,8 @@ def local(platform: str | None = None) -> Sequence[Any]:
     except (RuntimeError, AssertionError) as error:  # the second where JAX_PLATFORMS names what is not there
         if platform is None:
             raise NoDevice(
-                f"JAX cannot start: {printable(error) or _nothing_of_platforms()}.",
-                'Mend that, or write device = "cpu" in [compute].',
+                f"JAX cannot start: {printable(error) or _no_platform()}.",
+                'Correct that, or write device = "cpu" in [compute].',
             ) from error
         raise NoDevice(f"JAX finds no {named} on this machine.", _remedy(platform)) from error
     if platform is not None and found[0].platform != platform:
@@ -70,8 +70,8 @@ def local(platform: str | None = None) -> Sequence[Any]:
     return found
 
 
-def _nothing_of_platforms() -> str:
-    return f"this machine has nothing of JAX_PLATFORMS = {confined_to()}"
+def _no_platform() -> str:
+    return f"this machine has none of JAX_PLATFORMS = {confined_to()}"
 
 
 def _remedy(platform: str) -> str:
@@ -83,12 +83,12 @@ def _remedy(platform: str) -> str:
 
 
 def confined_to() -> str | None:
-    """The platforms with which JAX may start in this process, if its user has said so."""
+    """The platforms that JAX may start in this process, if JAX_PLATFORMS or a setting limits them."""
     return jax.config.values["jax_platforms"] or None
 
 
 def described(device: Any) -> Device:
-    """What a device of this process is."""
+    """A device of this process as an identity knows it."""
     if device.platform == "cpu":
         return Device(device.device_kind)
     version = {"platform": " ".join(device.client.platform_version.split())}
@@ -108,20 +108,20 @@ def _drivers(platform: str) -> dict[str, str]:
 
 
 def tell_taken(device: Device) -> None:
-    """Say that an accelerator computes, of which the job says nothing."""
+    """Log that an accelerator computes, for a job that names no device."""
     if device.platform != "cpu":
         _LOG.info('The %s computes; with device = "cpu" in [compute] the CPU would.', device.kind)
 
 
 @contextmanager
 def computing_on(platform: str | None) -> Iterator[None]:
-    """Have JAX use the devices of a platform by default, as long as a run lasts; of none given, those it prefers.
+    """Make a platform's devices JAX's default ones while a run lasts; if None is given, those that JAX prefers.
 
-    Where that is the CPU, and JAX has not started, nothing else is started, and no memory of a GPU taken. Afterwards
-    all is as it was: JAX is stopped again where it could have started more.
+    For the CPU, if JAX has not started, it starts with that alone and takes no memory of a GPU. Afterwards everything
+    is as it was: JAX is stopped again if it would have started other devices too.
 
     Raises:
-        NoDevice: JAX finds none.
+        NoDevice: JAX finds no device of the platform.
     """
     if platform == "cpu" and (_confined.runs or not instructions.started()):
         with _starting_with_cpus():
@@ -142,7 +142,7 @@ def _is_preferred(found: Sequence[Any]) -> bool:
 
 
 class _Confined:
-    """How many runs have confined JAX to the CPU at once, and to what it was confined before the first."""
+    """How many runs confine JAX to the CPU at this moment, and the setting before the first of them."""
 
     def __init__(self) -> None:
         self.lock, self.runs, self.before = threading.Lock(), 0, None
@@ -153,11 +153,11 @@ _confined = _Confined()
 
 @contextmanager
 def _starting_with_cpus() -> Iterator[None]:
-    """Have JAX start with the CPU alone, if it does, until the last of several runs has ended."""
+    """If JAX starts meanwhile, have it start with the CPU alone; until the last of several runs has ended."""
     with _confined.lock:
         if not _confined.runs:
             _confined.before = jax.config.values["jax_platforms"]
-            jax.config.update("jax_platforms", "cpu")  # the variable is read when JAX is imported, and no more
+            jax.config.update("jax_platforms", "cpu")  # JAX reads the variable only when it is imported
         _confined.runs += 1
     try:
         yield
@@ -165,20 +165,20 @@ def _starting_with_cpus() -> Iterator[None]:
         with _confined.lock:
             _confined.runs -= 1
             if not _confined.runs:
-                _let_go(_confined.before)
+                _unconfine(_confined.before)
 
 
-def _let_go(platforms: str | None) -> None:
+def _unconfine(platforms: str | None) -> None:
     jax.config.update("jax_platforms", platforms)
     if instructions.started() and _others(platforms):
-        instructions.startup_env()  # noted, as XLA keeps its flags
+        instructions.startup_env()  # which remembers the flags, since XLA keeps them
         clear_backends()
         user_code.forget()
         instructions.forget_cpus()
 
 
 def _others(platforms: str | None) -> bool:
-    """Whether JAX could start something beside the CPU. Of TPUs it says so by itself in ``jax_platforms``."""
+    """Whether JAX could start devices other than CPUs. Where there are TPUs it sets ``jax_platforms`` by itself."""
     if platforms:
         return platforms != "cpu"
     return not xla_bridge._backend_factories.keys() <= {"cpu", "tpu"}

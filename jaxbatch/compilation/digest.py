@@ -1,7 +1,7 @@
-"""A traced program as a digest: primitives, parameters, shapes and constants, but no names and no comments.
+"""The digest of a traced program: of its primitives, parameters, shapes and constants, without names and comments.
 
-Traced, so that helpers and loaded weights count. The printed form will not do: it shortens large constants and shows
-addresses of functions.
+The program is traced, so that helper functions and loaded weights count. Its printed form would not do: it shortens
+large constants and shows addresses of functions.
 """
 
 import enum
@@ -28,31 +28,32 @@ _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
 _CALLBACKS = ("pure_callback", "io_callback")
 
 _FOREIGN = "ffi_call"
-"""The primitive that calls what somebody has compiled."""
+"""The primitive that calls compiled code from elsewhere."""
 
 _GENERATORS = ("key<fry>", "key<rbg>", "key<urbg>")
-"""JAX's own, as the types of their keys are called."""
+"""JAX's own generators of random numbers, by the types of their keys."""
 
 _KNOWN_CODE = frozenset({"jax", "jaxlib", "jaxbatch", "numpy", "builtins", "functools"})
-"""Packages whose versions stand for their code."""
+"""Packages for whose code their versions stand."""
 
 _REVERSED = "custom_lin"
-"""What JAX leaves of a function with a rule for reverse mode that was differentiated forward: it cannot be compiled."""
+"""The primitive that results when a function with a rule for reverse mode only is differentiated forward: it cannot be
+compiled."""
 
 _DERIVATIVES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees")
-"""Parameters that say how to differentiate, which nobody does to a program that is traced."""
+"""Parameters that say how to differentiate, which is never done to a program once it is traced."""
 
 _PLAIN = (
     *(type(None), bool, int, float, complex, str, bytes, enum.Enum, np.dtype, jax.tree_util.PyTreeDef),
     *(jax.lax.ConvDimensionNumbers, jax.lax.GatherDimensionNumbers, jax.lax.ScatterDimensionNumbers),
 )
-"""What its text tells whole."""
+"""Types of values that their text describes completely."""
 
 _UNSPECIFIED = "UnspecifiedValue"
-"""JAX's class, which is not public, for a sharding that is not given."""
+"""The name of JAX's class for a sharding that is not given; the class is not public."""
 
 _KNOWN = frozenset(each for each in vars(primitives).values() if isinstance(each, core.Primitive))
-"""JAX's own primitives, which its version stands for."""
+"""JAX's own primitives, for which its version stands."""
 
 _LAPACK = frozenset(
     [
@@ -65,22 +66,22 @@ _LAPACK = frozenset(
 
 @dataclass(frozen=True)
 class Digest:
-    """What a jaxpr does."""
+    """The digest of a jaxpr, and how much it covers."""
 
     hexadecimal: str
     """SHA-256."""
     complete: bool
-    """Whether it decides what the program compiles to: no part of it is known by its name alone, as a function that
-    says how to batch another is, somebody's own primitive, or a generator of random numbers."""
+    """Whether it decides what the program compiles to. It does not if a part of the program counts by its name alone: a
+    batching rule, a primitive that is not JAX's, or a generator of random numbers."""
     foreign: bool
-    """Whether some of what is known by its name alone is neither JAX's nor ours, whose versions would tell."""
+    """Whether such a part belongs to a package other than JAX and jaxbatch, whose version is not in the identity."""
 
 
 def digest(jaxpr: Any) -> Digest:
     """The digest of a closed jaxpr, with every constant in it.
 
     Raises:
-        JobError: it calls back into Python, or is differentiated in a way that it has no rule for.
+        JobError: it calls back into Python, or is differentiated in a way for which it has no rule.
     """
     writer = _Writer()
     writer.closed(jaxpr)
@@ -88,12 +89,12 @@ def digest(jaxpr: Any) -> Digest:
 
 
 def calls_lapack(jaxpr: Any) -> bool:
-    """Whether a jaxpr, or one inside it, calls LAPACK where it is computed on a CPU."""
+    """Whether a jaxpr, or one inside it, calls LAPACK or BLAS if it is computed on a CPU."""
     return any(equation.primitive.name in _LAPACK for equation in equations(jaxpr))
 
 
 class _Writer:
-    """Feeds a jaxpr to a hash, variables by number."""
+    """Feeds a jaxpr to a hash, with its variables numbered in order of appearance."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -200,12 +201,13 @@ def _name(function: Any) -> str:
 
 @functools.cache
 def _is_ours(primitive: core.Primitive) -> bool:
-    """Whether a primitive is one of JAX's own or of this package: by who says what it gives, and how it is lowered.
+    """Whether a primitive is JAX's or jaxbatch's, judged by the functions that give its shapes and its lowering.
 
-    What JAX lists publicly leaves out a hundred of its own, and a primitive of somebody's may borrow JAX's shapes.
+    JAX's public list leaves out a hundred of its own primitives. And another package's primitive may take a function of
+    JAX for its shapes, so the shapes alone do not decide.
     """
-    told = [primitive.abstract_eval, *(rules.get(primitive) for rules in (mlir._lowerings, *_by_platform()))]
-    return all(_packages(getattr(each, "rule", each)) <= _KNOWN_CODE for each in told if each is not None)
+    rules = [primitive.abstract_eval, *(each.get(primitive) for each in (mlir._lowerings, *_by_platform()))]
+    return all(_packages(getattr(each, "rule", each)) <= _KNOWN_CODE for each in rules if each is not None)
 
 
 def _by_platform() -> Iterable[Mapping[core.Primitive, Any]]:
@@ -213,8 +215,10 @@ def _by_platform() -> Iterable[Mapping[core.Primitive, Any]]:
 
 
 def _packages(value: Any) -> set[str]:
-    """The packages that a value is from, and if it is a function those of the functions that it wraps or closes over;
-    ours say what they close over in what they give to JAX."""
+    """The packages of a value, and if it is a function those of the functions that it wraps or closes over.
+
+    Functions of jaxbatch are not looked into: what they close over shows in the parameters that they give to JAX.
+    """
     waiting, seen, found = [value], set(), set()
     while waiting:
         each = waiting.pop()
@@ -233,7 +237,7 @@ def _package(value: Any) -> str:
 def _inside(function: Any) -> Iterator[Any]:
     if isinstance(function, functools.partial):
         yield from (function.func, *function.args, *function.keywords.values())
-    yield getattr(function, "rule", None)  # of a function that says how to batch another
+    yield getattr(function, "rule", None)  # of a function with a batching rule
     for cell in getattr(function, "__closure__", None) or ():
-        with suppress(ValueError):  # it is empty yet
+        with suppress(ValueError):  # the cell is still empty
             yield cell.cell_contents

@@ -1,8 +1,8 @@
-"""Compiled programs, kept for further runs: in this process, and in a folder for others of this user on this host.
+"""Compiled programs, kept for later runs: in this process, and in a folder for this user's other processes on the host.
 
-Whoever can write to that folder can run code as its owner. So it is used only where it is the user's own, closed to all
-others from the start, and below folders that no other can write to. The environment variable ``JAXBATCH_CACHE`` names
-another folder for it to lie in, or is ``off``.
+Whoever can write to that folder can run code as its owner. So it is used only if it belongs to the user, was closed to
+all others from the start, and lies below folders that no other can write to. The environment variable
+``JAXBATCH_CACHE`` names another folder for it to lie in, or is ``off``.
 """
 
 import hashlib
@@ -29,27 +29,28 @@ from filelock import FileLock
 from jax.experimental import serialize_executable
 
 from jaxbatch import __version__
+from jaxbatch.compilation import processor
 from jaxbatch.compilation.instructions import startup_env
 
-KEPT = 64
-"""So many programs, those used last, are kept in a process …"""
+MAX_PROGRAMS = 64
+"""How many programs a process keeps, the last used ones."""
 
 FOLDER_BYTES = 1 << 29
-"""… and so many bytes of them in the folder."""
+"""How many bytes the folder holds, the last used ones."""
 
 WORTH_KEEPING_S = 0.1
-"""What is lowered and compiled faster than this is compiled again."""
+"""A program that takes less time to lower and compile is not kept in the folder."""
 
-LOCKED_S = 600.0
-"""So long a process waits for another that compiles the same program; then it compiles it for itself."""
+LOCK_TIMEOUT_S = 600.0
+"""How long a process waits for another that compiles the same program, before it compiles it for itself."""
 
 _LAPACK = "lapack_", "hybrid_eig"
-"""In the names of calls to LAPACK, those of a GPU's programs that compute eigenvalues on the host included."""
+"""Parts of the names of calls to LAPACK, also from a GPU's programs, which compute eigenvalues on the host."""
 
-_CHOOSING = ("jax_platform", "jax_default_device")
-"""So begin the settings that choose a device."""
+_DEVICE_SETTINGS = ("jax_platform", "jax_default_device")
+"""How the names of JAX's settings begin that choose a device and leave the code as it is."""
 
-_UNFINISHED = "tmp-"
+_TEMPORARY = "tmp-"
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _LOGGER = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Executable:
     compiled: Any
     """A :class:`jax.stages.Compiled`."""
     calls_lapack: bool
+    """Whether it calls LAPACK on the host."""
 
 
 _kept: dict[tuple[str, Any], Executable] = {}
@@ -68,16 +70,16 @@ _kept_lock = threading.Lock()
 
 
 class LazyLowering:
-    """A program that is lowered only where it must be, because that takes longer than to load what was kept.
+    """A program that is lowered only if it must be compiled: lowering takes longer than loading a compiled one.
 
     Args:
         lower: gives it as a :class:`jax.stages.Lowered`.
-        digest: of what it computes; without one its lowered text is taken, in which every constant is.
-        called: what else makes it what it is: how it is batched, and the shapes and names of what goes in and out.
+        digest: of what it computes; if None, the lowered text stands for it, which holds every constant.
+        signature: how it is batched, and the shapes and names of its inputs and outputs, which the digest leaves out.
     """
 
-    def __init__(self, lower: Callable[[], Any], *, digest: str | None = None, called: Sequence[str] = ()):
-        self._lower, self._digest, self._called = lower, digest, called
+    def __init__(self, lower: Callable[[], Any], *, digest: str | None = None, signature: Sequence[str] = ()):
+        self._lower, self._digest, self._signature = lower, digest, signature
 
     @cached_property
     def _lowered(self) -> Any:
@@ -88,35 +90,36 @@ class LazyLowering:
         return self._lowered.as_text()
 
     @property
-    def identity(self) -> tuple[str, ...]:
-        """What tells it from others."""
-        return self._digest or self._text, *self._called
+    def key_parts(self) -> tuple[str, ...]:
+        """What distinguishes it from other programs."""
+        return self._digest or self._text, *self._signature
 
     def compile(self) -> Executable:
-        """Compile it, here and now."""
+        """Compile it now, whatever is kept."""
         return Executable(self._lowered.compile(), any(name in self._text for name in _LAPACK))
 
 
-def executable(source: LazyLowering, device: Any) -> Executable:
-    """A program compiled for a device: now, or by an earlier run."""
-    key = _key(source, device)
+def executable(program: LazyLowering, device: Any) -> Executable:
+    """A program compiled for a device: loaded if an earlier run has kept it, else compiled now."""
+    key = _key(program, device)
     with _kept_lock:
         found = _kept.get((key, device))
     if found is None:
         folder = _folder()
-        found = source.compile() if folder is None else _from(folder, key, source, device)
+        found = program.compile() if folder is None else _load_or_compile(folder, key, program, device)
     with _kept_lock:
         _kept[key, device] = _kept.pop((key, device), found)
-        while len(_kept) > KEPT:
+        while len(_kept) > MAX_PROGRAMS:
             del _kept[next(iter(_kept))]
     return found
 
 
-def _key(source: LazyLowering, device: Any) -> str:
+def _key(program: LazyLowering, device: Any) -> str:
     """A digest of all that decides the machine code."""
+    settings = sorted(jax.config.values.items())
     facts = (
-        *source.identity,
-        *(f"{name} {value}" for name, value in sorted(jax.config.values.items()) if not name.startswith(_CHOOSING)),
+        *program.key_parts,
+        *(f"{name} {value}" for name, value in settings if not name.startswith(_DEVICE_SETTINGS)),
         *startup_env(),
         __version__,
         jax.__version__,
@@ -125,24 +128,14 @@ def _key(source: LazyLowering, device: Any) -> str:
         device.client.platform_version,
         device.device_kind,
         str(device.id),
-        _processor(),
+        processor.model_and_instructions(),
     )
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()
 
 
 @cache
-def _processor() -> str:
-    """The processor's instruction sets, and its model where the system tells it."""
-    with suppress(OSError):
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
-        told = ("model", "cpu family", "stepping", "flags", "Features", "CPU ")
-        return "\n".join(line for line in first.splitlines() if line.startswith(told))
-    return f"{platform.machine()} {platform.processor()} {platform.node()}"
-
-
-@cache
 def _folder() -> Path | None:
-    """The folder, made where it is missing; None where there is none to trust, which is logged."""
+    """The folder, created if it is missing; None if it cannot be trusted, which is logged, or is not wanted."""
     named = os.environ.get("JAXBATCH_CACHE", "")
     if named == "off":
         return None
@@ -162,12 +155,12 @@ def _folder() -> Path | None:
 
 
 def _distrusted(folder: Path) -> str:
-    """Why others may have written into a folder, or be able to; empty where they cannot."""
+    """Why others may have written into a folder, or may yet; empty if they cannot."""
     if not folder.is_absolute():
         return "its path is relative"
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        return "others may have written to it; remove it, and it is made anew for you alone"
+        return "others may have written to it; remove it, and the next run makes it for you alone"
     for above in folder.resolve().parents:
         found = above.stat()
         closed = not found.st_mode & 0o022 or found.st_mode & stat.S_ISVTX
@@ -176,44 +169,44 @@ def _distrusted(folder: Path) -> str:
     return ""
 
 
-def _from(folder: Path, key: str, source: LazyLowering, device: Any) -> Executable:
-    """The program of this key in the folder; compiled where it is missing, by one process at a time."""
+def _load_or_compile(folder: Path, key: str, program: LazyLowering, device: Any) -> Executable:
+    """The program of this key in the folder; if it is missing, one process compiles it and the others wait."""
     path = folder / key
     if (found := _read(path, device)) is not None:
         return found
-    lock = FileLock(folder / f"{key[:2]}.lock", timeout=LOCKED_S)
+    lock = FileLock(folder / f"{key[:2]}.lock", timeout=LOCK_TIMEOUT_S)
     try:
         lock.acquire()
     except OSError as error:  # a time-out is one too
         _LOGGER.warning("A compiled program is not kept: %s", error)
-        return source.compile()
+        return program.compile()
     try:
         if (found := _read(path, device)) is not None:
             return found
         path.unlink(missing_ok=True)
-        return _made(folder, path, source)
+        return _compile_and_store(folder, path, program)
     finally:
         lock.release()
 
 
 def _read(path: Path, device: Any) -> Executable | None:
-    """The program in a file, or None where there is none, or one that is damaged or of other versions."""
+    """The program in a file, or None if there is none, or one that is damaged or cannot be loaded."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
     if hashlib.sha256(data[_CHECKSUM_BYTES:]).digest() != data[:_CHECKSUM_BYTES]:
-        _LOGGER.warning("The compiled program %s is damaged, and is made anew.", path)
+        _LOGGER.warning("The compiled program %s is damaged, and is compiled again.", path)
         return None
     try:
         payload, in_tree, out_tree, calls_lapack = pickle.loads(zlib.decompress(data[_CHECKSUM_BYTES:]))
         if calls_lapack:
-            _find_lapack(device)
+            _register_lapack(device)
         compiled = serialize_executable.deserialize_and_load(
             payload, in_tree, out_tree, backend=device.client, execution_devices=[device]
         )
-    except Exception as error:  # XLA raises what it likes; a program that cannot be loaded is compiled
-        _LOGGER.warning("The compiled program %s cannot be loaded, and is made anew: %s", path, error)
+    except Exception as error:  # XLA may raise anything
+        _LOGGER.warning("The compiled program %s cannot be loaded, and is compiled again: %s", path, error)
         return None
     with suppress(OSError):
         os.utime(path)
@@ -221,28 +214,28 @@ def _read(path: Path, device: Any) -> Executable | None:
 
 
 @cache
-def _find_lapack(device: Any) -> None:
-    """Have this process look up LAPACK's functions, as JAX does only where it lowers a call to them.
+def _register_lapack(device: Any) -> None:
+    """Have JAX look up LAPACK's functions, which it does only when it lowers a call to them.
 
-    A program that is loaded where nothing was lowered calls address 0 instead (jax-ml/jax issue 28908).
+    A program that is loaded into a process that has lowered none calls address 0 instead (jax-ml/jax issue 28908).
     """
     number = jax.ShapeDtypeStruct((1, 1), "float32", sharding=jax.sharding.SingleDeviceSharding(device))
     jax.jit(jnp.linalg.eigvals).lower(number)
 
 
-def _made(folder: Path, path: Path, source: LazyLowering) -> Executable:
+def _compile_and_store(folder: Path, path: Path, program: LazyLowering) -> Executable:
     started = time.perf_counter()
-    made = source.compile()
+    found = program.compile()
     if time.perf_counter() - started < WORTH_KEEPING_S:
-        return made
+        return found
     try:
-        data = zlib.compress(pickle.dumps((*serialize_executable.serialize(made.compiled), made.calls_lapack)), 1)
-    except Exception as error:  # a device whose programs cannot be kept has them compiled
+        data = zlib.compress(pickle.dumps((*serialize_executable.serialize(found.compiled), found.calls_lapack)), 1)
+    except Exception as error:  # there are devices for which XLA cannot serialize
         _LOGGER.debug("A compiled program cannot be kept: %s", error)
-        return made
+        return found
     with suppress(OSError):
         _make_room(folder, len(data))
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=_UNFINISHED, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=_TEMPORARY, delete=False) as file:
             try:
                 file.write(hashlib.sha256(data).digest() + data)
                 file.flush()
@@ -250,11 +243,11 @@ def _made(folder: Path, path: Path, source: LazyLowering) -> Executable:
             except OSError:
                 os.unlink(file.name)
                 raise
-    return made
+    return found
 
 
 def _make_room(folder: Path, missing: int) -> None:
-    """Remove what was used longest ago, until so many bytes more are within the limit."""
+    """Remove the programs used longest ago, until ``missing`` more bytes are within the limit."""
     found = []
     for path in folder.iterdir():
         if path.suffix != ".lock":

@@ -1,4 +1,8 @@
-"""How many CPUs XLA counts and which instructions it may use: constants, since both decide the last bits of results."""
+"""What XLA starts with: how many CPUs it counts, and which instructions it may use.
+
+Both decide the last bits of results, so every run sets them to the same constants before JAX starts: 8 CPUs, and
+AVX2. A process in which JAX has started before keeps what it started with, and that belongs to its identity.
+"""
 
 import os
 import platform
@@ -8,62 +12,63 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from jaxbatch.compilation import xla_flags
-
-_CPUINFO = "/proc/cpuinfo"
-
-_X86 = ("x86_64", "AMD64")
+from jaxbatch.compilation import processor, xla_flags
 
 _CPUS = "NPROC"
 
 MAX_ISA = "xla_cpu_max_isa"
 """AVX2, which every server of the last ten years has: AVX512 was not faster, and gives regressions other last bits."""
 
-_elsewhere: ContextVar[bool] = ContextVar("elsewhere", default=False)
+_new_processes: ContextVar[bool] = ContextVar("new_processes", default=False)
 
 
 class Settings(NamedTuple):
     """What XLA starts with."""
 
     cpus: str
-    """So many it counts."""
+    """How many CPUs it counts."""
     flags: str
+    """XLA_FLAGS."""
     tpu_flags: str
+    """LIBTPU_INIT_ARGS."""
 
 
-_noted: dict[str, str] = {}
-"""What XLA has started with."""
+_at_start: dict[str, str] = {}
+"""The settings that XLA has started with in this process, by their names in :class:`Settings`."""
 
 
 def startup_env() -> Settings:
-    """What XLA started with in this process, if this was asked before that changed; or what it would start with."""
-    settings = Settings(**{**_now()._asdict(), **_noted})
+    """The settings that XLA started with in this process, or would start with now.
+
+    To be called before the environment changes: what XLA started with is remembered from the first call after that.
+    """
+    settings = Settings(**{**_current()._asdict(), **_at_start})
     if started():
-        _noted.update(settings._asdict())
+        _at_start.update(settings._asdict())
     return settings
 
 
 def forget_cpus() -> None:
-    """JAX's clients have ended: the next ones count the CPUs anew, but XLA reads its flags once in a process."""
-    _noted.pop("cpus", None)
+    """Forget the number of CPUs once JAX's clients have ended: new ones count again. XLA never rereads its flags."""
+    _at_start.pop("cpus", None)
 
 
 def of_the_run() -> Settings:
-    """What it has where the run computes: in this process, or in those that are yet to start."""
-    return _now() if elsewhere() else startup_env()
+    """The settings of the processes that compute: of this one, or of those that are yet to start."""
+    return _current() if in_new_processes() else startup_env()
 
 
-def _now() -> Settings:
-    return Settings(_counted(), xla_flags.text(), xla_flags.tpu_text())
-
-
-def elsewhere() -> bool:
+def in_new_processes() -> bool:
     """Whether the run computes in processes that are yet to start."""
-    return _elsewhere.get()
+    return _new_processes.get()
 
 
-def _counted() -> str:
-    """The CPUs that XLA counts where it starts now: those it is told, else those that this process may use."""
+def _current() -> Settings:
+    return Settings(_cpu_count(), xla_flags.text(), xla_flags.tpu_text())
+
+
+def _cpu_count() -> str:
+    """The CPUs that XLA would count if it started now: the number it is given, else those that this process may use."""
     try:
         return str(max(int(os.environ[_CPUS]), 0))
     except (KeyError, ValueError):
@@ -72,53 +77,44 @@ def _counted() -> str:
 
 @contextmanager
 def worker_xla_flags() -> Iterator[None]:
-    """XLA's flags as processes have them that are yet to start, where JAX has started in this one with others."""
+    """XLA's flags as new processes get them, even where JAX has started in this one with others."""
     before = os.environ.get(xla_flags.VARIABLE)
     already = started()
-    _limit()
-    token = _elsewhere.set(True)
+    _limit_instructions()
+    token = _new_processes.set(True)
     try:
         yield
     finally:
-        _elsewhere.reset(token)
+        _new_processes.reset(token)
         if already and before is None:
             os.environ.pop(xla_flags.VARIABLE, None)
         elif already and before is not None:
             os.environ[xla_flags.VARIABLE] = before
 
 
-def _limit() -> None:
-    """Name the instructions, before all other flags: XLA reads none that follow a word that is no flag."""
+def _limit_instructions() -> None:
+    """Add the flag before all others: XLA reads none that follow a word that is no flag."""
     flags = xla_flags.text()
-    if platform.machine() in _X86 and MAX_ISA not in xla_flags.parsed(flags):
+    if processor.is_x86() and MAX_ISA not in xla_flags.parsed(flags):
         os.environ[xla_flags.VARIABLE] = f"--{MAX_ISA}=AVX2 {flags}".strip()
 
 
 def started() -> bool:
-    """Whether JAX has read its environment already."""
+    """Whether JAX has started in this process, and so has read its environment."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     return bridge is not None and bridge.backends_are_initialized()
 
 
 def of_this_processor() -> str:
-    """What this machine's processor can do of what decides bits: part of a run's identity."""
-    return f"{platform.machine()} AVX2" if has_avx2() else platform.machine()
-
-
-def has_avx2() -> bool:
-    """Whether the processor has AVX2, and what goes with it."""
-    if platform.machine() not in _X86 or not os.path.exists(_CPUINFO):
-        return False
-    with open(_CPUINFO, encoding="utf-8") as file:
-        found = next((set(line.split()) for line in file if line.startswith("flags")), set())
-    return {"avx2", "fma"} <= found
+    """The instruction set that decides bits on this machine: part of a run's identity."""
+    return f"{platform.machine()} AVX2" if processor.has_avx2() else platform.machine()
 
 
 def prepare() -> None:
-    """Set both, where JAX has not started yet."""
+    """Set the number of CPUs, and the instructions where JAX has not started yet."""
     already = started()
     if already:
         startup_env()
     os.environ[_CPUS] = "8"
     if not already:
-        _limit()
+        _limit_instructions()

@@ -1,8 +1,8 @@
-"""What every result rests on, of the compiler as it is set: NaN stays NaN, and rounding is what IEEE 754 says.
+"""What every result relies on: NaN stays NaN, and rounding follows IEEE 754.
 
-Flags of XLA's and settings of JAX's can take that away; then a status or a last digit would be wrong, and nobody told.
-So those that do are refused by name. Where others are set than jaxbatch's own, a small program tries on the device
-whether it holds.
+Flags of XLA and settings of JAX can break that, and a status or a last digit would be wrong without notice. Those known
+to do so are refused by name. If any other flag is set that is not jaxbatch's own, a small program tests on the device
+that it holds.
 """
 
 import functools
@@ -19,14 +19,14 @@ from jaxbatch.compilation import instructions, xla_flags
 from jaxbatch.errors import JobError
 
 _WRONG = re.compile(r"xla_(?!cpu_enable_fast_min_max)\w+_enable_fast_(math|min_max)")
-"""Names of flags that allow the compiler to lose NaN and infinities, or to take sums apart. On CPUs the one for minima
-and maxima is set by default, and keeps NaN."""
+"""Names of flags that allow the compiler to lose NaN and infinities, or to reorder sums. The CPU's flag for minima and
+maxima is set by default, and keeps NaN."""
 
 _WITH_WRONG = "xla_cpu_fast_math_honor_"
-"""So begin flags that say how far: nothing, without those."""
+"""How the names of flags begin that limit those above, and have no effect without them."""
 
 _HARMLESS = (instructions.MAX_ISA, "xla_force_host_platform_device_count", "xla_dump_")
-"""So begin names of flags that no result depends on, or that jaxbatch sets."""
+"""How the names of flags begin on which no result depends, or which jaxbatch sets."""
 
 _SETTINGS = {
     "jax_debug_nans": "ends a batch at a NaN, where its row should get the status nonfinite",
@@ -34,14 +34,14 @@ _SETTINGS = {
     "jax_disable_jit": "keeps programs from being compiled",
     "jax_no_execution": "keeps programs from being run",
 }
-"""Settings of JAX's under which nothing can be computed as it should, with the reason."""
+"""Settings of JAX under which no run can work, with the reason."""
 
 
 def check() -> None:
-    """Refuse flags and settings under which results could be wrong.
+    """Check that no flag or setting is in effect under which results could be wrong.
 
     Raises:
-        JobError: with their names.
+        JobError: some are; it names them.
     """
     for name, effect in _SETTINGS.items():
         if getattr(jax.config, name):
@@ -61,8 +61,8 @@ def check() -> None:
 
 
 def _wrong_in_effect() -> dict[str, str]:
-    """Flags that XLA has read in this process, whatever its environment says by now."""
-    options = CompileOptions()  # which the others are parts of, and die with
+    """Flags that break results and that XLA has read in this process, whatever the environment is by now."""
+    options = CompileOptions()  # keeps the objects below alive, which are parts of it
     build = options.executable_build_options
     flags = build.debug_options
     return {name: "true" for name in dir(flags) if _WRONG.fullmatch(name) and getattr(flags, name)}
@@ -78,7 +78,7 @@ def _refuse(variable: str, flags: dict[str, str], here: str = "") -> NoReturn:
 
 @functools.cache
 def _lost(device: Any) -> tuple[str, ...]:
-    """What does not hold on a device, in words."""
+    """What does not hold on a device, in words; empty if all does."""
     from jaxbatch.least_squares import error_free_transforms_hold
 
     given = {
@@ -95,7 +95,12 @@ def _lost(device: Any) -> tuple[str, ...]:
 
 
 def _held(ones: Array, given: Array) -> dict[str, Array]:
-    """What should hold, in words for where it does not; the arguments are ones, and numbers of which 1 is finite."""
+    """Whether each property holds, by a text that says how it is broken.
+
+    Args:
+        ones: of shape [16].
+        given: NaN, ∞, −∞ and 1, four times; of shape [16].
+    """
     root = jnp.sqrt(-ones)
     huge = ones * (float(jnp.finfo(ones.dtype).max) / 2)
     infinite = huge * 4

@@ -1,21 +1,21 @@
-"""LAPACK, which JAX calls on CPUs: scipy's OpenBLAS, which takes its code by the processor and threads by the cores.
+"""LAPACK, which JAX calls on CPUs: scipy's OpenBLAS, which chooses its code by the processor and its threads by the
+cores.
 
-Both decide the last bits of results. So both are fixed before it is loaded, where the user has not; and what is in
-effect is part of the identity of what calls it. Another LAPACK than scipy's own cannot be asked, and stands for the
-processor that it is on.
+Both decide the last bits of results. So both are fixed before it is loaded, unless the user has chosen them; and what a
+process has is part of the identity of programs that call it. A LAPACK other than scipy's own cannot be asked: the
+model of the processor stands for its choices.
 """
 
 import ctypes
 import importlib.metadata
 import importlib.util
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from jaxbatch.compilation import instructions
+from jaxbatch.compilation import instructions, processor
 
 _CORE, _THREADS = "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS"
 
@@ -23,23 +23,24 @@ PINNED = (_CORE, _THREADS)
 """Variables that every process of a run has alike, from its start."""
 
 _PLACES = ("../scipy.libs/*openblas*", ".dylibs/*openblas*")
-"""Where scipy's packages have it."""
+"""Where scipy's packages have the library, from scipy's folder."""
 
 _NAMES = ("scipy_openblas_{}", "scipy_openblas_{}64_", "openblas_{}")
+"""What its functions may be called."""
 
 
 def pin() -> None:
-    """Have it take the same code on all machines with AVX2, and one thread."""
+    """Have it use one thread, and the same code on all machines with AVX2."""
     os.environ.setdefault(_THREADS, "1")
-    if instructions.has_avx2():
+    if processor.has_avx2():
         os.environ.setdefault(_CORE, "Haswell")
 
 
-def in_effect() -> str:
-    """What this process has, or will have: asking loads it, which takes milliseconds."""
+def in_this_process() -> str:
+    """Its version, code and threads in this process; this loads it, which takes milliseconds."""
     path = _library()
     if path is None:
-        return f"of scipy {importlib.metadata.version('scipy')} on {_processor()}"
+        return f"of scipy {importlib.metadata.version('scipy')} on {processor.model()}"
     library = ctypes.CDLL(str(path))
     version = _ask(library, "get_config", ctypes.c_char_p).decode().split(" ")[1]
     core = _ask(library, "get_corename", ctypes.c_char_p).decode()
@@ -48,9 +49,9 @@ def in_effect() -> str:
 
 
 def of_the_run() -> str:
-    """What it is where the run computes: in this process, or in those that are yet to start."""
-    if not (instructions.elsewhere() and _is_loaded()):
-        return in_effect()
+    """The same for the processes that compute: this one, or those that are yet to start."""
+    if not (instructions.in_new_processes() and _is_loaded()):
+        return in_this_process()
     asked = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True, check=True)
     return asked.stdout.strip()
 
@@ -71,23 +72,13 @@ def _is_loaded() -> bool:
         return False
 
 
-def _ask(library: ctypes.CDLL, what: str, kind: Any) -> Any:
-    name = next(name for name in (each.format(what) for each in _NAMES) if hasattr(library, name))
+def _ask(library: ctypes.CDLL, question: str, kind: Any) -> Any:
+    """Call a function of the library that takes no argument and returns ``kind``."""
+    name = next(name for name in (each.format(question) for each in _NAMES) if hasattr(library, name))
     function = getattr(library, name)
     function.restype = kind
     return function()
 
 
-def _processor() -> str:
-    """The processor's model, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    told = ("model name", "CPU implementer", "CPU part")
-    found = dict.fromkeys(line.partition(":")[2].strip() for line in lines if line.startswith(told))
-    return f"{platform.machine()} {' '.join(found)}".strip()
-
-
 if __name__ == "__main__":
-    print(in_effect())
+    print(in_this_process())

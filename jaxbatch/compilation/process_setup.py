@@ -1,4 +1,4 @@
-"""What must be set before JAX starts, so that the machine stays out of the results and memory within bounds."""
+"""What must be set before JAX starts, so that results do not depend on the machine and memory stays within bounds."""
 
 import ctypes
 import os
@@ -12,22 +12,25 @@ import pyarrow as pa
 from jaxbatch.compilation import instructions, linear_algebra
 
 _MALLOC = {
-    -8: 2,  # M_ARENA_MAX: each thread would have its own heap otherwise, and keep there what XLA frees
-    -3: 1 << 25,  # M_MMAP_THRESHOLD: a batch's arrays would be given back after each batch, and every page be met anew
+    -8: 2,  # M_ARENA_MAX: otherwise each thread has its own heap, and keeps there what XLA frees
+    -3: 1 << 25,  # M_MMAP_THRESHOLD: otherwise a batch's arrays are returned after it, and their pages faulted in again
     -1: 1 << 28,  # M_TRIM_THRESHOLD: likewise
 }
-"""Settings of glibc's malloc.h."""
+"""Options of glibc's ``mallopt``, by the numbers in malloc.h."""
 
 
 def prepare(*, platforms: str | None = None) -> None:
-    """Fix the number of CPUs that XLA counts and the instructions that it may use, and optionally the platforms.
+    """Fix the CPUs that XLA counts, the instructions that it may use, LAPACK's code and threads, and the allocator.
 
-    XLA splits large reductions by that number, and fuses and orders operations by those, so they decide the last bits;
-    constants take the machine out of them, and likewise out of LAPACK. They take effect only where JAX has not started
-    yet, or LAPACK not been loaded; a process in which it has keeps what it has, and so has another identity.
+    XLA splits large reductions by the number of CPUs, and fuses and orders operations by the instructions, so both
+    decide the last bits; constants make these the same on every machine, and likewise for LAPACK. They take effect only
+    before JAX starts and LAPACK is loaded. A later process keeps what it started with, and has another identity.
 
-    Memory is kept for the next batch, in two heaps that all threads and libraries share: Arrow's own gives it back
-    within milliseconds, and a page that is met anew costs more than what is done with it.
+    Memory is kept for the next batch, in two heaps that all threads and libraries share. Arrow's own allocator returns
+    it within milliseconds, and faulting in a page again costs more than the work on it.
+
+    Args:
+        platforms: for JAX_PLATFORMS, if given.
     """
     instructions.prepare()
     linear_algebra.pin()
@@ -43,47 +46,50 @@ def prepare(*, platforms: str | None = None) -> None:
 
 @contextmanager
 def prepared(*, platforms: str | None = None) -> Iterator[None]:
-    """:func:`prepare` for as long as a run lasts: after it the caller's variables are what they were.
+    """:func:`prepare` while a run lasts, and then restore the environment variables that it has set.
 
-    What the user's functions have set meanwhile stays.
+    Variables that the user's functions set meanwhile stay.
     """
-    with _held.lock:
-        if not _held.runs:
-            _held.before, _held.ours = dict(os.environ), set()
-        _held.runs += 1
+    with _environment.lock:
+        if not _environment.runs:
+            _environment.before, _environment.set = dict(os.environ), set()
+        _environment.runs += 1
         prepare(platforms=platforms)
-        _held.ours |= changed(_held.before)
+        _environment.set |= changed(_environment.before)
     try:
         yield
     finally:
-        with _held.lock:
-            _held.runs -= 1
+        with _environment.lock:
+            _environment.runs -= 1
             if instructions.started():
-                instructions.startup_env()  # noted, before what JAX has started with is gone
-            if not _held.runs:
-                rays = {name for name in changed(_held.before) if name.startswith("RAY_")}  # set when it is imported
-                restore(_held.ours | rays, _held.before)
+                instructions.startup_env()  # which remembers what JAX has started with, before it is restored
+            if not _environment.runs:
+                by_ray = {name for name in changed(_environment.before) if name.startswith("RAY_")}  # at its import
+                restore(_environment.set | by_ray, _environment.before)
 
 
-class _Held:
-    """How many runs hold the environment as they need it at once, what it was before the first, and what they set."""
+class _Environment:
+    """The environment that runs of this process share, of which several may last at once."""
 
     def __init__(self) -> None:
-        self.lock, self.runs = threading.Lock(), 0
+        self.lock = threading.Lock()
+        self.runs = 0
         self.before: dict[str, str] = {}
-        self.ours: set[str] = set()
+        """All variables before the first run."""
+        self.set: set[str] = set()
+        """The names of those that runs have set."""
 
 
-_held = _Held()
+_environment = _Environment()
 
 
 def changed(before: Mapping[str, str]) -> set[str]:
-    """The variables that are not what they were."""
+    """The names of environment variables whose values differ from those in ``before``."""
     return {name for name in before.keys() | os.environ.keys() if before.get(name) != os.environ.get(name)}
 
 
 def restore(names: Iterable[str], before: Mapping[str, str]) -> None:
-    """Make some variables what they were."""
+    """Give some environment variables the values that they have in ``before``."""
     for name in names:
         if name in before:
             os.environ[name] = before[name]

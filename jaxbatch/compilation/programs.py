@@ -1,4 +1,4 @@
-"""``jit(vmap(row))`` at one width, one program per bucket and ladder rung, shared by threads."""
+"""The compiled programs of a process: ``jit(vmap(row))`` at one width, for each bucket and rung, shared by threads."""
 
 import threading
 import time
@@ -26,24 +26,22 @@ from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.trace_errors import explain_trace_error
 
 BATCH_BYTES = 16 * 2**20
-"""Inputs and outputs of one batch hold at most so many bytes, unless the job sets ``batch_rows``."""
+"""The most that inputs and outputs of one batch hold, unless the job sets ``batch_rows``."""
 
 MAX_WIDTH = 131_072
 MIN_WIDTH = 8
 """Below 8 rows XLA may choose other instructions, and so other last bits."""
 
+SECOND_STAGE_WIDTH = 1024
+"""The widest batch of a kernel's second stage: about what one chunk of input gives, with little to pad."""
 
-THEN_WIDTH = 1024
-"""Rows of a batch of a kernel's second stage: what one chunk of input gives, with little to pad."""
-
-_ONE_AT_A_TIME = threading.Lock()
-"""For programs that call LAPACK. On CPU jaxlib (0.10) makes such a call on a thread of XLA's pool, spreads the batch
-over the same pool and blocks until that is done: as many calls at once as the pool has threads wait for ever. Each
-still uses every core."""
-
+_LAPACK_LOCK = threading.Lock()
+"""Held by a program with LAPACK calls while it runs. On CPU jaxlib (0.10) makes such a call on a thread of XLA's pool,
+spreads the batch over the same pool and blocks until that is done: as many calls at once as the pool has threads would
+wait for ever. Each still uses every core."""
 
 Timer = Callable[[str], AbstractContextManager[None]]
-"""Counts the time of a block towards a stage of that name."""
+"""Adds the time of a block to the stage of that name, ``"transfer"`` or ``"compute"``."""
 
 
 def _untimed(_: str) -> AbstractContextManager[None]:
@@ -52,24 +50,26 @@ def _untimed(_: str) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class Results:
-    """One batch of outputs: ``[rows, *shape]`` arrays, lengths, the status, and which rows of those outputs are
-    present that any row lacks."""
+    """One batch of outputs."""
 
     values: dict[str, np.ndarray]
+    """By column, of shape [rows, …]."""
     present: dict[str, np.ndarray]
+    """For columns that are :class:`~jaxbatch.columns.Maybe`: which rows have a value, of shape [rows]."""
     lengths: dict[str, np.ndarray]
+    """By named dimension: each row's own length, of shape [rows]."""
     status: np.ndarray
+    """int8, of shape [rows]."""
 
     def replaced(self, rows: np.ndarray, others: "Results") -> "Results":
-        """These results, but for some rows those of ``others``."""
+        """These results with ``rows`` replaced by those of ``others``, in that order."""
 
         def replace(mine: np.ndarray, new: np.ndarray) -> np.ndarray:
             found = mine.copy()
             found[rows] = new
             return found
 
-        fields = ((getattr(self, name), getattr(others, name)) for name in ("values", "present", "lengths", "status"))
-        return Results(*(jax.tree.map(replace, mine, new) for mine, new in fields))
+        return Results(**jax.tree.map(replace, vars(self), vars(others)))
 
 
 def width_limit(largest_part: int) -> int:
@@ -78,20 +78,25 @@ def width_limit(largest_part: int) -> int:
 
 
 def compile_in_background(compile_: Callable[..., Any], *arguments: Any) -> None:
-    """Compile in a thread of its own; whatever goes wrong is met again, and told, where it is used."""
+    """Compile in a thread of its own. An error is left out: it comes again to whoever uses the program."""
 
     def run() -> None:
         with suppress(Exception):
             compile_(*arguments)
 
-    # Not a daemon: an interpreter that ends while XLA compiles takes the process down with it.
+    # Not a daemon: an interpreter that ends while XLA compiles crashes.
     threading.Thread(target=run, name="jaxbatch-compile").start()
 
 
 class Programs:
-    """The compiled programs of one process, made at first use and kept.
+    """The compiled programs of one kernel in one process, compiled at first use and kept.
 
-    ``batch_rows`` is the job's own width, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow.
+    Args:
+        kernel: bound to its input.
+        dtype: the run's precision, ``"float32"`` or ``"float64"``.
+        batch_rows: the width that the job sets, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow.
+        limit: the widest batch that the input can need, see :func:`width_limit`.
+        pools: the memory of each device, which the programs of several stages share.
     """
 
     def __init__(
@@ -101,48 +106,45 @@ class Programs:
         *,
         batch_rows: int | None,
         limit: int,
-        budgets: defaultdict[Any, DeviceMemoryPool] | None = None,
+        pools: defaultdict[Any, DeviceMemoryPool] | None = None,
     ):
         self.kernel = kernel
         self.dtype = dtype
         self._batch_rows = batch_rows
         self._limit = limit
-        self._needed: dict[tuple[ProgramKey, Any], int] = {}
-        """The memory of those."""
-        self._max_concurrency = self._workers_per_node = 1
-        self._device_bytes: dict[Any, int] = {}
-        self._budgets = defaultdict[Any, DeviceMemoryPool](DeviceMemoryPool) if budgets is None else budgets
-        self._seconds = 0.0
-        self._lock = threading.Lock()
-        self._making: dict[ProgramKey, threading.Lock] = {}
         self._traces: dict[ProgramKey, TracedProgram] = {}
         self._compiled: dict[tuple[ProgramKey, Any], tuple[Any, AbstractContextManager[Any]]] = {}
-        one = kernel.grouping is not None and not kernel.grouping.by
-        then_limit = MIN_WIDTH if one else min(limit, THEN_WIDTH)
+        """By program and device: the executable, and the lock that it needs."""
+        self._needed: dict[tuple[ProgramKey, Any], int] = {}
+        """By program and device: the bytes that one batch takes."""
+        self._lock = threading.Lock()
+        self._compile_locks: dict[ProgramKey, threading.Lock] = {}
+        self._seconds = 0.0
+        self._max_concurrency = self._workers_per_node = 1
+        self._device_bytes: dict[Any, int] = {}
+        self._pools = defaultdict[Any, DeviceMemoryPool](DeviceMemoryPool) if pools is None else pools
         self.second_stage: Programs | None = None
         """The programs of the kernel's second stage."""
         if kernel.second_stage:
-            self.second_stage = Programs(
-                kernel.second_stage, dtype, batch_rows=None, limit=then_limit, budgets=self._budgets
-            )
+            one_group = kernel.grouping is not None and not kernel.grouping.by
+            width = MIN_WIDTH if one_group else min(limit, SECOND_STAGE_WIDTH)
+            self.second_stage = Programs(kernel.second_stage, dtype, batch_rows=None, limit=width, pools=self._pools)
 
     def share(self, max_concurrency: int, workers_per_node: int = 1) -> None:
-        """Have a device's memory suffice for so many batches at once, in each of so many processes.
-
-        There may be more at once, but no more than its memory has room for.
-        """
+        """Divide a device's memory by the batches that are computed at once in all processes that use it: a batch that
+        does not fit its share is refused. More may run at once, if the memory holds them."""
         self._max_concurrency, self._workers_per_node = max_concurrency * workers_per_node, workers_per_node
         if self.second_stage:
             self.second_stage.share(max_concurrency, workers_per_node)
 
     @property
     def compilations(self) -> int:
-        """How many programs have been compiled so far."""
+        """How many programs have been compiled so far, or loaded."""
         return len(self._compiled) + (self.second_stage.compilations if self.second_stage else 0)
 
     @property
     def seconds(self) -> float:
-        """How long that has taken."""
+        """How many seconds that has taken."""
         return self._seconds + (self.second_stage.seconds if self.second_stage else 0.0)
 
     def smallest_traces(self) -> Iterator[TracedProgram]:
@@ -153,11 +155,13 @@ class Programs:
             yield from self.second_stage.smallest_traces()
 
     def digests(self) -> Iterator[str]:
-        """What each of those programs does; where Python that is not JAX's or ours says how to batch a part of it, as
-        it does that at their width.
+        """A digest of what each of those programs does.
+
+        If a program has parts with a batching rule that is neither JAX's nor jaxbatch's, its digest is followed by
+        that of the program batched at its width, which shows what the rule makes of it.
 
         Raises:
-            JobError: it cannot be batched.
+            JobError: such a program cannot be batched.
         """
         for program in smallest_programs(self.kernel):
             traced = self.traced(program)
@@ -167,7 +171,7 @@ class Programs:
             try:
                 with x64_context(self.dtype, self.kernel):
                     batched = jax.make_jaxpr(jax.vmap(traced.row))(self._batch(program))
-            except Exception as error:  # of somebody's rule, or of JAX's where it meets one
+            except Exception as error:  # raised by the user's rule, or by JAX because of it
                 what, hint = explain_trace_error(error)
                 raise JobError(
                     f"{self.kernel.describe_bucket(program.bucket)} cannot be batched{what}.", hint
@@ -177,48 +181,45 @@ class Programs:
             yield from self.second_stage.digests()
 
     def traced(self, program: ProgramKey) -> TracedProgram:
-        """The program's trace, made once."""
+        """The program's trace, kept after the first call."""
         if program not in self._traces:
             with x64_context(self.dtype, self.kernel):
                 self._traces[program] = trace(self.kernel, program, self.dtype)
         return self._traces[program]
 
     def width(self, program: ProgramKey) -> int:
-        """The rows of every batch of this program: decided by the plan, never by the machine."""
+        """How many rows every batch of this program has: decided by the plan, never by the machine."""
         if self._batch_rows is not None:
             return self._batch_rows
         fitting = BATCH_BYTES // self.traced(program).row_bytes
         return min(self._limit, max(MIN_WIDTH, 1 << max(fitting.bit_length() - 1, 0)))
 
     def prepare(self, program: ProgramKey, device: Any) -> float:
-        """Compile a program if this is its first use; the seconds that this call has waited for that."""
+        """Compile a program at its first use, and return for how many seconds this call has waited for that."""
         key = (program, device)
         if key in self._compiled:
             return 0.0
-        started = time.perf_counter()
+        called = time.perf_counter()
         with self._lock:
-            making = self._making.setdefault(program, threading.Lock())
-        with making:
+            lock = self._compile_locks.setdefault(program, threading.Lock())
+        with lock:
             if key not in self._compiled:
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 self._compiled[key] = self._compile(program, device)
-                self._seconds += time.perf_counter() - begun
-            return time.perf_counter() - started
+                self._seconds += time.perf_counter() - started
+            return time.perf_counter() - called
 
     def prepare_ahead(self, device: Any) -> None:
-        """Compile the program of every row beside what else there is to do, where there is but one.
-
-        Why it fails is told to whoever uses it.
-        """
+        """Compile in the background if there is a single program for all rows."""
         programs = smallest_programs(self.kernel)
         if len(programs) == 1 and not programs[0].sizes:
             compile_in_background(self.prepare, programs[0], device)
 
     def check_memory(self, device: Any) -> None:
-        """Refuse programs that a device cannot hold; compiles only those of which that is not clear without.
+        """Check that a batch of each program fits the device; compile only where an upper bound does not show it.
 
         Raises:
-            JobError: with the width that fits.
+            JobError: a batch does not fit; it names the width that would.
         """
         for program in smallest_programs(self.kernel):
             traced = self.traced(program)
@@ -234,27 +235,32 @@ class Programs:
     def run(
         self, program: ProgramKey, arrays: Mapping[str, np.ndarray], valid: int, device: Any, stage: Timer = _untimed
     ) -> Results:
-        """Evaluate one batch of exactly the program's width, and keep its first ``valid`` rows.
+        """Compute one batch of exactly the program's width, and keep the results of its first ``valid`` rows.
 
-        ``stage`` is told what the time goes to: moving numbers to the device and back, or computing.
+        Args:
+            program: the program of these rows.
+            arrays: the inputs by name, each of shape [width, …].
+            valid: how many of the rows are not padding.
+            device: a JAX device.
+            stage: times the transfers to and from the device, and the computation.
         """
         self.prepare(program, device)
-        compiled, turn = self._compiled[program, device]
+        compiled, lock = self._compiled[program, device]
         available = self._memory(device)
         needed = self._needed[program, device] or available // self._max_concurrency
-        room = self._budgets[device].reserve(needed, available // self._workers_per_node)
-        with x64_context(self.dtype, self.kernel), turn, room:
+        reservation = self._pools[device].reserve(needed, available // self._workers_per_node)
+        with x64_context(self.dtype, self.kernel), lock, reservation:
             with stage("transfer"):
-                there = jax.block_until_ready(jax.device_put(dict(arrays), device))
+                on_device = jax.block_until_ready(jax.device_put(dict(arrays), device))
             with stage("compute"):
-                computed = jax.block_until_ready(compiled(there))
+                computed = jax.block_until_ready(compiled(on_device))
             with stage("transfer"):
                 out = jax.device_get(computed)
         trimmed = jax.tree.map(lambda array: array[:valid], out)
         return Results(trimmed["values"], trimmed["present"], trimmed["lengths"], trimmed["status"])
 
     def _memory(self, device: Any) -> int:
-        """The device's memory, asked for once: that takes as long as a small batch does."""
+        """The device's memory in bytes, asked for once: asking takes as long as a small batch does."""
         if device not in self._device_bytes:
             self._device_bytes[device] = device_bytes(device)
         return self._device_bytes[device]
@@ -263,16 +269,16 @@ class Programs:
         traced = self.traced(program)
         with x64_context(self.dtype, self.kernel):
             batch = self._batch(program, jax.sharding.SingleDeviceSharding(device))
-            source = LazyLowering(
+            lowering = LazyLowering(
                 lambda: jax.jit(jax.vmap(traced.row)).lower(batch),
                 digest=traced.digest.hexadecimal if traced.digest.complete else None,
-                called=("jit(vmap)", str(batch), str(traced.outputs)),
+                signature=("jit(vmap)", str(batch), str(traced.outputs)),
             )
-            made = executable(source, device)
-        turn = _ONE_AT_A_TIME if made.calls_lapack else nullcontext()
-        self._needed[program, device] = program_bytes(made.compiled)
+            found = executable(lowering, device)
+        lock = _LAPACK_LOCK if found.calls_lapack else nullcontext()
+        self._needed[program, device] = program_bytes(found.compiled)
         self._check_fits(program, device)
-        return made.compiled, turn
+        return found.compiled, lock
 
     def _batch(self, program: ProgramKey, sharding: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of a batch of a program's inputs."""

@@ -1,4 +1,4 @@
-"""A kernel's row function, traced: what is checked, hashed and sized before anything is compiled."""
+"""A kernel's row function as a traced program: checked, digested and measured before anything is compiled."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,43 +20,54 @@ from jaxbatch.kernels.trace_errors import explain_trace_error
 
 @dataclass(frozen=True)
 class ProgramKey:
-    """What one compiled program is for: a kernel's bucket, and a size for each named dimension."""
+    """Which program of a kernel: for which bucket, and which size of each named dimension."""
 
     bucket: int
     sizes: tuple[tuple[str, int], ...]
+    """The padded size of each named dimension, in the order of :func:`dimensions`."""
 
 
 @dataclass(frozen=True)
 class TracedProgram:
-    """A traced program: its closed jaxpr, the bytes of one row's inputs and outputs, and how these are put together."""
+    """A traced program, for one row."""
 
     jaxpr: Any
+    """A closed jaxpr."""
     row_bytes: int
+    """The bytes of one row's inputs and outputs."""
     outputs: Any
+    """The structure of the outputs, a ``PyTreeDef``."""
 
     @cached_property
     def digest(self) -> Digest:
-        """What it does.
+        """The digest of what it does.
 
         Raises:
-            JobError: it calls back into Python, or is differentiated in a way that it has no rule for.
+            JobError: it calls back into Python, or is differentiated in a way for which it has no rule.
         """
         return digest(self.jaxpr)
 
     def row(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """What was traced, as a function of one row."""
+        """Evaluate the traced program for one row, from its inputs by name."""
         flat = core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(dict(columns)))
         return jax.tree.unflatten(self.outputs, flat)
 
 
 def x64_context(name: str, kernel: "type[Kernel] | Kernel | None" = None) -> AbstractContextManager[Any]:
-    """The context in which functions are loaded, traced and run: 64-bit types on or off."""
-    wide = kernel is not None and kernel.needs_x64
-    return jax.enable_x64(name == "float64" or wide)
+    """The context in which functions are loaded, traced and run: with 64-bit types, or without.
+
+    Args:
+        name: the run's precision, ``"float32"`` or ``"float64"``.
+        kernel: one that may need 64-bit types in float32 runs too.
+    """
+    return jax.enable_x64(name == "float64" or (kernel is not None and kernel.needs_x64))
 
 
 def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """A bucket's row function with the checks every kernel shares: its outputs' names, and finiteness.
+    """A bucket's row function with the checks that every kernel shares, of its outputs' names and finiteness.
+
+    It maps a row's inputs to ``values``, ``present``, ``lengths`` and ``status``, see
+    :class:`~jaxbatch.compilation.programs.Results`.
 
     Raises when traced:
         JobError: the kernel's outputs are not those that it declares.
@@ -77,24 +88,24 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
         own_lengths = {name: jnp.asarray(results[name]) for name in lengths}
         for column in kernel.outputs:
             result = results[column.name]
-            value, there = result if isinstance(result, Maybe) else (result, True)
+            value, has_value = result if isinstance(result, Maybe) else (result, True)
             value = jnp.asarray(value)
             kind = _kind(column, dtype)
             whole = all(jnp.issubdtype(each, jnp.integer) for each in (value.dtype, kind))
             if jnp.can_cast(value.dtype, kind, "safe" if whole else "same_kind"):  # a narrower integer would wrap
-                value = value.astype(kind)  # before the test, since a narrower type may overflow
+                value = value.astype(kind)  # before the check for finiteness, since a narrower type may overflow
             values[column.name] = value
-            if there is not True:
-                present[column.name] = there = jnp.asarray(there)
-                if there.shape != () or there.dtype != bool:
+            if has_value is not True:
+                present[column.name] = has_value = jnp.asarray(has_value)
+                if has_value.shape != () or has_value.dtype != bool:
                     raise JobError(
-                        f"{type(kernel).__name__} says of a row by {there.dtype}{there.shape} whether it has "
+                        f"{type(kernel).__name__} gives {has_value.dtype}{has_value.shape} for whether a row has "
                         f"'{column.name}'.",
                         "Give one truth value: Maybe(value, present).",
                     )
             if column.check_finite and jnp.issubdtype(value.dtype, jnp.floating):
                 counted = _counted(column, value.shape, own_lengths)
-                finite = jnp.all(jnp.isfinite(value) | ~counted) | jnp.logical_not(there)
+                finite = jnp.all(jnp.isfinite(value) | ~counted) | jnp.logical_not(has_value)
                 status = jnp.maximum(status, jnp.where(finite, Status.ok, Status.nonfinite).astype(jnp.int8))
         return {"values": values, "present": present, "lengths": own_lengths, "status": status}
 
@@ -102,13 +113,13 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
 
 
 def _kind(column: Column, dtype: str) -> Any:
-    """The NumPy type in which an output is written; a string is an index until then."""
+    """The NumPy type of an output on the device, where a string is an index into its ``choices``."""
     kinds = {"float": dtype, "int": "int64", "string": "int64"}
     return jax.dtypes.canonicalize_dtype(kinds.get(column.dtype, column.dtype))
 
 
 def _counted(column: Column, shape: tuple[int, ...], lengths: Mapping[str, Any]) -> Any:
-    """Which entries of an output lie within its row's own lengths."""
+    """Which entries of an output lie within its row's own lengths; of the given shape."""
     counted = jnp.ones(shape, bool)
     for axis, size in enumerate(column.shape):
         if isinstance(size, str):
@@ -118,7 +129,7 @@ def _counted(column: Column, shape: tuple[int, ...], lengths: Mapping[str, Any])
 
 
 def row_structs(kernel: Kernel, program: ProgramKey, dtype: str) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes and dtypes of one row of a program's inputs."""
+    """The shapes and dtypes of one row's inputs for a program."""
     sizes = dict(program.sizes)
     integer = jax.dtypes.canonicalize_dtype("int64")
     structs = {
@@ -129,10 +140,10 @@ def row_structs(kernel: Kernel, program: ProgramKey, dtype: str) -> dict[str, ja
 
 
 def trace(kernel: Kernel, program: ProgramKey, dtype: str) -> TracedProgram:
-    """Trace a program, and compare its outputs with the declared ones.
+    """Trace a program, and check that its outputs have the declared shapes and dtypes.
 
     Raises:
-        JobError: they differ, or the function cannot be traced.
+        JobError: they do not, or the function cannot be traced.
     """
     structs = row_structs(kernel, program, dtype)
     try:
@@ -167,7 +178,7 @@ def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> No
 
 
 def smallest_programs(kernel: Kernel) -> Sequence[ProgramKey]:
-    """One program per bucket, its named dimensions at their smallest: what a plan traces."""
+    """One program per bucket, with the smallest size of each named dimension: those that a plan traces."""
     names = dimensions(kernel.inputs)
     smallest = {name: int(kernel.size(name, np.array([1]))[0]) for name in names}
     return [ProgramKey(bucket, tuple(smallest.items())) for bucket in range(kernel.buckets)]

@@ -1,4 +1,4 @@
-"""The flags of XLA's compiler as it reads them: from a variable, or from the file that this names."""
+"""The flags of XLA's compiler, read as XLA reads them: from an environment variable, or a file that it names."""
 
 import os
 import re
@@ -16,10 +16,10 @@ _FILE = "flagfile"
 
 
 def text() -> str:
-    """The flags in the environment.
+    """The flags that XLA_FLAGS has, or the file that it names.
 
     Raises:
-        JobError: they are in a file that is not there, at which XLA would end the process.
+        JobError: there is no such file; XLA would end the process.
     """
     given = os.environ.get(VARIABLE, "")
     if not given.strip() or given.lstrip().startswith("-"):
@@ -34,12 +34,13 @@ def text() -> str:
 
 
 def tpu_text() -> str:
-    """The flags of a TPU's own compiler."""
+    """The flags of the TPU's own compiler, from LIBTPU_INIT_ARGS."""
     return os.environ.get(TPU_VARIABLE, "")
 
 
 def parsed(flags: str) -> dict[str, str]:
-    """Names and values, as XLA takes them: up to the first word that is no flag, and the last of equal names."""
+    """The values of flags by their names. As XLA does, it stops at the first word that is no flag, and the last of
+    several flags of one name counts."""
     found: dict[str, str] = {}
     for name, value in _each(flags):
         if name == _FILE:
@@ -51,7 +52,7 @@ def parsed(flags: str) -> dict[str, str]:
 
 
 def is_true(value: str) -> bool:
-    """Whether a flag of this value is on."""
+    """Whether a flag with this value is on."""
     return value.lower() in ("", "true", "1")
 
 
@@ -69,6 +70,6 @@ def _each(flags: str) -> Iterator[tuple[str, str]]:
 def _lines(path: str) -> str:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):  # whoever reads it in earnest will say so
+    except (OSError, ValueError):  # XLA itself reports it
         return ""
     return " ".join(line for line in lines if not line.lstrip().startswith("#"))

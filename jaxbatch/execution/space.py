@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from jaxbatch.errors import OutputError, readable_bytes
+from jaxbatch.errors import OutputError
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import Store
 
@@ -29,10 +29,7 @@ def check_space(plan: Plan, todo: Mapping[int, list[int]], store: Store) -> None
     rows = sum(part.rows for shard in plan.shards for part in shard.parts if part.index in todo.get(shard.index, ()))
     needed = rows * sum(_width(field.type) for field in plan.schema)
     least = needed if plan.job.output.compression == "none" else needed // SHRINKS
-    said = (
-        f"{store.url} has {readable_bytes(free)} of space, and the parts still to be written hold "
-        f"{readable_bytes(needed)} of numbers"
-    )
+    said = f"{store.url} has {_mib(free)} of space, and the parts still to be written hold {_mib(needed)} of numbers"
     if least > free:
         raise OutputError(f"{said}.", "Make space, or choose another [output] path.")
     if needed > free:
@@ -44,3 +41,7 @@ def _width(kind: pa.DataType) -> int:
         return kind.bit_width // 8
     except ValueError:  # of no fixed width
         return 0
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB"

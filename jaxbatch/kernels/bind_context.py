@@ -1,4 +1,4 @@
-"""What a kernel may know of its input while it is bound: types, constants, and what the job says of its columns."""
+"""What a kernel knows of its input when it is bound: types, constants, and what the job says about columns."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,68 +10,74 @@ from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.job.toml import toml_key, toml_value
 
 _SHOWN = 60
-"""So many letters of a default."""
+"""How many letters of a default are shown."""
 
 
 class DataProbe(Protocol):
-    """The two questions about data that a kernel may ask before the run."""
+    """The two questions about the data that a kernel may ask before the run."""
 
     def maximum(self, column: str) -> int | None:
-        """The largest value of an integer column, or None without a value."""
+        """The largest value of an integer column, or None if it has no value."""
         ...
 
     def length(self, column: str) -> int | None:
-        """The length of the first list that is not null, or None without one."""
+        """The length of the first list that is not null, or None if there is none."""
         ...
 
 
 @dataclass
 class BindContext:
-    """What is known of the input when a kernel is bound: types by the kernel's names, constants, precision.
+    """What is known of the input when a kernel is bound.
 
-    Answers drawn from the data are remembered in ``answers``, so that a worker, which gets no ``probe``,
+    A plan binds the kernel with a ``probe``, and a worker without one: it finds the same answers in ``answers``, and so
     binds the same kernel.
     """
 
     types: Mapping[str, ColumnType]
+    """The input's columns by the kernel's names."""
     constants: Mapping[str, Any]
+    """The job's ``[input] constants``."""
     precision: str
+    """``"float32"`` or ``"float64"``."""
     folder: Path
+    """The job's folder, in which references to functions are resolved."""
     probe: DataProbe | None = None
+    """Answers questions about the data; None in a worker."""
     answers: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    """By question and column: the answers that the probe has given."""
     stored: Mapping[str, str] = field(default_factory=dict)
-    """The files' own names for columns that the job maps."""
+    """The job's ``[input] columns``: the kernel's name of a column → its name in the files."""
     defaults: tuple[str, ...] = ()
-    """What the job leaves at its default, whatever columns there are."""
+    """The job's ``[input] defaults``: optional inputs that keep their defaults whatever columns there are."""
     used: set[str] = field(default_factory=set)
-    """The constants that an argument of a function took."""
+    """The constants that an argument of a function has taken."""
     optional: dict[str, str] = field(default_factory=dict)
-    """What has a default, and that in words."""
+    """The optional inputs, with their defaults in words."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "probe": None}
 
     def maximum(self, column: str) -> int:
-        """The largest value of an integer column; 0 where there is none."""
+        """The largest value of an integer column; 0 if it has no value."""
         return self._ask("maximum", column) or 0
 
     def length(self, column: str) -> int:
-        """The one length of a list column: the type's, else that of the first list; 0 where there is none."""
+        """The length of a list column: of its type if that is fixed, else of the first list; 0 if there is none."""
         fixed = self.types[column].length
         return fixed if fixed is not None else self._ask("length", column) or 0
 
     def supplied(self, defaults: Mapping[str, Any], required: Collection[str] = ()) -> tuple[str, ...]:
-        """Those of a kernel's optional inputs that a constant or a column supplies; the others keep their defaults.
+        """The optional inputs of a kernel that a constant or a column supplies; the others keep their defaults.
 
-        A column is not taken just because it has the name of one: the job says whether it is meant. To be asked once,
-        for all of them.
+        A column is not taken just because it has the name of an optional input: the job says whether it is meant. To be
+        called once, for all of them.
 
         Args:
-            defaults: the names of the optional inputs, and what each is where nothing supplies it.
-            required: those among them that something else cannot do without.
+            defaults: the optional inputs by name, with their defaults.
+            required: those of them that another function of the job has no default for.
 
         Raises:
-            JobError: the job does not say it of a column.
+            JobError: there is a column of such a name, and the job does not say whether it is meant.
         """
         self.optional.update({name: shown(value) for name, value in defaults.items()})
         decided = {*self.constants, *self.stored, *self.defaults}
@@ -81,7 +87,7 @@ class BindContext:
         return tuple(name for name in defaults if name in self.constants or name in self.stored)
 
     def _undecided(self, names: Sequence[str], can_be_left: Sequence[str]) -> JobError:
-        """The complaint that the job does not say whether columns are meant, with the lines to put in."""
+        """The error that the job does not say whether columns are meant, with the lines to add to it."""
         several = len(names) > 1
         mapped = {**self.stored, **{name: name for name in names}}
         columns = ", ".join(f"{toml_key(own)} = {toml_value(stored)}" for own, stored in mapped.items())
@@ -94,20 +100,20 @@ class BindContext:
         )
 
     def require_columns(self, *columns: str) -> None:
-        """Check that the files or constants have some columns, whatever their types.
+        """Check that each of ``columns`` is a column of the input or a constant, of any type.
 
         Raises:
-            InputError: they do not; all that are missing are named.
+            InputError: some are missing; it names them all.
         """
         missing = [column for column in columns if column not in self.types and column not in self.constants]
         if missing:
-            raise self._without(missing)
+            raise self._missing(missing)
 
     def require_input(self, column: Column) -> None:
-        """Check that the files or a constant supply a kernel's input, of the right type.
+        """Check that a column of the right type, or a constant, supplies a kernel's input.
 
         Raises:
-            InputError: they do not.
+            InputError: the column is missing or of another type.
         """
         if column.name in self.constants:
             return
@@ -118,19 +124,19 @@ class BindContext:
 
     def _require_string(self, column: str) -> None:
         if column not in self.types:
-            raise self._without([column])
+            raise self._missing([column])
         if self.types[column].kind != "string" or self.types[column].depth:
             found = self.types[column].name
             raise InputError(f"{self._named(column)} is {found}, where strings are needed.", "Cast it.")
 
     def require(self, column: str, *, depth: int, dtype: str = "float") -> ColumnType:
-        """The type of a column that must hold numbers for a ``dtype`` in lists nested ``depth`` deep.
+        """Check that a column holds numbers for ``dtype`` in lists nested ``depth`` deep, and return its type.
 
         Raises:
             InputError: the column is missing or of another type.
         """
         if column not in self.types:
-            raise self._without([column])
+            raise self._missing([column])
         found = self.types[column]
         fits = found.kind == "int" if dtype == "int" else found.numeric or found.kind == dtype == "bool"
         if found.depth != depth or not fits:
@@ -141,7 +147,7 @@ class BindContext:
             )
         return found
 
-    def _without(self, missing: Sequence[str]) -> InputError:
+    def _missing(self, missing: Sequence[str]) -> InputError:
         one = len(missing) == 1
         near = nearest(missing[0], list(self.types)) if one else f"Known: {', '.join(sorted(self.types))}."
         mapped = ", ".join(f'{toml_key(column)} = "…"' for column in missing)
@@ -157,13 +163,13 @@ class BindContext:
     def _ask(self, question: str, column: str) -> int | None:
         key = (question, column)
         if key not in self.answers:
-            assert self.probe is not None, "a worker asked what the plan did not"
+            assert self.probe is not None, "a worker asks what the plan has not asked"
             self.answers[key] = getattr(self.probe, question)(column)
         return self.answers[key]
 
 
 def shown(value: Any) -> str:
-    """A default in few words, the same in every process."""
+    """A default in a few words, which are the same in every process."""
     if isinstance(value, Mapping):
         text = ", ".join(f"{shown(each)} for {name}" for name, each in value.items())
     elif value is None or isinstance(value, bool | int | float | str):

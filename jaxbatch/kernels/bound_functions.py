@@ -1,4 +1,4 @@
-"""The functions of a job, bound to its input: what ``derivatives``, ``taylor`` and ``apply`` share."""
+"""The functions of a job, bound to its input: shared by the kernels ``derivatives``, ``taylor`` and ``apply``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,45 +20,50 @@ FUNCTION = "function"
 
 @dataclass(frozen=True)
 class Choice:
-    """One function, or several of which each row picks one by name."""
+    """One function, or several from which each row picks one by name."""
 
     functions: tuple[BoundFunction, ...]
     names: tuple[str, ...]
+    """The functions' names, in the same order; none if there is one function."""
     supplied: tuple[str, ...]
     """The kernel's own optional inputs that a column or a constant supplies."""
 
     @property
     def first(self) -> BoundFunction:
-        """The function whose arguments stand for all."""
+        """The first function: all take the same columns."""
         return self.functions[0]
 
     @property
     def column(self) -> tuple[Column, ...]:
-        """The column that picks, if there is a choice."""
+        """The column by which a row picks its function, if there are several."""
         return (Column(FUNCTION, "string", choices=self.names),) if self.names else ()
 
 
 def references(function: str | None, several: Mapping[str, str] | None) -> tuple[str, ...]:
-    """What the job's ``function`` or ``functions`` name."""
+    """The references in the parameters ``function`` and ``functions``."""
     return (*([] if function is None else [function]), *(several or {}).values())
 
 
 def choose(
     function: str | None,
     several: Mapping[str, str] | None,
-    source: BindContext,
+    context: BindContext,
     *,
     one_argument: bool = False,
     optional: Mapping[str, Any] | None = None,
 ) -> Choice:
-    """The job's ``function`` or ``functions``, bound to the input's columns and constants.
+    """Bind the parameter ``function`` or ``functions`` to the input's columns and constants.
 
-    With ``one_argument`` the argument that is free need not be a column of the input, and no other is one.
-    ``optional`` are inputs of the kernel's own with their defaults; an argument of such a name comes before them.
+    Args:
+        function: the reference to the only function.
+        several: the references to several functions, by name.
+        context: what is known of the input.
+        one_argument: whether each function has one free argument, which need not be a column of the input.
+        optional: the kernel's own optional inputs with their defaults; an argument of such a name replaces one.
 
     Raises:
-        JobError: neither or both are given, the functions differ in their arguments, or the job does not say whether
-            one that has a default takes the column of its name.
+        JobError: neither or both are given; the functions take different columns; or the job does not say whether an
+            argument with a default takes the column of its name.
     """
     if (function is None) == (not several):
         raise JobError("[params] needs either 'function' or 'functions'.", 'For example function = "file.py:name".')
@@ -66,19 +71,19 @@ def choose(
     references = [function] if function is not None else list(several.values())
     supplied: tuple[str, ...] = ()
     if one_argument:
-        bound = tuple(functions.bind_one(r, source.folder, source.constants) for r in references)
+        bound = tuple(functions.bind_one(r, context.folder, context.constants) for r in references)
         for name in dict.fromkeys(name for each in bound for name in each.constants if name not in each.given):
             values = {each.reference: each.constants[name] for each in bound if name in each.constants}
-            source.optional[name] = shown(_told(values))
+            context.optional[name] = shown(_merged(values))
     else:
-        parameters = {r: functions.arguments(r, source.folder) for r in references}
-        supplied = _supplied(parameters, optional or {}, source)
+        parameters = {r: functions.arguments(r, context.folder) for r in references}
+        supplied = _supplied(parameters, optional or {}, context)
         bound = tuple(
-            functions.bind(r, source.folder, _offered(parameters[r], supplied, source), source.constants)
+            functions.bind(r, context.folder, _offered(parameters[r], supplied, context), context.constants)
             for r in references
         )
     for each in bound:
-        source.used.update(set(each.arguments) & set(source.constants))
+        context.used.update(set(each.arguments) & set(context.constants))
         if not one_argument and each.columns != bound[0].columns:
             raise JobError(
                 f"'{each.reference}' takes {', '.join(each.columns)} from the rows, "
@@ -90,9 +95,9 @@ def choose(
 
 
 def _supplied(
-    parameters: Mapping[str, Sequence[Parameter]], optional: Mapping[str, Any], source: BindContext
+    parameters: Mapping[str, Sequence[Parameter]], optional: Mapping[str, Any], context: BindContext
 ) -> tuple[str, ...]:
-    """Of all arguments that have a default in a function, and the kernel's optional inputs, those not left at it."""
+    """The arguments with a default, and the kernel's optional inputs, that a constant or a column supplies."""
     defaults: dict[str, dict[str, Any]] = {}
     required: dict[str, str] = {}
     for reference, its in parameters.items():
@@ -101,39 +106,39 @@ def _supplied(
                 required[parameter.name] = reference
             else:
                 defaults.setdefault(parameter.name, {})[reference] = parameter.default
-    for name in source.defaults:
+    for name in context.defaults:
         if name in defaults and name in required:
             raise JobError(
                 f"[input] defaults: '{name}' has no default in '{required[name]}'.",
                 "The functions of one job take the same arguments: map a column to it, or give a constant.",
             )
-    told = {name: _told(each) for name, each in defaults.items()}
+    of_functions = {name: _merged(each) for name, each in defaults.items()}
     of_kernel = {name: value for name, value in optional.items() if name not in {*defaults, *required}}
-    return source.supplied({**told, **of_kernel}, required)
+    return context.supplied({**of_functions, **of_kernel}, required)
 
 
-def _told(defaults: Mapping[str, Any]) -> Any:
-    """The default of several functions' argument, or each function's."""
+def _merged(defaults: Mapping[str, Any]) -> Any:
+    """The one default that an argument has in several functions; if they differ, the default by function."""
     values = list(defaults.values())
     return values[0] if len(set(map(shown, values))) == 1 else defaults
 
 
-def _offered(parameters: Sequence[Parameter], supplied: Sequence[str], source: BindContext) -> list[str]:
-    """The columns that a function's arguments may take: not those that are left at their defaults."""
+def _offered(parameters: Sequence[Parameter], supplied: Sequence[str], context: BindContext) -> list[str]:
+    """The columns that a function's arguments may take: not those of arguments that keep their defaults."""
     left = {p.name for p in parameters if p.default is not p.empty and p.name not in supplied}
-    return [name for name in source.types if name not in left]
+    return [name for name in context.types if name not in left]
 
 
-def argument(name: str, source: BindContext, dtype: str = "float") -> Column:
-    """The column of one argument: a number, or a list of the one length that the input has."""
-    depth = source.types[name].depth
-    source.require(name, depth=min(depth, 1), dtype=dtype)
-    return Column(name, dtype, shape=(source.length(name),) if depth else ())
+def argument(name: str, context: BindContext, dtype: str = "float") -> Column:
+    """The kernel's input for one argument: a number, or a list as long as the input's lists are."""
+    depth = context.types[name].depth
+    context.require(name, depth=min(depth, 1), dtype=dtype)
+    return Column(name, dtype, shape=(context.length(name),) if depth else ())
 
 
 @dataclass(frozen=True)
 class ScalarFunction:
-    """A bound function that must return one real number, which is cast to ``dtype``."""
+    """A bound function that must return one real number, cast to ``dtype``."""
 
     function: BoundFunction
     dtype: Any

@@ -1,4 +1,4 @@
-"""The user's functions: ``"package.module:name"`` or ``"file.py:name"`` to a callable, its arguments known."""
+"""The user's functions: from ``"package.module:name"`` or ``"file.py:name"`` to a callable with bound arguments."""
 
 import inspect
 import os
@@ -16,7 +16,7 @@ from jaxbatch.errors import JobError, nearest
 from jaxbatch.kernels.trace_errors import explain_trace_error
 
 _SHOWN = 8
-"""Of the columns that nothing uses so many are named."""
+"""How many unused columns an error names."""
 
 
 def resolve(reference: str, folder: Path) -> Any:
@@ -24,7 +24,7 @@ def resolve(reference: str, folder: Path) -> Any:
 
     Args:
         reference: ``"package.module:name"``, or ``"file.py:name"`` with the file relative to ``folder``.
-        folder: the job's folder; modules that lie in it can be imported too.
+        folder: the job's folder; modules in it can be imported too.
 
     Raises:
         JobError: there is no such module, file or name, or importing it fails.
@@ -49,9 +49,25 @@ def _module(reference: str, folder: Path) -> tuple[ModuleType, str]:
     target, colon, name = reference.rpartition(":")
     if not (colon and target and name):
         raise JobError(f"'{reference}' names no function.", _with_colon(reference, folder))
-    if target.endswith(".py"):
-        return _load_file(folder / target, reference, folder), name
-    return _import(target, reference, folder), name
+    try:
+        if target.endswith(".py"):
+            return user_code.load_file(_existing(folder / target, reference), folder), name
+        return user_code.load_name(target, folder), name
+    except JobError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"'{reference}' does not import: {type(error).__name__}: {error}".splitlines()[0]
+        raise JobError(
+            user_code.with_plain_names(what),
+            "Check the name, and that the module is installed or lies in the job's folder.",
+        ) from error
+
+
+def _existing(path: Path, reference: str) -> Path:
+    path = Path(os.path.abspath(path))
+    if not path.is_file():
+        raise JobError(f"'{reference}': there is no file {path}.", "Paths start at the job file's folder.")
+    return path
 
 
 def _with_colon(reference: str, folder: Path) -> str:
@@ -62,58 +78,36 @@ def _with_colon(reference: str, folder: Path) -> str:
     return 'Write "package.module:name" or "file.py:name".'
 
 
-def _import(target: str, reference: str, folder: Path) -> ModuleType:
-    try:
-        return user_code.load_name(target, folder)
-    except JobError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _failed(reference, error) from error
-
-
-def _load_file(path: Path, reference: str, folder: Path) -> ModuleType:
-    path = Path(os.path.abspath(path))
-    if not path.is_file():
-        raise JobError(f"'{reference}': there is no file {path}.", "Paths start at the job file's folder.")
-    try:
-        return user_code.load_file(path, folder)
-    except JobError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _failed(reference, error) from error
-
-
-def _failed(reference: str, error: BaseException) -> JobError:
-    return JobError(
-        user_code.with_plain_names(f"'{reference}' does not import: {type(error).__name__}: {error}".splitlines()[0]),
-        "Check the name, and that the module is installed or lies in the job's folder.",
-    )
-
-
 @dataclass(frozen=True)
 class BoundFunction:
-    """A function of named columns: every other argument already has its value.
-
-    ``columns`` are the arguments that a row supplies, in the function's own order; ``constants`` are fixed, the
-    ``given`` ones by the job, the others by the function's own defaults.
-    """
+    """A function of named columns, whose other arguments have fixed values."""
 
     reference: str
+    """How the job names it."""
     function: Callable[..., Any]
     arguments: tuple[str, ...]
+    """All named arguments, in the function's own order."""
     positional: frozenset[str]
+    """The arguments that must be passed by position."""
     columns: tuple[str, ...]
+    """The arguments that a row supplies, in the function's own order."""
     constants: Mapping[str, Any]
+    """The other arguments with their values: constants of the job, or the function's defaults."""
     given: frozenset[str]
+    """Those of them that are constants of the job."""
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """Call with a value for each of ``columns``; a value for a constant replaces it."""
+        """Call the function with a value for each of ``columns``; a value for one of ``constants`` replaces it.
+
+        Raises:
+            JobError: it returns None, or fails on an argument that the job gives as text.
+        """
         merged = {**self.constants, **values}
         by_position = [merged[name] for name in self.arguments if name in self.positional and name in merged]
         by_name = {name: merged[name] for name in merged if name not in self.positional}
         try:
             result = self.function(*by_position, **by_name)
-        except jax.errors.JAXTypeError:  # of a traced value, and so none of texts
+        except jax.errors.JAXTypeError:  # about a traced value, which no text is
             raise
         except TypeError as error:
             text = next((name for name in self.arguments if name in self.given and isinstance(merged[name], str)), None)
@@ -130,10 +124,10 @@ class BoundFunction:
 
 
 def arguments(reference: str, folder: Path) -> list[inspect.Parameter]:
-    """The named parameters of the function that ``reference`` names, in its own order.
+    """The named arguments of the function that ``reference`` names, in its own order.
 
     Raises:
-        JobError: it is no function, or hides its arguments behind ``*args``.
+        JobError: it is no function, or takes its arguments as ``*args``.
     """
     return _parameters(reference, resolve(reference, folder))
 
@@ -152,7 +146,7 @@ def _parameters(reference: str, function: Any) -> list[inspect.Parameter]:
 
 
 def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapping[str, Any]) -> BoundFunction:
-    """Match a function's arguments with constants, columns and its own defaults, in that order.
+    """Give each argument of a function a constant, a column or its own default, the first of these that there is.
 
     Raises:
         JobError: an argument has none of the three.
@@ -175,7 +169,7 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
     if missing:
         others = [column for column in columns if column not in {p.name for p in parameters}]
         idle = [f"the constant {name}" for name in constants if name not in {p.name for p in parameters}]
-        raise _without_values(reference, missing, others, idle)
+        raise _missing(reference, missing, others, idle)
     return BoundFunction(
         reference,
         function,
@@ -187,9 +181,15 @@ def bind(reference: str, folder: Path, columns: Collection[str], constants: Mapp
     )
 
 
-def _without_values(reference: str, missing: Sequence[str], others: Sequence[str], idle: Sequence[str]) -> JobError:
-    """The complaint of arguments for which there is nothing, where no argument is named as some ``others``, columns,
-    or takes what is ``idle``."""
+def _missing(reference: str, missing: Sequence[str], others: Sequence[str], idle: Sequence[str]) -> JobError:
+    """The error for arguments without a value.
+
+    Args:
+        reference: of the function.
+        missing: the arguments.
+        others: columns that have the name of no argument.
+        idle: the constants that have the name of no argument, in words.
+    """
     plural = len(missing) > 1
     named = ", ".join(f"'{name}'" for name in missing)
     mapped = ", ".join(f'{name} = "{_alike(name, others) or "…"}"' for name in missing)
@@ -203,7 +203,7 @@ def _without_values(reference: str, missing: Sequence[str], others: Sequence[str
 
 
 def _alike(name: str, columns: Sequence[str]) -> str | None:
-    """The column that is meant by a name, if any looks so."""
+    """The column whose name is most like ``name``, if one is like it."""
     starts = [column for column in columns if min(len(name), len(column)) > 1 and _starts(name.lower(), column.lower())]
     return next(iter([*starts, *get_close_matches(name, columns, n=1)]), None)
 
@@ -217,10 +217,12 @@ def _few(names: Sequence[str]) -> str:
 
 
 def bind_one(reference: str, folder: Path, constants: Mapping[str, Any]) -> BoundFunction:
-    """Bind a function of one argument: the one that has neither a constant nor a default.
+    """Bind a function of one free argument: the only one that has neither a constant nor a default.
+
+    If all have a default, it is the first that has no constant.
 
     Raises:
-        JobError: there is not exactly one.
+        JobError: several arguments are free, or none.
     """
     parameters = [p for p in arguments(reference, folder) if p.name not in constants]
     free = [p.name for p in parameters if p.default is p.empty] or [p.name for p in parameters[:1]]

@@ -1,4 +1,4 @@
-"""The built-in kernels by name, and how the class that a job's ``kernel`` names is found."""
+"""The built-in kernels by name, and the class that a job's ``kernel`` names."""
 
 import dataclasses
 import importlib
@@ -18,7 +18,7 @@ _BUILTIN = {
     "regression": "regression.kernel:Regression",
     "taylor": "taylor:Taylor",
 }
-"""Name in a job → "module:class" under kernels/builtin; imported when asked for, since each imports JAX."""
+"""Name in a job → "module:class" in ``kernels/builtin/``, imported at first use, since each imports JAX."""
 
 
 def names() -> list[str]:
@@ -30,7 +30,7 @@ def find(job: Job) -> type[Kernel]:
     """The class that the job's ``kernel`` names.
 
     Raises:
-        JobError: there is none.
+        JobError: there is no such class, or it is not a kernel.
     """
     reference = job.kernel
     if ":" not in reference:
@@ -42,7 +42,11 @@ def find(job: Job) -> type[Kernel]:
 
 
 def builtin(name: str, job: Job | None = None) -> type[Kernel]:
-    """The built-in kernel of this name."""
+    """The built-in kernel of this name; the error names the line of ``job``, if it is given.
+
+    Raises:
+        JobError: there is none.
+    """
     if name not in names():
         what = f"there is no kernel '{name}'."
         hint = f'{nearest(name, names())} A kernel of your own is "file.py:Class".'
@@ -52,10 +56,10 @@ def builtin(name: str, job: Job | None = None) -> type[Kernel]:
 
 
 def build(job: Job) -> Kernel:
-    """The job's kernel with its parameters, not bound to an input yet.
+    """The job's kernel with its parameters, before it is bound to an input.
 
     Raises:
-        JobError: the kernel is unknown or a parameter does not fit.
+        JobError: the kernel is unknown, or a parameter does not fit.
     """
     kernel = find(job)
     if not dataclasses.is_dataclass(kernel):

@@ -1,4 +1,4 @@
-"""What went wrong in a user's function while JAX traced it: their line, what they were given, and one hint."""
+"""Why a user's function could not be traced: the line in it, the shapes that it was given, and one hint."""
 
 import linecache
 import traceback
@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from jaxbatch.errors import nearest
 
-_HERE = Path(__file__).parent.parent
+_PACKAGE = Path(__file__).parent.parent
+"""The folder of jaxbatch: a line in it is not the user's."""
 
 _HINTS: dict[type[Exception], str] = {
     jax.errors.TracerBoolConversionError: "A row's values are not known while it is traced: take jnp.where(condition, "
@@ -32,20 +33,23 @@ _ANY = "It must be a pure JAX function of one row; --debug shows the traceback."
 def explain_trace_error(
     error: BaseException, given: Mapping[str, jax.ShapeDtypeStruct] | None = None
 ) -> tuple[str, str]:
-    """``at functions.py, line 7, 'return …': TypeError: …``, with the shapes ``given``; and a hint.
+    """What went wrong, such as ``at functions.py, line 7, 'return …': TypeError: …``, and a hint.
 
-    The line is the last of the user's own code, if it can be told.
+    The line is the innermost one of the user's own code, if there is one.
+
+    Args:
+        error: as tracing raised it.
+        given: the shapes and types of the arguments, to be named too.
     """
     what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
     shapes = ", ".join(f"{name}: {struct.dtype}{list(struct.shape)}" for name, struct in (given or {}).items())
-    told = f"{_place(error)}: {what}" + (f" (given {shapes})" if shapes else "")
-    return told, _hint(error)
+    return f"{_place(error)}: {what}" + (f" (given {shapes})" if shapes else ""), _hint(error)
 
 
 def _place(error: BaseException) -> str:
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if "site-packages" not in path.parts and _HERE not in path.parents and path.is_file():
+        if "site-packages" not in path.parts and _PACKAGE not in path.parents and path.is_file():
             line = linecache.getline(frame.filename, frame.lineno or 0).strip()
             return f" at {path.name}, line {frame.lineno}" + (f", '{line[:60]}'" if line else "")
     return ""

@@ -1,15 +1,15 @@
 """The user's own modules: those beside a function's file, or in the job's folder.
 
-Here is decided which file an import in them means, when it is executed anew, and what of it a run's identity knows.
-What a function is, and how its arguments get their values, is not: see ``kernels/functions.py``. Begin with
-:func:`load_file` and :func:`load_name`; ``graph.py`` has the rule for names.
+This wing decides which file an import in them means, when a module is executed again, and what of it belongs to a
+run's identity. What a function is, and how its arguments get their values, does not belong here: see
+``kernels/functions.py``. Begin with :func:`load_file` and :func:`load_name`; ``graph.py`` has the rule for names.
 """
 
 import importlib
 from pathlib import Path
 from types import ModuleType
 
-from jaxbatch.user_code import importing as importing  # which has Python find what is loaded here
+from jaxbatch.user_code import importing as importing  # which registers the finder of user modules
 from jaxbatch.user_code.graph import neighbour
 from jaxbatch.user_code.identity import code_identity
 from jaxbatch.user_code.lookup import Place
@@ -19,11 +19,11 @@ __all__ = ["code_identity", "forget", "load_file", "load_name", "with_plain_name
 
 
 def load_file(path: Path, folder: Path) -> ModuleType:
-    """The module of a file; one in a package inside the job's ``folder`` is that package's.
+    """The module of a file. If the file lies in a package inside the job's ``folder``, it is that package's module.
 
     Raises:
-        OSError: it cannot be read.
-        BaseException: whatever its execution raises.
+        OSError: the file cannot be read.
+        BaseException: whatever executing it raises.
     """
     package, below = path.parent, [path.stem]
     while (package / "__init__.py").is_file() and folder in package.parents:
@@ -34,11 +34,11 @@ def load_file(path: Path, folder: Path) -> ModuleType:
 
 
 def load_name(name: str, folder: Path) -> ModuleType:
-    """The module of a dotted name: in the job's ``folder``, or else installed.
+    """The module of a dotted name, from the job's ``folder`` or else an installed package.
 
     Raises:
-        JobError: both have it.
-        BaseException: whatever its execution raises.
+        JobError: both the folder and an installed package have the name.
+        BaseException: whatever executing it raises.
     """
     places = neighbour(name, folders_of(folder), asker="The job")
     if not places or places[-1].kind not in ("file", "package"):

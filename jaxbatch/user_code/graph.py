@@ -1,4 +1,4 @@
-"""Which sources a user's module can reach by its imports, and so when two imports of it are one."""
+"""Which sources a user's module reaches by its imports: two imports with the same ones give one module."""
 
 import hashlib
 import os
@@ -17,31 +17,33 @@ Asked = tuple[Path, str]
 
 @dataclass(frozen=True)
 class Node:
-    """A source, and where what it imports is: every name that a neighbour stands for."""
+    """A source and the user's modules that it imports."""
 
     source: Source
     imports: dict[Asked, tuple[Place, ...]] = field(default_factory=dict)
-    """The places on the way of a dotted name: namespaces, and last a file or package."""
+    """For each imported name that means a user's module, the place of each of its parts: namespaces, and last a file or
+    package."""
 
     @property
     def next(self) -> list[Place]:
-        """The files and packages that it imports."""
+        """The files and packages that it imports directly."""
         return [places[-1] for places in self.imports.values() if places[-1].kind in ("file", "package")]
 
 
 def neighbour(name: str, folders: Sequence[Path], *, asker: str, package: Path | None = None) -> tuple[Place, ...]:
-    """What stands for a dotted name: the places on the way to a file or package of the user's in one of some folders,
-    or nothing where the name is Python's, an installed package's or unknown.
+    """The user's module that a dotted name means: the place of each part of the name, the file or package last.
+
+    Empty if the name belongs to Python's standard library or an installed package, or is unknown.
 
     Args:
-        name: of the module, dots and all.
-        folders: where it is looked for, in their order.
-        asker: who asks, for the message.
-        package: the package that asks, if one does: its own modules are asked for with its name or a dot, so that an
-            installed package is the one meant where one of its modules has the name too.
+        name: of the module, with its dots.
+        folders: where to look for it, in this order.
+        asker: who imports it, for the message.
+        package: the package that imports it, if it is one. A package imports its own modules by its own name or a dot;
+            so a plain name that an installed package has too means the installed one.
 
     Raises:
-        JobError: an installed package has the name too.
+        JobError: both a folder and an installed package have the name.
     """
     top, *rest = name.split(".")
     if is_standard(top):
@@ -64,7 +66,7 @@ def neighbour(name: str, folders: Sequence[Path], *, asker: str, package: Path |
 
 
 def _is_regular_elsewhere(name: str, place: Place) -> bool:
-    """Whether Python itself finds a module of the name, for which a folder without ``__init__.py`` makes way."""
+    """Whether Python itself finds a module of the name, which comes before a folder without ``__init__.py``."""
     spec = PathFinder.find_spec(name)
     return spec is not None and spec.origin is not None and not Path(spec.origin).is_relative_to(place.path)
 
@@ -80,10 +82,11 @@ def _down(place: Place | None, names: Sequence[str]) -> Iterator[Place]:
 
 
 class Graph:
-    """The sources that are reached from one, read once.
+    """The sources that one source reaches by its imports, each read once.
 
     Args:
-        further: the folders where every source's imports are looked for, after its own.
+        start: where that one is.
+        further: folders to look in for every source's imports, after the source's own folder.
     """
 
     def __init__(self, start: Place, further: Sequence[Path]):
@@ -112,19 +115,24 @@ class Graph:
         if key not in self._asked:
             try:
                 self._asked[key] = neighbour(name, folders, asker=str(source.place.path), package=source.package)
-            except JobError:  # it is told if the statement is ever reached
+            except JobError:  # raised if the statement is ever executed
                 self._asked[key] = ()
         return self._asked[key]
 
     def digests(self, mark: Callable[[Source], str]) -> dict[Path, str]:
-        """What decides what each source becomes when it is imported: its text and place, those of all that it reaches,
-        and how names lead from one to the other. ``mark`` adds what else there is to a source."""
-        told = {path: self._told(node, mark(node.source)) for path, node in self.nodes.items()}
+        """For each source a digest of what decides what it is once imported.
+
+        That is its text and place, those of all sources that it reaches, and which names lead to which.
+
+        Args:
+            mark: adds to a source what else decides.
+        """
+        own = {path: self._own_digest(node, mark(node.source)) for path, node in self.nodes.items()}
         return {
-            path: _digest(f"{self.nodes[path].source.real_path}", map(told.get, self._reached(path))) for path in told
+            path: _digest(f"{self.nodes[path].source.real_path}", map(own.get, self._reached(path))) for path in own
         }
 
-    def _told(self, node: Node, mark: str) -> str:
+    def _own_digest(self, node: Node, mark: str) -> str:
         source = node.source
         names = sorted(
             f"{os.path.relpath(asker, source.folder)} {name} {self._real_path(places[-1])}"

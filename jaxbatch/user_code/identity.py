@@ -1,4 +1,4 @@
-"""What a run's identity knows of code that no trace shows."""
+"""What a run's identity says of code that a trace does not show."""
 
 import hashlib
 import importlib.metadata
@@ -17,9 +17,16 @@ from jaxbatch.user_code.source import Source, without_layout
 
 
 def code_identity(modules: Iterable[str]) -> dict[str, str]:
-    """For each module the digest of its source and of all that it can reach, as it was imported, comments and layout
-    aside, with the files that were read meanwhile; and the versions of the packages that these import. Names are those
-    of ``sys.modules``; modules of one name share an entry.
+    """A digest for each of the user's modules among ``modules``, and the versions of the packages that they import.
+
+    The digest covers the source of the module and of all modules that it reaches, as they were imported and without
+    comments and layout, and the files that were read meanwhile.
+
+    Args:
+        modules: their names in ``sys.modules``.
+
+    Returns:
+        By the name that the user gave the module, or by the package's; modules of the same name share an entry.
     """
     found: dict[str, list[str]] = {}
     packages: dict[str, str] = {}
@@ -27,19 +34,19 @@ def code_identity(modules: Iterable[str]) -> dict[str, str]:
         top = name.partition(".")[0]
         owner = by_name.get(top)
         if owner is None:
-            packages |= _others(name)
+            packages |= _installed(name)
             continue
         reached = list(_reached(owner))
         found.setdefault(with_plain_names(top), []).append(_digest(reached))
         for each in reached:
             for _, asked in each.source.imports:
-                packages |= _others(asked)
+                packages |= _installed(asked)
     together = {name: digests[0] if len(digests) == 1 else _sha(sorted(digests)) for name, digests in found.items()}
     return {**packages, **together}
 
 
 def _reached(start: UserModule) -> Iterator[UserModule]:
-    """The modules that one is made of, those too that it imports by a name which it has put together."""
+    """A module and all that it imports, directly or not, also by a name that it computed."""
     seen: set[str] = set()
     waiting = [start]
     while waiting:
@@ -52,15 +59,15 @@ def _reached(start: UserModule) -> Iterator[UserModule]:
 
 
 def _digest(modules: list[UserModule]) -> str:
-    """Of modules and of how they import each other, the same wherever they lie."""
+    """A digest of modules, the first apart, and of how they import each other: the same wherever they lie."""
     texts = {module.digest: _of_source(module.source) for module in modules}
-    told = []
+    digests = []
     for module in modules:
         named = {name: target for (_, name), (_, target) in module.imports.items() if target}
         named |= {name: found[1] for (_, name), found in module.dynamic.items() if found}
         links = sorted(f"{name} {texts[target.digest]}" for name, target in named.items())
-        told.append(_sha([texts[module.digest], *links, *sorted(map(_content, module.opened))]))
-    return _sha([told[0], *sorted(told[1:])])
+        digests.append(_sha([texts[module.digest], *links, *sorted(map(_content, module.opened))]))
+    return _sha([digests[0], *sorted(digests[1:])])
 
 
 def _of_source(source: Source) -> str:
@@ -79,9 +86,11 @@ def _sha(texts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
-def _others(name: str) -> dict[str, str]:
-    """The versions of the packages that a module which is not the user's belongs to; of what is in none, or is edited
-    where it lies, a digest of what was imported."""
+def _installed(name: str) -> dict[str, str]:
+    """For a module that is not the user's, the versions of the packages that have it.
+
+    If no package has it, or the package is installed to be edited in place, a digest of the module as it was imported.
+    """
     top = name.partition(".")[0]
     if is_standard(top) or top == __name__.partition(".")[0]:
         return {}
@@ -98,8 +107,8 @@ def _distributions() -> dict[str, list[str]]:
 
 
 def _version(package: str) -> Iterator[str]:
-    """The version of a distribution, unless it is edited where it lies."""
+    """The version of a distribution, unless it is installed to be edited in place."""
     found = importlib.metadata.distribution(package)
-    told = json.loads(found.read_text("direct_url.json") or "{}")
-    if not told.get("dir_info", {}).get("editable"):
+    origin = json.loads(found.read_text("direct_url.json") or "{}")
+    if not origin.get("dir_info", {}).get("editable"):
         yield found.version

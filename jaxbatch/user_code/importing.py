@@ -16,31 +16,32 @@ import jax
 from jaxbatch.errors import JobError
 from jaxbatch.user_code.lookup import Place, is_standard
 from jaxbatch.user_code.modules import UserModule, by_name, load_from
-from jaxbatch.user_code.opened import not_noted, opened_files
+from jaxbatch.user_code.opened import record_opened, recording_paused
 from jaxbatch.user_code.source import above
 
 _Found = tuple[tuple[Place, ...], UserModule | None]
-"""The places on the way of a dotted name, and the module at its end; none where the name is not the user's."""
+"""The place of each part of a dotted name, and the module that it means: empty and None if it is not a user's."""
 
 
 class _Execution(threading.local):
-    """What holds in a thread while it executes a user's module, and with it those that this imports.
+    """The state of a thread while it executes a user's module, and the modules that this imports.
 
-    Folders that a module adds to ``sys.path`` are its own and leave that again: otherwise the first job's ``lib`` would
-    be searched for the second one's."""
+    Folders that a module adds to ``sys.path`` are remembered for it and removed afterwards: otherwise the second job's
+    imports would be looked for in the first job's ``lib``.
+    """
 
     def __init__(self) -> None:
         self._paths: list[list[str]] = []
-        """``sys.path`` before each of them."""
+        """``sys.path`` before each module that is being executed, the outermost first."""
         self._hidden: dict[str, ModuleType | None] = {}
-        """What the plain names of their modules stood for before."""
+        """What ``sys.modules`` had under the modules' plain names before."""
 
     @contextmanager
     def of(self, owner: UserModule) -> Iterator[None]:
-        """Execute a module: what it reads is noted, and which folders it adds to ``sys.path``."""
+        """Execute a module: record which files it reads, and which folders it adds to ``sys.path``."""
         self._paths.append(list(sys.path))
         try:
-            with opened_files(owner.opened), jax.enable_x64(owner.x64):
+            with record_opened(owner.opened), jax.enable_x64(owner.x64):
                 yield
         finally:
             self.note_folders(owner)
@@ -53,13 +54,13 @@ class _Execution(threading.local):
     def of_others(self) -> Iterator[None]:
         """Import a module that is not the user's: folders that it adds to ``sys.path`` stay there."""
         before = list(sys.path)
-        with not_noted():
+        with recording_paused():
             yield
         for paths in self._paths:
             paths += [path for path in sys.path if path not in before]
 
     def note_folders(self, owner: UserModule) -> None:
-        """Remember the folders that a module has added so far, where it is the one that is executed."""
+        """Remember the folders that the module which is being executed has added to ``sys.path`` so far."""
         before = self._paths[-1] if self._paths else sys.path
         start = next((place for place, path in enumerate(sys.path) if path in before), 0)
         first, last = (
@@ -69,7 +70,7 @@ class _Execution(threading.local):
         owner.last = tuple(dict.fromkeys([*owner.last, *last]))
 
     def show(self, name: str, module: ModuleType) -> None:
-        """Let others than import statements find a module by its plain name meanwhile, as pickled classes do."""
+        """Have ``sys.modules`` give a module by its plain name meanwhile, which unpickling its classes needs."""
         if self._paths:
             self._hidden.setdefault(name, sys.modules.get(name))
             sys.modules[name] = module
@@ -87,7 +88,7 @@ _execution = _Execution()
 
 
 class _Importer:
-    """``__import__`` and ``importlib.import_module`` as one file of a user's module has them."""
+    """``__import__`` and ``importlib.import_module`` for one file of a user's module."""
 
     def __init__(self, owner: UserModule, file: Path):
         self._owner, self._file = owner, file
@@ -115,7 +116,7 @@ class _Importer:
         return self._own(found)
 
     def _relative(self, name: str, fromlist: Sequence[str], folder: Path) -> ModuleType:
-        """What a file without a package means by an import with dots: what lies beside it, as in a namespace."""
+        """A relative import in a file that lies in no package: of what lies beside it, as in a namespace."""
         if name and self._find(name, folder)[0]:
             return self._neighbour(name, fromlist or (name.rpartition(".")[2],), folder)
         space = ModuleType(folder.name)
@@ -142,7 +143,7 @@ class _Importer:
         return importlib.util.find_spec(name, package)
 
     def _own(self, module: ModuleType) -> ModuleType:
-        """A module, or of those that tell what can be imported one that tells it to this file."""
+        """A module; for ``importlib`` and ``importlib.util`` a copy that imports as this file does."""
         if module not in (importlib, importlib.util):
             return module
         own = ModuleType(module.__name__, module.__doc__)
@@ -154,7 +155,7 @@ class _Importer:
         return own
 
     def _find(self, name: str, folder: Path | None = None) -> _Found:
-        """What a name stands for: by the import statements as they were read, or else as it is now.
+        """What a name means: as its import statement was read, or else as the files are now.
 
         Raises:
             JobError: an installed package has the name too.
@@ -192,7 +193,7 @@ class _Importer:
         return builtins.__import__(leaf.__name__, fromlist=fromlist)
 
     def _module(self, name: str, folder: Path) -> ModuleType:
-        """The module of a dotted name, which is the user's."""
+        """The user's module of a dotted name."""
         places, target = self._find(name, folder)
         if target is None:
             path = places[-1].path
@@ -206,10 +207,10 @@ class _Importer:
 
 
 def _import_binary(path: Path, name: str, fromlist: Sequence[str]) -> ModuleType:
-    """A compiled module beside a user's file. Its name is compiled into it, so a process can have one of each name.
+    """A compiled module beside a user's file. Its name is compiled into it, so a process can have only one of a name.
 
     Raises:
-        JobError: it has another.
+        JobError: the process has another of this name.
     """
     sys.path.insert(0, str(path.parent))
     try:
@@ -226,7 +227,7 @@ def _import_binary(path: Path, name: str, fromlist: Sequence[str]) -> ModuleType
 
 
 class _Loader(SourceFileLoader):
-    """Executes a file as it was read, never by what Python keeps of an earlier version."""
+    """Executes a file as it was read, never from bytecode that Python keeps of an earlier version."""
 
     def __init__(self, fullname: str, path: Path, owner: UserModule):
         super().__init__(fullname, str(path))
@@ -244,7 +245,7 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder:
-    """Finds the modules that have a name of ours, and those inside them."""
+    """Finds the user's modules by their names in ``sys.modules``, and those inside them."""
 
     @staticmethod
     def find_spec(fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:

@@ -1,4 +1,4 @@
-"""Modules as they are in this process, whatever their files have become since: functions, classes and plain values."""
+"""A digest of modules as they are in this process, whatever their files have become since they were imported."""
 
 import hashlib
 import sys
@@ -10,9 +10,10 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
 def digest_in_memory(name: str, known: Collection[str]) -> str:
-    """The digest of a module and of those that it uses, but for the top-level modules ``known`` otherwise.
+    """The digest of a module and of those that it uses, except those of the top-level modules ``known``.
 
-    Names, code and plain values count; comments, layout and docstrings do not, nor what only an object holds.
+    Names, the code of functions and classes, and plain values count. Comments, layout and docstrings do not, nor does
+    what other objects hold.
     """
     found: dict[str, str] = {}
     waiting = [name]
@@ -22,17 +23,17 @@ def digest_in_memory(name: str, known: Collection[str]) -> str:
         if module is None or each in found or each.partition(".")[0] in known:
             continue
         found[each] = ""
-        told = []
+        lines = []
         for key, value in sorted(vars(module).items()):
             if key.startswith("__") and key.endswith("__"):
                 continue
             used = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
             if isinstance(used, str) and used != each:
                 waiting.append(used)
-                told.append(f"{key} of {used}")
+                lines.append(f"{key} of {used}")
             else:
-                told.append(f"{key} {' '.join(_value(value))}")
-        found[each] = hashlib.sha256("\0".join(told).encode(errors="surrogateescape")).hexdigest()
+                lines.append(f"{key} {' '.join(_value(value))}")
+        found[each] = hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()
     texts = (f"{each} {text}" for each, text in sorted(found.items()))
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Where a module of some name is: beside a user's file, in the standard library, or among what is installed."""
+"""Where a module is found by its name: beside a user's file, in the standard library, or in an installed package."""
 
 import site
 import sys
@@ -23,12 +23,12 @@ class Place:
 
 
 def is_standard(name: str) -> bool:
-    """Whether a top-level module is of Python's standard library."""
+    """Whether a top-level module belongs to Python's standard library."""
     return name in sys.stdlib_module_names or name in sys.builtin_module_names
 
 
 def find(name: str, folders: Sequence[Path]) -> Place | None:
-    """The module of a name in the first folder that has it, by Python's own precedence: a namespace comes last."""
+    """The module of this name in the first folder that has it, or None; as in Python, a namespace comes last."""
     for folder in folders:
         if (folder / name / _INIT).is_file():
             return Place(folder / name, "package")
@@ -41,7 +41,7 @@ def find(name: str, folders: Sequence[Path]) -> Place | None:
 
 
 def installed(name: str) -> str | None:
-    """Where an installed package of this name is, or None without one."""
+    """The path of the installed module of this name, or None if there is none."""
     spec = PathFinder.find_spec(name, installed_folders())
     for finder in sys.meta_path if spec is None else ():
         called = f"{getattr(finder, '__module__', '')} {getattr(finder, '__qualname__', type(finder).__qualname__)}"
@@ -54,7 +54,7 @@ def installed(name: str) -> str | None:
 
 @cache
 def installed_folders() -> list[str]:
-    """The folders of installed packages, and those that ``.pth`` files there name, as editable installs do."""
+    """The folders of installed packages, and those that ``.pth`` files in them name, as editable installs do."""
     named = [*site.getsitepackages(), *(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))]
     if site.ENABLE_USER_SITE:
         named.append(site.getusersitepackages())

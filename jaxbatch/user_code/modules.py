@@ -1,8 +1,8 @@
-"""The user's modules in this process: each is executed once for its text and that of all it imports.
+"""The user's modules in this process: each is executed once for its text and the texts of all that it imports.
 
-A module is known to Python by a name of our own, so that two files of one name can be there side by side, and one of
-them in two versions. What its import statements name is looked for by :mod:`jaxbatch.user_code.graph` and not in
-``sys.modules``, where a module of the same name may be somebody else's.
+``sys.modules`` has a module under a name of jaxbatch's own, so that a process can have two files of the same name, and
+one file in two versions. Names in its import statements are looked up by :mod:`jaxbatch.user_code.graph`, not in
+``sys.modules``, where a module of that name may be somebody else's.
 """
 
 import importlib
@@ -27,14 +27,15 @@ _NO_LETTER = re.compile(r"\W")
 _NAME = re.compile(r"_jaxbatch_(\w+?)_[0-9a-f]{12}\b")
 
 _lock = threading.RLock()
-"""Held while it is found out which version of a module there is to be; not while one is executed."""
+"""Held while it is decided which version of a module is needed; not while one is executed."""
 
 by_name: dict[str, "UserModule"] = {}
+"""Every module, by its name in ``sys.modules``."""
 _by_digest: dict[str, "UserModule"] = {}
 _latest: dict[str, "UserModule"] = {}
-"""By the text of a module and of all that it imports."""
-_asked: set[str] = set()
-"""Of these it is being asked whether what no text tells has changed."""
+"""The latest version of each module, by the digest of its text and the texts of all that it imports."""
+_checking: set[str] = set()
+"""Those that are being checked for changes which no text shows, by the same digest: modules may import each other."""
 
 
 @dataclass(eq=False)
@@ -42,45 +43,47 @@ class UserModule:
     """A file or package of the user's, in one version of it and of all that it imports."""
 
     name: str
-    """In ``sys.modules``."""
+    """Its name in ``sys.modules``."""
     digest: str
     source: Source
     further: Sequence[Path]
-    """Where its imports are looked for, besides beside it."""
+    """Folders to look in for its imports, after those beside it."""
     x64: bool
-    """Whether it has 64-bit types: arrays that are made at import keep the type of their day."""
+    """Whether it is imported with 64-bit types: arrays that it makes at import keep their type."""
     times_changed: int
-    """How often files or modules were others that it used, and that its import statements do not tell."""
+    """How often something was found changed that it uses and its import statements do not show: a file that it reads,
+    or a module that it imports by a computed name."""
     first: tuple[Path, ...] = ()
-    """Folders that it has put before all others in ``sys.path``, …"""
+    """Folders that it has put at the beginning of ``sys.path`` …"""
     last: tuple[Path, ...] = ()
-    """… and after some."""
+    """… and further on."""
     imports: dict[Asked, "tuple[tuple[Place, ...], UserModule | None]"] = field(default_factory=dict)
     dynamic: dict[Asked, "tuple[tuple[Place, ...], UserModule] | None"] = field(default_factory=dict)
-    """What it asked for without an import statement that could be read; None where no file of the user's was that."""
+    """The modules that it imported by a name that no import statement shows; None if the name was not a user's."""
     opened: dict[str, Stamp] = field(default_factory=dict)
-    """The files that it read while it was executed."""
+    """The files that it read while it was executed, as they were then."""
 
     def module(self, below: Sequence[str] = ()) -> ModuleType:
-        """It, or one inside it, executed at the first call; in the meantime others who ask for it wait."""
+        """This module, or one inside it. The first call executes it; other threads wait for that."""
         return importlib.import_module(".".join([self.name, *below]))
 
     def take_folders(self, other: "UserModule") -> None:
-        """Look too where a module that this one imports has had Python look."""
+        """Look in the folders, too, that an imported module has added to ``sys.path``."""
         self.first = tuple(dict.fromkeys([*self.first, *other.first]))
         self.last = tuple(dict.fromkeys([*self.last, *other.last]))
 
     def find(self, asker: Path, name: str) -> tuple[Place, ...]:
-        """What a name stands for that a file in the folder ``asker`` of it asks for now; see :func:`neighbour`."""
+        """What a name means now in a file of this module that lies in the folder ``asker``; see :func:`neighbour`."""
         folders = [*self.first, *self.source.beside(asker, self.further), *self.last]
         return neighbour(name, folders, asker=str(self.source.place.path), package=self.source.package)
 
 
 def load(place: Place, folder: Path) -> UserModule:
-    """The module of a file or package, in the version that its files are in now; it is not executed yet.
+    """The module of a file or package as its files are now, not executed yet.
 
     Args:
-        folder: the job's, whose modules come after those beside the importing file.
+        place: of the file or package.
+        folder: the job's; modules in it come after those beside the importing file.
 
     Raises:
         OSError: a file cannot be read.
@@ -89,13 +92,13 @@ def load(place: Place, folder: Path) -> UserModule:
 
 
 def folders_of(job: Path) -> tuple[Path, ...]:
-    """The folder of a job, and those below it that Python looks in, as ``src``: what lies there is the user's too."""
+    """The job's folder, and those below it that are in ``sys.path``, such as ``src``: their modules are the user's."""
     below = (Path(path) for path in sys.path if path and path not in installed_folders())
     return (job, *(path for path in below if job in path.parents))
 
 
 def load_from(place: Place, further: Sequence[Path]) -> UserModule:
-    """The same, with the folders given in which imports are looked for that are not beside the file."""
+    """The same as :func:`load`, given the folders to look in for imports that are not beside the file."""
     with _lock:
         graph = Graph(place, further)
         x64 = jax.dtypes.canonicalize_dtype("float64") == "float64"
@@ -110,8 +113,8 @@ def load_from(place: Place, further: Sequence[Path]) -> UserModule:
         for path, node in graph.nodes.items():
             if digests[path] not in _by_digest:
                 name = f"_jaxbatch_{_NO_LETTER.sub('_', path.stem)}_{digests[path][:12]}"
-                made = UserModule(name, digests[path], node.source, further, x64, times[path])
-                _by_digest[digests[path]] = by_name[name] = made
+                module = UserModule(name, digests[path], node.source, further, x64, times[path])
+                _by_digest[digests[path]] = by_name[name] = module
                 for file in node.source.files:
                     linecache.checkcache(str(file))
             _latest[texts[path]] = _by_digest[digests[path]]
@@ -124,30 +127,34 @@ def load_from(place: Place, further: Sequence[Path]) -> UserModule:
 
 
 def _times_changed(text: str, further: Sequence[Path]) -> int:
-    """How often something was found changed that a module used at its import, and that no text tells."""
+    """The :attr:`~UserModule.times_changed` of a module, one more if something has changed since it was imported.
+
+    Args:
+        text: the digest of its text and the texts of all that it imports.
+    """
     known = _latest.get(text)
-    if known is None or text in _asked:
+    if known is None or text in _checking:
         return known.times_changed if known else 0
-    _asked.add(text)
+    _checking.add(text)
     try:
         changed = any(stamp(path) != before for path, before in known.opened.items()) or any(
             _now(known, asked, further) != (found and found[1].digest) for asked, found in known.dynamic.items()
         )
-    except (OSError, JobError):  # a file is gone, or has a rival
+    except (OSError, JobError):  # a file is gone, or an installed package has its name now
         changed = True
     finally:
-        _asked.discard(text)
+        _checking.discard(text)
     return known.times_changed + changed
 
 
 def _now(known: UserModule, asked: Asked, further: Sequence[Path]) -> str | None:
-    """The digest of what a module would be given now that asked for another by name."""
+    """The digest of the module that a name would give now that ``known`` has imported by name before."""
     places = known.find(*asked)
     return load_from(places[-1], further).digest if places and places[-1].kind in ("file", "package") else None
 
 
 def forget() -> None:
-    """Have every module executed anew when it is asked for again: its arrays may be of a JAX that was stopped."""
+    """Have every module executed again when it is next loaded: its arrays may belong to a JAX that was stopped."""
     with _lock:
         for name in [name for name in sys.modules if name.partition(".")[0] in by_name]:
             del sys.modules[name]
@@ -156,5 +163,5 @@ def forget() -> None:
 
 
 def with_plain_names(text: str) -> str:
-    """A text with the user's modules called as the user does."""
+    """A text in which the user's modules have the names that the user gave them, not those in ``sys.modules``."""
     return _NAME.sub(r"\1", text)

@@ -1,4 +1,4 @@
-"""The files that are read while a module is executed, weights for one: with them it is another module."""
+"""The files that a module reads while it is executed, such as weights: if one changes, it is executed again."""
 
 import os
 import sys
@@ -9,19 +9,20 @@ from contextlib import contextmanager
 from typing import Any
 
 Stamp = tuple[int, int, int] | None
-"""Size, time of change in ns and number of a file; None of one that is not there."""
+"""Size in bytes, time of change in ns and inode of a file; None if there is no file."""
 
 _readers: list[dict[str, Stamp]] = []
-"""One for each module that is being executed."""
+"""What is recorded for each module that is being executed: the files opened so far, by their paths."""
 
-_here = threading.local()
+_thread = threading.local()
+"""``paused``: whether this thread's files are left out."""
 
-_NEVER = ("/proc/", "/sys/", "/dev/")
-_ours = tuple(os.path.realpath(path) + os.sep for name, path in sysconfig.get_paths().items() if "lib" in name)
+_SYSTEM = ("/proc/", "/sys/", "/dev/")
+_LIBRARIES = tuple(os.path.realpath(path) + os.sep for name, path in sysconfig.get_paths().items() if "lib" in name)
 
 
 def stamp(path: str) -> Stamp:
-    """What tells a file from what it was before."""
+    """What shows that a file has changed."""
     try:
         found = os.stat(path)
     except OSError:
@@ -30,9 +31,11 @@ def stamp(path: str) -> Stamp:
 
 
 @contextmanager
-def opened_files(found: dict[str, Stamp]) -> Iterator[None]:
-    """Note in ``found`` the files that this process opens to read from Python meanwhile, in whatever thread, those too
-    that are not there; but Python's own and those of its packages."""
+def record_opened(found: dict[str, Stamp]) -> Iterator[None]:
+    """Record in ``found`` the files that Python code opens for reading meanwhile, in any thread of this process.
+
+    Files that do not exist are recorded too; files of Python and of installed packages are not.
+    """
     _listen()
     _readers.append(found)
     try:
@@ -42,13 +45,13 @@ def opened_files(found: dict[str, Stamp]) -> Iterator[None]:
 
 
 @contextmanager
-def not_noted() -> Iterator[None]:
-    """Note nothing that this thread opens meanwhile, as to import what is not renewed when it changes."""
-    before, _here.paused = getattr(_here, "paused", False), True
+def recording_paused() -> Iterator[None]:
+    """Record nothing that this thread opens meanwhile: to import a module that is never executed again, for one."""
+    before, _thread.paused = getattr(_thread, "paused", False), True
     try:
         yield
     finally:
-        _here.paused = before
+        _thread.paused = before
 
 
 _listening = False
@@ -57,18 +60,18 @@ _listening = False
 def _listen() -> None:
     global _listening
     if not _listening:
-        sys.addaudithook(_heard)
+        sys.addaudithook(_on_event)
         _listening = True
 
 
-def _heard(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or not _readers or getattr(_here, "paused", False):
+def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" or not _readers or getattr(_thread, "paused", False):
         return
     path, mode, flags = arguments
     writes = any(letter in str(mode) for letter in "wax+") or bool(int(flags) & (os.O_WRONLY | os.O_RDWR))
     if isinstance(path, str | bytes | os.PathLike) and not writes:
         full = os.path.realpath(os.fsdecode(path))
-        if not full.startswith((*_NEVER, *_ours)) and not os.path.isdir(full):
+        if not full.startswith((*_SYSTEM, *_LIBRARIES)) and not os.path.isdir(full):
             before = stamp(full)
             for each in _readers:
                 each.setdefault(full, before)

@@ -13,7 +13,7 @@ from pathlib import Path
 from jaxbatch.user_code.lookup import Place
 
 _SCANNED = 4096
-"""Files whose import statements are remembered, and how they look without layout."""
+"""How many files' import statements are remembered, and digests without layout."""
 
 _IMPORT = re.compile(r"\bfrom\s+([\w.]+)\s+import\s*(\([^)]*\)|[^\n;#]*)|\bimport\s+([^\n;#(]+)")
 _DYNAMIC = re.compile(rb"import_module|__import__|\bexec\b")
@@ -21,20 +21,20 @@ _DYNAMIC = re.compile(rb"import_module|__import__|\bexec\b")
 
 @dataclass(frozen=True)
 class Source:
-    """What is imported as one: a file, or a package with all that is below its folder."""
+    """What is imported as one: a file, or a package with all files below its folder."""
 
     place: Place
     files: Mapping[Path, bytes]
-    """Its files with what they hold."""
+    """Its files with their contents."""
 
     @cached_property
     def real_path(self) -> str:
-        """Where it really is, so that a link to a file is that file."""
+        """Its path with symbolic links resolved, so that a link to a file is that file."""
         return os.path.realpath(self.place.path)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of its files, by their places in it."""
+        """SHA-256 of its files and their paths within it."""
         found = hashlib.sha256()
         for path, text in sorted(self.files.items()):
             name = path.relative_to(self.folder) if self.package else path.suffix
@@ -53,19 +53,21 @@ class Source:
 
     @cached_property
     def may_import_by_name(self) -> bool:
-        """Whether it may import a module by a name that no import statement shows."""
+        """Whether it may import a module by a computed name, which no import statement shows."""
         return any(_DYNAMIC.search(text) for text in self.files.values())
 
     def beside(self, asker: Path, further: Sequence[Path]) -> list[Path]:
-        """Where the imports of a file in the folder ``asker`` are looked for: there, by a link to the file and really,
-        beside the package, and in ``further`` folders."""
-        really = [path.resolve().parent for path in self.files if path.parent == asker][:1]
-        return list(dict.fromkeys([asker, *really, self.folder, *further]))
+        """Where to look for the imports of a file in the folder ``asker``: there, in the folder of the file that a
+        symbolic link leads to, beside the package, and in the ``further`` folders."""
+        resolved = [path.resolve().parent for path in self.files if path.parent == asker][:1]
+        return list(dict.fromkeys([asker, *resolved, self.folder, *further]))
 
     @cached_property
     def imports(self) -> frozenset[tuple[Path, str]]:
-        """The modules that its import statements name, by the folder in which the search begins, dots and all. Relative
-        imports in a package are its own affair."""
+        """The modules that its import statements name, each with the folder in which the search for it begins.
+
+        Relative imports inside a package stay inside it, and are left out.
+        """
         found = set()
         for path, text in self.files.items():
             for name in imported(text):
@@ -78,12 +80,12 @@ class Source:
 
 
 def above(file: Path, level: int) -> Path:
-    """The folder that a relative import with so many dots begins in."""
+    """The folder in which a relative import with ``level`` dots begins."""
     return file.parents[level - 1]
 
 
 def read(place: Place) -> Source:
-    """The source of a file or package, as it is now; files of a package that cannot be read are left out.
+    """The source of a file or package as it is now, without those files of a package that cannot be read.
 
     Raises:
         OSError: the file cannot be read.
@@ -113,11 +115,12 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 @lru_cache(_SCANNED)
 def imported(text: bytes) -> tuple[str, ...]:
-    """The modules that a source names in imports, wherever they stand: of ``from a import b`` both ``a`` and ``a.b``,
-    which may be one; relative ones with their dots.
+    """The modules that a source's import statements name, anywhere in it; relative ones with their dots.
 
-    Read by their form, since to parse a package of which one file is used would take longer than to import that file.
-    What only looks like an import names a module too many, which costs no more than to look for it.
+    ``from a import b`` names both ``a`` and ``a.b``, since ``b`` may be a module.
+
+    The statements are found by a pattern: parsing a package would take longer than importing the one file of it that is
+    used. Text that only looks like an import adds a module, which costs one search for it.
     """
     found: dict[str, None] = {}
     for module, names, plain in _IMPORT.findall(text.decode(errors="replace")):
@@ -133,8 +136,10 @@ def imported(text: bytes) -> tuple[str, ...]:
 
 @lru_cache(_SCANNED)
 def without_layout(text: bytes) -> str:
-    """The digest of a source as Python parses it, comments, layout and docstrings aside; of one that it cannot parse
-    that of its text."""
+    """The digest of a source as Python parses it, without comments, layout and docstrings.
+
+    If Python cannot parse it, the digest of its text.
+    """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):

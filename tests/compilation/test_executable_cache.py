@@ -81,8 +81,8 @@ def test_the_next_process_loads_what_the_first_compiled():
 
 @pytest.mark.usefixtures("folder")
 def test_what_is_known_by_its_digest_is_not_even_lowered():
-    def of(digest, factor, called=()):
-        source = LazyLowering(lambda: by(factor), digest=digest, called=called)
+    def of(digest, factor, signature=()):
+        source = LazyLowering(lambda: by(factor), digest=digest, signature=signature)
         found = executable_cache.executable(source, jax.devices()[0])
         return jax.device_get(found.compiled(X))["y"].tobytes()
 

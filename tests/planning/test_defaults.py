@@ -63,10 +63,10 @@ class Growth(Kernel):
 
     outputs = (Column("grown"),)
 
-    def bind(self, source):
+    def bind(self, context):
         defaults = {"rate": self.rate, "years": self.years}
-        inputs = tuple(map(Column, ("x", *source.supplied(defaults))))
-        return Bound(inputs=inputs, defaults=defaults).bind(source)
+        inputs = tuple(map(Column, ("x", *context.supplied(defaults))))
+        return Bound(inputs=inputs, defaults=defaults).bind(context)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,6 @@ class Counted(Kernel):
 class Count(Kernel):
     by: list[str]
 
-    def bind(self, source):
+    def bind(self, context):
         return Counted(grouping=Grouping(tuple(self.by), (Column("x"),), False))
 """

@@ -228,7 +228,7 @@ from bound import Bound
 
 
 class Own(Kernel):
-    def bind(self, source):
+    def bind(self, context):
         return Bound()
 """
 BOUND = """
@@ -242,7 +242,7 @@ class Bound(Kernel):
     inputs = (Column("x"),)
     outputs = (Column("y"),)
     buckets = 2
-    then = Second()
+    second_stage = Second()
 
     def bucket(self, columns):
         return (columns["x"] > LIMIT).astype(int)
@@ -299,7 +299,7 @@ def test_an_installed_kernel_counts_by_its_source_or_version(fingerprint, tmp_pa
         for name in names:
             sys.modules.pop(name, None)
         (site / "installed_limit.py").write_text(f"LIMIT = {limit}\n")
-        alone = BOUND.replace("from stage import Second\n", "").replace("    then = Second()\n", "")
+        alone = BOUND.replace("from stage import Second\n", "").replace("    second_stage = Second()\n", "")
         (site / "installed_kernels.py").write_text(alone.replace("helper", "installed_limit"))
         return fingerprint(kernel="installed_kernels:Bound", params="")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxbatch.errors import JobError, readable_bytes
+from jaxbatch.errors import JobError
 from jaxbatch.job.model import Job
 from jaxbatch.storage.urls import is_remote
 
@@ -68,10 +68,9 @@ def bundle(job: Job, file: Path) -> Bundle:
     found = Bundle(folder, tuple(sorted({file.name, *_below(folder, job)})))
     if found.size > LIMIT_BYTES:
         sizes = sorted(((folder / name).stat().st_size, name) for name in found.files)
-        largest = ", ".join(f"{name} ({readable_bytes(size)})" for size, name in sizes[:-4:-1])
+        largest = ", ".join(f"{name} ({size / 2**20:,.0f} MiB)" for size, name in sizes[:-4:-1])
         raise JobError(
-            f"{readable_bytes(found.size)} would go along with {file.name}, and {readable_bytes(LIMIT_BYTES)} may: "
-            f"{largest}.",
+            f"{found.size / 2**20:,.0f} MiB would go along with {file.name}, {LIMIT_BYTES / 2**20:.0f} may: {largest}.",
             f"Name in {folder}/{IGNORE_FILE} what is not needed.",
         )
     return found

@@ -39,15 +39,17 @@ class Apply(Kernel):
         """See :attr:`Kernel.references`."""
         return (self.function,)
 
-    def bind(self, source: BindContext) -> Kernel:
+    def bind(self, context: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
-        function = choose(self.function, None, source).first
+        function = choose(self.function, None, context).first
         if not function.columns:
             raise JobError(f"'{self.function}' takes no argument from the rows.", "Give it one that has a column.")
-        self._check_integers(function, source)
-        inputs = tuple(self._input(name, source) for name in function.columns)
+        self._check_integers(function, context)
+        inputs = tuple(self._input(name, context) for name in function.columns)
         structs = {
-            column.name: jax.ShapeDtypeStruct(column.sized({}), column.numpy_type(source.precision, x64=self.needs_x64))
+            column.name: jax.ShapeDtypeStruct(
+                column.sized({}), column.numpy_type(context.precision, x64=self.needs_x64)
+            )
             for column in inputs
         }
         results = _evaluate(function, structs)
@@ -57,7 +59,7 @@ class Apply(Kernel):
             function=function,
         )
 
-    def _check_integers(self, function: BoundFunction, source: BindContext) -> None:
+    def _check_integers(self, function: BoundFunction, context: BindContext) -> None:
         for name in self.integers or ():
             if name not in function.arguments:
                 raise JobError(
@@ -70,16 +72,16 @@ class Apply(Kernel):
                     f"[params] integers: the argument '{name}' has no column, but {fixed}, which comes as it is.",
                     nearest(name, list(function.columns)),
                 )
-            if not source.types[name].whole:
+            if not context.types[name].whole:
                 raise JobError(
-                    f"[params] integers: the column of '{name}' is {source.types[name].name}, not integers.",
-                    nearest(name, [each for each in function.columns if source.types[each].whole])
+                    f"[params] integers: the column of '{name}' is {context.types[name].name}, not integers.",
+                    nearest(name, [each for each in function.columns if context.types[each].whole])
                     or "Leave it out, or store integers.",
                 )
 
-    def _input(self, name: str, source: BindContext) -> Column:
-        kind = source.types[name].kind
-        column = argument(name, source, "bool" if kind == "bool" else "float")
+    def _input(self, name: str, context: BindContext) -> Column:
+        kind = context.types[name].kind
+        column = argument(name, context, "bool" if kind == "bool" else "float")
         if name in (self.integers or ()):
             return replace(column, dtype="int")
         return replace(column, exact=kind == "int")
@@ -96,7 +98,7 @@ class _BoundApply(Kernel):
 
 
 def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruct]) -> Mapping[str, Any]:
-    names: list[str] = []  # in the function's own order, which abstract evaluation does not keep
+    names: list[str] = []  # in the function's own order, which eval_shape does not keep
 
     def traced(values: Mapping[str, Any]) -> dict[str, Any]:
         results = _named(function(values))
@@ -114,7 +116,7 @@ def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruc
 
 
 def _named(results: Any) -> dict[str, Any]:
-    """The results by name: of a dict, of a NamedTuple, or one array as ``value``."""
+    """The results by name: those of a dict or a NamedTuple, or a single array as ``value``."""
     if isinstance(results, Mapping):
         return dict(results)
     if isinstance(results, tuple) and hasattr(results, "_asdict"):
@@ -135,5 +137,5 @@ def _column(reference: str, name: Any, result: Any) -> Column:
 
 
 def _is_number(dtype: Any) -> bool:
-    """Whether NumPy itself has the type, which those of a few bits do not come from, and it is of real numbers."""
+    """Whether it is a type of real numbers of NumPy's own, unlike bfloat16 and types of few bits."""
     return isinstance(dtype, np.dtype) and dtype.isbuiltin == 1 and dtype.kind in "biuf"

@@ -23,13 +23,13 @@ from jaxbatch.series import stable_derivatives
 ORDER = "order"
 
 SERIES_FROM = 3
-"""From this total order on, a number that is differentiated in more than once is expanded in a series."""
+"""The lowest total order at which a repeated argument is expanded in a series."""
 
-HIGHEST = 1000
-"""The highest order: far above it no number of 64 bits holds the derivatives of anything."""
+MAX_ORDER = 1000
+"""The highest order: long before it, derivatives leave the range of float64."""
 
 REVERSE_FROM = 5
-"""From this many differentiated numbers on, the gradient is taken in reverse mode."""
+"""The least count of differentiated numbers for which the gradient is taken in reverse mode."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class Derivatives(Kernel):
         """See :attr:`Kernel.references`."""
         return references(self.function, self.functions)
 
-    def bind(self, source: BindContext) -> Kernel:
+    def bind(self, context: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
-        if not 0 <= self.order <= HIGHEST:
-            raise JobError(f"[params] order is {self.order}.", f"Give 0 to {HIGHEST}.")
+        if not 0 <= self.order <= MAX_ORDER:
+            raise JobError(f"[params] order is {self.order}.", f"Give 0 to {MAX_ORDER}.")
         highest = (
             self.order
             if self.partials is None
             else max((partial.count(",") + 1 for partial in self.partials), default=0)
         )
-        chosen = choose(self.function, self.functions, source, optional={ORDER: highest})
+        chosen = choose(self.function, self.functions, context, optional={ORDER: highest})
         first = chosen.first
         wrt = tuple(first.columns if self.wrt is None else self.wrt)
         for each in chosen.functions:
@@ -81,8 +81,8 @@ class Derivatives(Kernel):
                     nearest("".join(unknown[:1]), list(each.arguments)),
                 )
         wrt = tuple(sorted(set(wrt), key=first.arguments.index))
-        arguments = tuple(argument(name, source) for name in first.columns)
-        dtype = jnp.dtype(source.precision)
+        arguments = tuple(argument(name, context) for name in first.columns)
+        dtype = jnp.dtype(context.precision)
         fixed = tuple(
             {name: _as_number(each.constants[name], name, dtype) for name in wrt if name in each.constants}
             for each in chosen.functions
@@ -92,7 +92,7 @@ class Derivatives(Kernel):
         paths = self._paths(wrt, first.arguments, shapes)
         per_row = tuple(Column(name, "int") for name in chosen.supplied)
         for column in (*per_row, *chosen.column):
-            source.require_input(column)
+            context.require_input(column)
         if one_number:
             outputs = tuple(Column(f"d{k}") for k in range(1, self.order + 1))
         else:
@@ -114,7 +114,7 @@ class Derivatives(Kernel):
     def _paths(
         self, wrt: tuple[str, ...], arguments: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
     ) -> tuple[tuple[str, ...], ...]:
-        """Which derivatives are given, each as the arguments it is taken in, in turn."""
+        """The derivatives to compute, each as the arguments that it is taken in, one after the other."""
         if self.partials is not None:
             paths = tuple(tuple(name.strip() for name in partial.split(",")) for partial in self.partials)
             for path in paths:
@@ -125,8 +125,8 @@ class Derivatives(Kernel):
                             nearest(name, [n for n in arguments if n in shapes]),
                         )
             longest = max(map(len, paths), default=0)
-            if longest > HIGHEST:
-                raise JobError(f"[params] partials: one is of order {longest}.", f"Give {HIGHEST} at most.")
+            if longest > MAX_ORDER:
+                raise JobError(f"[params] partials: one is of order {longest}.", f"Give {MAX_ORDER} at most.")
             if len(set(paths)) < len(paths):
                 raise JobError("[params] partials names a derivative twice.", "Name each once.")
             return paths
@@ -160,7 +160,7 @@ class _BoundDerivatives(Kernel):
     chosen: Choice
     functions: tuple[ScalarFunction, ...]
     constants: tuple[Mapping[str, jax.Array], ...]
-    """Of each function, the constants that are differentiated in."""
+    """For each function, the constants that are differentiated in."""
     one_number: str | None
     paths: tuple[tuple[str, ...], ...]
     highest: int
@@ -197,7 +197,7 @@ def _one_number(
 
 
 def _along(function: ScalarFunction, values: Mapping[str, Any], name: str, order: int) -> Any:
-    """The derivatives of order 0 … ``order`` in one number."""
+    """The derivatives of orders 0 … ``order`` in the argument ``name``, one number; of shape [order + 1]."""
     center = values[name]
     others = {n: value for n, value in values.items() if n != name}
 
@@ -215,16 +215,17 @@ def _mixed(
 ) -> dict[str, tuple[int, Any]]:
     """Every derivative of ``paths``; ``d_a_b`` has the shape of ``a`` followed by that of ``b``.
 
-    Where one number is differentiated in more than once, at a total order of ``SERIES_FROM`` or more, its part is the
-    coefficient of a series, and only the others are nested around it. Before each derivative is taken, functions whose
-    rules in JAX lose digits are replaced by exact ones: a rule of the user's may have brought new ones in. Forward mode
-    cannot pass a ``custom_vjp``: where there is one, the first derivative is taken in reverse mode, in all that the
-    others are taken in around it.
+    If a derivative's total order is ``SERIES_FROM`` or more and it is taken in one number more than once, the part
+    in that number is the coefficient of a series, and the other arguments are nested around it.
+
+    Before each derivative is taken, functions whose rules in JAX lose digits are replaced by exact ones: a rule of the
+    user's may have brought new ones in. Forward mode cannot pass a ``custom_vjp``: if there is one, the first
+    derivative is taken in reverse mode, in all arguments of the path at once, and the others around it.
     """
     results = {"value": (0, function(values))}
     program = jax.make_jaxpr(function)(values)
     forward = not uses(program, custom_vjp_call_p)
-    exactly = stable_derivatives.with_stable_derivatives if stable_derivatives.needs_rewriting(program) else _as_it_is
+    exactly = stable_derivatives.with_stable_derivatives if stable_derivatives.needs_rewriting(program) else _unchanged
     numbers = sum(jnp.size(values[name]) for name in {name for path in paths for name in path})
 
     def derivative(path: tuple[str, ...], among: frozenset[str]) -> Callable[[Mapping[str, Any]], Any]:
@@ -258,7 +259,7 @@ def _mixed(
 def _nested_around(
     function: Callable[[Mapping[str, Any]], Any], names: list[str], exactly: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """The derivative of ``function`` in each of ``names`` in turn, numbers all, by forward mode."""
+    """The derivative of ``function`` in each of ``names``, which are numbers, one after the other by forward mode."""
     for name in names:
 
         def once_more(at: Mapping[str, Any], inner: Any = function, name: str = name) -> Any:
@@ -268,10 +269,10 @@ def _nested_around(
     return function
 
 
-def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
 def _slope(function: Callable[[Any], Any], at: Any) -> Any:
-    """The derivative in one number: as ``jacfwd`` without its batch of one, which takes as long to trace again."""
+    """The derivative in one number, as by ``jacfwd`` but without its batch of one, which takes another trace."""
     return jax.jvp(function, (at,), (jnp.ones_like(at),))[1]

@@ -15,7 +15,7 @@ from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.bound_functions import Choice, ScalarFunction, argument, choose, references
 
 LADDER = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-"""Rungs of the order: a row is computed to the first rung that holds its own order."""
+"""Rungs of the order: a row is computed to the lowest rung that is not below its own order."""
 
 
 @dataclass(frozen=True)
@@ -42,34 +42,34 @@ class Taylor(Kernel):
         """See :attr:`Kernel.references`."""
         return references(self.function, self.functions)
 
-    def bind(self, source: BindContext) -> Kernel:
+    def bind(self, context: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
         if self.max_order is not None and self.max_order < 0:
             raise JobError(f"[params] max_order is {self.max_order}.", "An order is 0 or more.")
-        chosen = choose(self.function, self.functions, source, one_argument=True)
-        source.require_columns("center", "point", "order", *(column.name for column in chosen.column))
-        points = tuple(_point(name, source) for name in ("center", "point"))
+        chosen = choose(self.function, self.functions, context, one_argument=True)
+        context.require_columns("center", "point", "order", *(column.name for column in chosen.column))
+        points = tuple(_point(name, context) for name in ("center", "point"))
         if points[0].shape != points[1].shape:
             raise InputError(
                 f"'center' has the shape {points[0].shape} and 'point' {points[1].shape}.", "Give both alike."
             )
         order = Column("order", "int")
         for column in (order, *chosen.column):
-            source.require_input(column)
+            context.require_input(column)
         if self.max_order is not None:
             highest = self.max_order
-        elif "order" in source.constants:
-            given = source.constants["order"]
-            highest = given if isinstance(given, int) else 0  # anything else is refused as a constant
+        elif "order" in context.constants:
+            given = context.constants["order"]
+            highest = given if isinstance(given, int) else 0  # any other constant is refused later
         else:
-            highest = source.maximum("order")
+            highest = context.maximum("order")
         if highest > LADDER[-1]:
             raise JobError(
                 f"An order of {highest} is asked for, and {LADDER[-1]} is the highest that is computed.",
                 "Set [params] max_order: rows beyond it become invalid_input.",
             )
         rungs = (*(rung for rung in LADDER if rung < highest), max(highest, 0))
-        dtype = jnp.dtype(source.precision)
+        dtype = jnp.dtype(context.precision)
         per_order = tuple(Column(name, shape=("terms",)) for name in ("coefficients", "approximations", "errors"))
         return _BoundTaylor(
             inputs=(*points, order, *chosen.column),
@@ -81,10 +81,10 @@ class Taylor(Kernel):
         )
 
 
-def _point(name: str, source: BindContext) -> Column:
-    if name in source.constants:
-        return Column(name, shape=np.shape(source.constants[name]))
-    return argument(name, source)
+def _point(name: str, context: BindContext) -> Column:
+    if name in context.constants:
+        return Column(name, shape=np.shape(context.constants[name]))
+    return argument(name, context)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""Fits: the second of the two kernels of which a regression is made, and the one that needs the data themselves.
+"""Fits: the second of a regression's two kernels, and the one for methods that need the data themselves.
 
-They are apart from the statistic (``datasets.py``) because that has a program for every rung of observations and is
-small, and this is large and knows nothing of them.
+The fit is a kernel of its own because it is large to compile and the same for every number of observations, while the
+statistic (``statistic.py``) is small and has a program for every rung of them.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from jaxbatch.kernels.builtin.regression.statistic import STATISTIC, Datasets, O
 from jaxbatch.least_squares.double_double import DoubleDouble
 
 METHODS = ("cholesky", "qr", "svd", "gradient_descent")
-"""What the column ``method`` may say. By default a fit is Cholesky's, of the Gram matrix in twice the precision."""
+"""The values of the column ``method``. The default, "auto", is Cholesky's, of a Gram matrix in twice the precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetFit(Datasets):
-    """A fit that needs the data themselves: QR and the singular value decomposition."""
+    """A fit of the data themselves, by QR or the singular value decomposition."""
 
     def row(self, *, n: Any, p: Any = None, **columns: Any) -> dict[str, Any]:
         """See :meth:`Kernel.row`."""
@@ -49,7 +49,7 @@ class DatasetFit(Datasets):
 
 @dataclass(frozen=True, kw_only=True)
 class FitKernel(Kernel):
-    """The fit that follows from a statistic."""
+    """A fit of a dataset's statistic."""
 
     outputs: tuple[Column, ...]
     options: Options
@@ -57,7 +57,10 @@ class FitKernel(Kernel):
     needs_x64 = True
 
     def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
-        """See :func:`padded_size`: the features' and those of the intercept and y."""
+        """The padded sizes of k, which counts the features, the intercept and y, and of t = k(k + 1)/2.
+
+        The features are padded by :func:`padded_size`.
+        """
         more = 1 + self.options.intercept
         k = lengths if dimension == "k" else np.round(np.sqrt(2 * lengths + 0.25) - 0.5).astype(np.int64)
         k = padded_size("p", np.maximum(k - more, 1)) + more
@@ -65,11 +68,11 @@ class FitKernel(Kernel):
 
     @property
     def buckets(self) -> int:  # type: ignore[override]
-        """See :attr:`Kernel.buckets`: one for all fits, and one for those that turn out to be deficient."""
+        """See :attr:`Kernel.buckets`: one for all fits, and one for fits that turn out to be rank deficient."""
         return 1 if self.options.ridge > 0 or self.options.descent else 2
 
     def needs_recompute(self, bucket: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """See :meth:`Kernel.unfinished`."""
+        """See :meth:`Kernel.needs_recompute`."""
         return (outputs["rank"] < outputs["terms"]) & (outputs["n"] > 0) if bucket + 1 < self.buckets else None
 
     def describe_bucket(self, bucket: int) -> str:
@@ -115,14 +118,19 @@ class FitKernel(Kernel):
 
 
 def outputs(terms: tuple[str, ...] | None) -> tuple[Column, ...]:
-    """The columns of a fit; ``terms`` names them where all datasets have the same."""
+    """The columns of a fit.
+
+    Args:
+        terms: the names of its terms, written into the metadata of columns that have one number per term; None if
+            datasets differ in their terms.
+    """
     metadata = {"terms": ",".join(terms)} if terms is not None else {}
 
-    def per_term(name: str, *, tested: bool = False) -> Column:
-        return Column(name, shape=("terms",), check_finite=tested, metadata=metadata)
+    def per_term(name: str, *, check_finite: bool = False) -> Column:
+        return Column(name, shape=("terms",), check_finite=check_finite, metadata=metadata)
 
     return (
-        per_term("coefficients", tested=True),
+        per_term("coefficients", check_finite=True),
         per_term("standard_errors"),
         per_term("t_values"),
         per_term("p_values"),

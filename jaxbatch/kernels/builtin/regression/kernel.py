@@ -59,9 +59,9 @@ class Regression(Kernel):
     reset: float = 1e-5
     """A step that moves them by more than this starts the count anew."""
     patience: int = 10
-    """So many steps of standing still end the descent."""
+    """This many steps of standing still in a row end the descent."""
 
-    def bind(self, source: BindContext) -> Kernel:
+    def bind(self, context: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
         for name, low in (
             ("ridge", 0.0),
@@ -75,20 +75,20 @@ class Regression(Kernel):
         if self.learning_rate != "auto" and not self.learning_rate > 0:
             raise JobError(f"[params] learning_rate is {self.learning_rate}.", 'Give a positive number or "auto".')
         if not self._is_long:
-            self._check_nested(source)
+            self._check_nested(context)
         grouping = self._grouping() if self._is_long else None
         inputs = self._datasets() if grouping is None else grouping.columns
-        source.require_columns(*(column.name for column in inputs))
+        context.require_columns(*(column.name for column in inputs))
         for column in inputs:
-            source.require_input(column)
-        stored = [source.types[column.name].eps for column in inputs if column.name in source.types]
-        eps = max(float(np.finfo(source.precision).eps), *stored)
+            context.require_input(column)
+        stored = [context.types[column.name].eps for column in inputs if column.name in context.types]
+        eps = max(float(np.finfo(context.precision).eps), *stored)
         options = statistic.Options(
             intercept=self.intercept,
             ridge=self.ridge,
             direct=_direct(self.method),
             eps=eps,
-            precision=source.precision,
+            precision=context.precision,
             descent=self._stop() if self.method == "gradient_descent" else None,
             learning_rate=self.learning_rate,
             initial=tuple(self.initial) if self.initial is not None else None,
@@ -133,24 +133,24 @@ class Regression(Kernel):
     def _is_long(self) -> bool:
         return self.target is not None or self.group_by is not None
 
-    def _check_nested(self, source: BindContext) -> None:
-        """Tell those who have one observation a row what they want.
+    def _check_nested(self, context: BindContext) -> None:
+        """Refuse an input with one observation a row, with the parameters that it needs.
 
         Raises:
-            InputError: the columns are not those of a dataset a row.
+            InputError: the columns are not those of one dataset a row.
         """
         remedy = (
             'For one observation a row give target = "…", features = ["…"] and, for several fits, group_by = ["…"].'
         )
-        if self.features is None and "X" not in source.types and "X" not in source.constants:
+        if self.features is None and "X" not in context.types and "X" not in context.constants:
             raise InputError("The input has no column 'X', a list of rows, and no features are named.", remedy)
-        flat = [name for name in self.features or [] if name in source.types and source.types[name].depth == 0]
+        flat = [name for name in self.features or [] if name in context.types and context.types[name].depth == 0]
         if flat and self.target is None:
-            kind = source.types[flat[0]].name
+            kind = context.types[flat[0]].name
             raise InputError(f"The feature '{flat[0]}' is {kind}, one number a row, and no target is named.", remedy)
 
     def _datasets(self) -> tuple[Column, ...]:
-        """The columns of the nested layout: one dataset a row."""
+        """The columns of the nested layout, one dataset a row."""
         if self.features is not None:
             self._check_features()
             inputs = (*(Column(name, shape=("n",)) for name in self.features), Column("y", shape=("n",)))
@@ -166,7 +166,7 @@ class Regression(Kernel):
         return inputs if self.weights is None else (*inputs, Column(self.weights, shape=("n",)))
 
     def _grouping(self) -> Grouping:
-        """The columns of the long layout: one observation a row."""
+        """The columns of the long layout, one observation a row."""
         if self.target is None:
             raise JobError("[params] group_by needs a target.", 'Name the column of y: target = "…".')
         self._check_features()
@@ -192,7 +192,7 @@ def _check_once(what: str, names: list[str]) -> None:
 
 
 def _direct(method: str) -> Literal["auto", "cholesky", "qr", "svd"]:
-    """The direct method: where rounding errors cannot be caught on this device, QR is the best there is."""
+    """The direct method. "auto" becomes "qr" if error-free transformations do not hold on this device."""
     if method == "cholesky" or method == "qr" or method == "svd":
         return method
     return "auto" if least_squares.error_free_transforms_hold() else "qr"

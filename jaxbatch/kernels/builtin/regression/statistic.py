@@ -1,4 +1,4 @@
-"""Datasets and their statistic: the first of the two kernels that make a regression, and how statistics merge."""
+"""A dataset's statistic, the first of a regression's two kernels, and how two statistics are merged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from jaxbatch.kernels.base import Grouping, Kernel, powers_of_two
 from jaxbatch.least_squares.double_double import DoubleDouble, fast_two_sum, two_sum
 
 WEIGHTS = "weights"
-"""The input column of the weights where rows are observations, whatever the files call it."""
+"""The kernel's name for the column of weights in the long layout."""
 
 STATISTIC = (
     Column("high", "float64", shape=("t",), check_finite=False),
@@ -26,33 +26,34 @@ STATISTIC = (
     Column("most", "float64", check_finite=False),
     Column("shift", "float64", check_finite=False),
 )
-"""A :class:`least_squares.Statistic` as columns: k counts the terms and y, t the elements of a triangle of k×k."""
+"""A :class:`least_squares.Statistic` as columns. k counts the terms and y; t = k(k + 1)/2 is the size of a triangle."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a fit depends on besides its data."""
+    """The parameters that a fit depends on."""
 
     intercept: bool
     ridge: float
     direct: Literal["auto", "cholesky", "qr", "svd"]
-    """The way to rank and coefficients."""
+    """The method by which rank and coefficients are found."""
     eps: float
     """The unit roundoff by which rank is judged."""
     precision: str
     descent: least_squares.Stop | None = None
-    """When the coefficients of a gradient descent are wanted instead."""
+    """When gradient descent stops; None if its coefficients are not wanted."""
     learning_rate: float | Literal["auto"] = "auto"
     initial: tuple[float, ...] | None = None
 
     @property
     def method(self) -> str:
-        """What the column ``method`` says."""
+        """The value of the column ``method``."""
         return "gradient_descent" if self.descent else "cholesky" if self.direct == "auto" else self.direct
 
 
 def padded_size(dimension: str, lengths: np.ndarray) -> np.ndarray:
-    """Powers of two from 8 for observations; for features every size to 8, then four to the octave."""
+    """The padded size for each length: for observations the next power of two, at least 8; for features every size up
+    to 8, then four sizes to the octave."""
     if dimension == "n":
         return powers_of_two(lengths)
     step = 1 << np.maximum(np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64) - 2, 0)
@@ -61,14 +62,14 @@ def padded_size(dimension: str, lengths: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Datasets(Kernel):
-    """What the two ways to fit a whole dataset share: its columns."""
+    """What both kernels of whole datasets share: the columns of a dataset."""
 
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]
     options: Options
     features: tuple[str, ...] | None
     weights: str | None
-    """The input column that holds them."""
+    """The input column of weights."""
     drop_nulls: str | None = None
     second_stage: Kernel | None = None
     grouping: Grouping | None = None
@@ -84,7 +85,12 @@ class Datasets(Kernel):
         return "datasets"
 
     def _data(self, *, n: Any, p: Any = None, **columns: Any) -> tuple[Any, ...]:
-        """The columns of [1 X y], which elements count, their weights, how many features there are, if one is bad."""
+        """A dataset as arrays.
+
+        Returns:
+            The columns of [1 X y], of shape [terms + 1, n]; which of the n observations count; their weights or None;
+            the number of features; and whether a weight is negative.
+        """
         y = columns["y"].astype("float64")
         if self.features is not None:
             X = jnp.stack([columns[name] for name in self.features])
@@ -104,7 +110,7 @@ class Datasets(Kernel):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetStatistic(Datasets):
-    """A dataset's statistic, from which :class:`Fit` goes on."""
+    """A dataset's statistic, which :class:`~jaxbatch.kernels.builtin.regression.fit.FitKernel` fits."""
 
     outputs: tuple[Column, ...] = STATISTIC
 
@@ -113,7 +119,7 @@ class DatasetStatistic(Datasets):
         given = {**columns, "n": n} if p is None else {**columns, "n": n, "p": p}
         if len(columns["y"]) < least_squares.LONG_ROWS:
             return self._of_one(given)
-        return sequential_vmap(self._of_one)(given)  # one at a time, a few thousand rows stay in the cache
+        return sequential_vmap(self._of_one)(given)  # one at a time, so that a few thousand rows stay in the cache
 
     def _of_one(self, columns: dict[str, Any]) -> dict[str, Any]:
         Z, observed, weights, p, bad = self._data(**columns)
@@ -129,7 +135,7 @@ class DatasetStatistic(Datasets):
 
     def merge(self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See :meth:`Kernel.merge`."""
-        with np.errstate(over="ignore", invalid="ignore"):  # what is infinite or NaN is seen at the end
+        with np.errstate(over="ignore", invalid="ignore"):  # the fit finds what is infinite or NaN
             return self._merged(left, right)
 
     def _merged(self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -153,7 +159,7 @@ class DatasetStatistic(Datasets):
         }
 
     def empty_state(self) -> dict[str, np.ndarray]:
-        """See :meth:`Kernel.nothing`."""
+        """See :meth:`Kernel.empty_state`."""
         k = self._terms + 1
         return {
             "high": np.zeros(k * (k + 1) // 2),
@@ -174,7 +180,7 @@ class DatasetStatistic(Datasets):
 
 
 def _shifted(statistic: Mapping[str, np.ndarray], shift: np.ndarray, k: int) -> dict[str, np.ndarray]:
-    """A plain statistic, its intercept's column the first, with another number subtracted from y."""
+    """A plain statistic with ``shift`` subtracted from y instead of its own shift; the intercept is its first term."""
     back = np.where(statistic["n"] == 0, 0.0, statistic["shift"] - shift)
     found = {**statistic, "shift": shift}
     if back.any():
