@@ -22,7 +22,9 @@ def own_token() -> str | None:
         return None
     status = file.stat()
     if status.st_uid not in (os.getuid(), 0) or stat.S_IMODE(status.st_mode) & 0o077:
-        raise AccessError(f"Others can read or change the token in {file}.", f"chmod 600 {file}, or make a new one.")
+        raise AccessError(
+            f"Others can read or change the token in {file}.", f"Run chmod 600 {file}, or create a new token."
+        )
     token = file.read_text(encoding="utf-8", errors="replace").strip()
     return _checked(token, str(file)) if token else None
 
@@ -30,5 +32,7 @@ def own_token() -> str | None:
 def _checked(token: str, where: str) -> str:
     """The token, if it can stand in an HTTP header. The error does not show it."""
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise AccessError(f"{where} holds no token: there are spaces or other characters in it.", "Make a new one.")
+        raise AccessError(
+            f"{where} does not hold a token: a token has no spaces or control characters.", "Create a new one."
+        )
     return token
