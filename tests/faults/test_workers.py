@@ -122,7 +122,7 @@ def test_a_segfault_ends_the_local_engine_and_the_next_runs_close_in_on_it(poiso
 
 
 @pytest.mark.faults
-def test_a_stopped_worker_is_given_up_at_the_deadline_and_its_part_done_elsewhere(poisoned):
+def test_a_stopped_worker_is_replaced_at_the_deadline_and_its_part_done_elsewhere(poisoned):
     ended = poisoned.process("--engine", "ray", "--set", "cluster.part_timeout_s=4", POISON="once stop")
     assert ended.returncode == 0, ended.stderr
     poisoned.check_finished()
@@ -130,7 +130,7 @@ def test_a_stopped_worker_is_given_up_at_the_deadline_and_its_part_done_elsewher
 
 @pytest.mark.faults
 @pytest.mark.parametrize("kind", ["once stop", "stop at the start"])
-def test_a_worker_that_answers_no_more_is_given_up_without_a_deadline(kind, poisoned):
+def test_a_worker_that_answers_no_more_is_replaced_without_a_deadline(kind, poisoned):
     impatient = (
         "from jaxbatch.cluster import actors; actors.PULSE_S, actors.SILENCE_S = 1.0, 4.0; "
         "from jaxbatch.cli import main; main(['run', 'job.toml', '--quiet', '--engine', 'ray'])"
