@@ -1,4 +1,4 @@
-"""A job from beginning to end, by its output's mode."""
+"""What Python users call: run a job, or see what a run would do, by its output's mode."""
 
 import os
 import time
@@ -38,20 +38,22 @@ def run(
 
     Args:
         job: the job, or the path of its file.
-        engine: ``"local"`` or ``"ray"``; by default Ray where an address is given, here, in the job or in
-            ``RAY_ADDRESS``.
-        address: of a Ray cluster.
-        workers: shards in flight (local) or worker processes (Ray).
-        limit: compute only the first so many rows.
-        restart: remove what is in the output first; of one that grows, what is unfinished.
-        allow_unauthenticated: use a Ray cluster that asks for no token.
-        progress: called after every shard.
+        engine: ``"local"`` or ``"ray"``; by default Ray if an address is given here, in the job or in RAY_ADDRESS.
+        address: of a Ray cluster, as ``ray.init`` takes it; ``"local"`` for a private Ray.
+        workers: how many shards (local) or worker processes (Ray) are at work at once.
+        limit: compute only this number of rows, the first of the input.
+        restart: remove what is in the output first; of one that grows, only an unfinished run.
+        allow_unauthenticated: use a Ray cluster that asks for no token, too.
+        progress: called with the counts so far at the beginning and after every shard.
+
+    Returns:
+        How the run ended. Parts and rows that failed are counted there, and raise nothing.
 
     Raises:
         JobError, InputError: refused before any work.
         UsageError: a ``limit`` for an output that grows.
         OutputError: the output belongs to another run or holds other things.
-        AccessError: a cluster or a store refuses us, or the cluster asks for no token.
+        AccessError: a cluster or a store refuses access, or the cluster asks for no token.
         ClusterError, StorageError: the cluster or a store cannot be reached.
     """
     job = job if isinstance(job, Job) else Job.load(job)
@@ -60,7 +62,7 @@ def run(
     address = None if address == "local" else address
     platforms = devices.confined_to()
 
-    def opened() -> Engine:
+    def open_engine() -> Engine:
         if chosen == "local":
             return LocalEngine(workers or job.cluster.workers, job.compute.device)
         from jaxbatch.cluster.engine import RayEngine
@@ -70,7 +72,7 @@ def run(
     if chosen == "ray":
         check_device(job, on_cluster=address is not None)
     with _computing_for(job, chosen):
-        return _run(job, opened, limit, restart, progress)
+        return _run(job, open_engine, limit, restart, progress)
 
 
 def _address_for(job: Job) -> str | None:
@@ -79,9 +81,12 @@ def _address_for(job: Job) -> str | None:
 
 @contextmanager
 def _computing_for(job: Job, engine: EngineName) -> Iterator[None]:
-    """Have this process compute what it must for a job on an engine, and leave nothing of that to whoever called.
+    """Set up JAX in this process for a job on an engine, and restore the caller's settings afterwards.
 
-    On Ray that is only what planning takes: the CPU does it, and workers have the memory of the GPUs.
+    With Ray this process only plans: on the CPU, so that the GPUs' memory is left to the workers.
+
+    Raises:
+        JobError: JAX finds no device as the job asks for.
     """
     on_ray = engine == "ray"
     with ExitStack() as entered:
@@ -97,13 +102,13 @@ def _computing_for(job: Job, engine: EngineName) -> Iterator[None]:
 
 
 def _run(
-    job: Job, opened: Callable[[], Engine], limit: int | None, restart: bool, progress: Callable[[Progress], None]
+    job: Job, open_engine: Callable[[], Engine], limit: int | None, restart: bool, progress: Callable[[Progress], None]
 ) -> Summary:
     if job.output.mode == "append":
         _check_whole(limit)
-        return appending.run(job, opened, restart=restart, progress=progress)
+        return appending.run(job, open_engine, restart=restart, progress=progress)
     started = time.monotonic()
-    with closing(opened()) as backend:
+    with closing(open_engine()) as backend:
         planned = attempt.planned_for(job, backend, ahead=not _has_success(job), limit=limit)
         output = attempt.output_of(planned)
         if restart:
@@ -117,7 +122,7 @@ def _run(
 
 @translate_storage_errors()
 def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
-    """What a run on this machine would do, as JSON values: the plan, and what of it is there already.
+    """What a run on this machine would do, as JSON values: the plan, and what of it is published already.
 
     Raises:
         JobError, InputError: the job cannot be run.
@@ -142,20 +147,20 @@ def _preview(job: Job, device: devices.Device, limit: int | None) -> dict[str, A
 
 
 def _check_whole(limit: int | None) -> None:
-    """Refuse to add a part of some files to an output: nobody would ever add the rest."""
+    """Refuse to add only some rows of a file to an output that grows: no later run would add the others."""
     if limit is not None:
         raise UsageError(
-            'The output is one that grows (mode = "append"), where --limit would leave rows out for good.',
+            'In an output with mode = "append", --limit would leave rows out for good.',
             "Try the job with --set 'output.mode=\"create\"' --set 'output.path=\"elsewhere\"'.",
         )
 
 
 def _has_success(job: Job) -> bool:
-    """Whether a run has ended in the job's output, and so perhaps this one: then nothing may be left to compute."""
+    """Whether a run has ended in the job's output: it may be this one, with nothing left to compute."""
     try:
         open_store(job.resolve(job.output.path), job.storage).read(SUCCESS)
     except ConnectionError:
         raise
-    except OSError:  # there is none, or else planning will say so
+    except OSError:  # there is none, or planning will report the error
         return False
     return True

@@ -1,4 +1,4 @@
-"""Worker processes on Ray, and what is in flight in each of them."""
+"""Worker processes as Ray actors, and the calls that are in flight in each."""
 
 import time
 from dataclasses import dataclass, field
@@ -21,23 +21,24 @@ SLOTS = 2
 """Shards in flight in each worker: one is read and written while the other computes."""
 
 PULSE_S = 10.0
-"""So often a worker is asked whether it is still there …"""
+"""Seconds after which a worker is pinged again …"""
 
 SILENCE_S = 60.0
-"""… and after so long without an answer it is given up: a process that is stopped does not die."""
+"""… and seconds without an answer after which it is replaced: a process that is stopped does not die."""
 
 POLL_S = 0.5
-"""So long an answer is waited for at a time."""
+"""Seconds for which answers are waited for at a time."""
 
 PLACE_S = 600.0
-"""Who has not answered at all for so long is asked for anew: it may have no place yet, or have stopped on the way."""
+"""Seconds without a first answer after which a worker is replaced: it may have no place yet, or have stopped while it
+started."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """The parts to write of a shard; ``alone`` where no other shard may be in the same worker meanwhile.
+    """The parts to write of a shard; ``alone`` if no other task may be in the same worker meanwhile.
 
-    It is sent as it is, because Ray pickles each argument of a call for itself.
+    One value, because Ray pickles each argument of a call separately.
     """
 
     shard: Shard
@@ -53,13 +54,13 @@ class Actor:
         self._plan, self._cpus, self._workers = plan, cpus, workers
 
     def start(self) -> JaxbatchError | None:
-        """Make the worker; the reason if there will not be one."""
+        """Prepare the process to compute shards; returns the error if it cannot."""
         plan = self._plan.here()
         try:
             process_setup.prepare()
-            neighbours = min(self._workers, _fitting_here(self._cpus))
-            at_once = max(SLOTS, int(self._cpus))
-            self._worker = WorkerProcess(plan, at_once, shards=SLOTS, workers_per_node=neighbours)
+            workers_per_node = min(self._workers, _fitting_here(self._cpus))
+            max_concurrency = max(SLOTS, int(self._cpus))
+            self._worker = WorkerProcess(plan, max_concurrency, shards=SLOTS, workers_per_node=workers_per_node)
         except NoDevice as error:
             return missing(error, plan.platform)
         except JaxbatchError as error:
@@ -68,15 +69,15 @@ class Actor:
 
     @ray.method(concurrency_group="ping")
     def ping(self) -> None:
-        """Answers."""
+        """Does nothing: the answer shows that the process is alive."""
 
     def run(self, task: Task) -> ShardResult:
-        """Write those of a shard's parts that are wanted."""
+        """Write the wanted parts of a shard."""
         return run_shard(self._worker, task.shard, task.wanted, task.stage)
 
 
 def _fitting_here(cpus: float) -> int:
-    """How many workers of so many CPUs Ray may place on this node."""
+    """How many workers of ``cpus`` CPUs each Ray may place on this node."""
     here = ray.get_runtime_context().get_node_id()
     node = next((node for node in ray.nodes() if node["NodeID"] == here), {})
     return max(1, int(node.get("Resources", {}).get("CPU", 1) / cpus))
@@ -97,14 +98,14 @@ class WorkerHandle:
     actor: Any
     calls: dict[Any, Call]
     ping: Any
-    """The question that it has not answered yet …"""
+    """The ping that it has not answered yet; None if it has answered all …"""
     started: bool = False
     since: float = field(default_factory=time.monotonic)
     heard: float | None = None
-    """… and when it answered last: not before it has a place, for which it may wait long."""
+    """… and when it answered last; None until it has a place, which may take long."""
 
     def unresponsive(self, now: float) -> bool:
-        """Whether the worker has not answered for too long; asks it again where it has."""
+        """Whether the worker has not answered for too long. Pings it again if it has."""
         if self.ping is not None and ray.wait([self.ping], timeout=0)[0]:
             self.ping, self.heard = None, now  # an error is an answer too: its calls have it as well
         if self.heard is None:
@@ -114,7 +115,7 @@ class WorkerHandle:
         return self.ping is not None and now - self.heard > SILENCE_S
 
     def takes(self, task: Task) -> bool:
-        """Whether there is room for a task."""
+        """Whether the worker may be given a task now."""
         if not self.started or len(self.calls) >= SLOTS:
             return False
         return not self.calls or not (task.alone or any(call.task and call.task.alone for call in self.calls.values()))
@@ -124,12 +125,13 @@ class WorkerHandle:
         self.calls[self.actor.run.remote(task)] = Call(task, time.monotonic())
 
 
-def poll(slots: list[WorkerHandle]) -> list[tuple[WorkerHandle, Any, Any]]:
-    """The calls that have been answered, waiting a little for the first: all at once, since asking costs by the call.
+def poll(handles: list[WorkerHandle]) -> list[tuple[WorkerHandle, Any, Any]]:
+    """The calls that have been answered, as worker, reference and answer. Waits at most POLL_S for the first.
 
-    Errors come last: what a worker has done before it died counts.
+    All are fetched together, since each ``ray.wait`` costs by the number of calls. Errors come last: what a worker has
+    done before it died counts.
     """
-    calls = {call: slot for slot in slots for call in slot.calls}
+    calls = {call: handle for handle in handles for call in handle.calls}
     ready, _ = ray.wait(list(calls), num_returns=1, timeout=POLL_S)
     if ready and len(calls) > 1:
         ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)

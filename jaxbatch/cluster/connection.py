@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster: one that is there already, or a private one on this machine."""
+"""The connection to a Ray cluster: one that runs already, or a private one on this machine."""
 
 import functools
 import os
@@ -8,45 +8,47 @@ import signal
 import socket
 import tempfile
 import threading
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import ray
 import ray.exceptions
-from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]
 
 from jaxbatch.cluster.access import check_access
 from jaxbatch.compilation import process_setup
 from jaxbatch.errors import AccessError, ClusterError, UsageError
 
-_KNOCK_S = 10.0
+_REACH_S = 10.0
+"""Seconds in which a cluster's address must accept a connection."""
 
 _PRIVATE = {
-    "RAY_enable_metrics_collection": "0",  # which nobody reads: the node is there a second sooner without
+    "RAY_enable_metrics_collection": "0",  # nobody reads them, and the node registers a second sooner without
     "RAY_preload_python_modules": "jaxbatch.execution.shard_run",  # imported while the rest of Ray starts
 }
-"""What a private Ray and the workers that it has ready take from this process's environment."""
+"""Variables that a private Ray and its idle workers inherit."""
 
 
 class Connection:
-    """Connected from its making to :meth:`close`, which leaves no process, folder or variable behind.
+    """A connection that is open until :meth:`close`, which leaves no process, folder or variable behind.
 
-    A private Ray listens with a token that only its own processes have, shows no dashboard, and keeps its files
-    in a temporary folder of mode 0700.
+    A private Ray accepts only a token that its own processes have, shows no dashboard, and keeps its files in a
+    temporary folder of mode 0700.
+
+    Args:
+        address: of a cluster, as ``ray.init`` takes it; None for a private Ray.
+        allow_unauthenticated: connect to a cluster that asks for no token, too.
 
     Raises:
         ClusterError: the cluster cannot be reached.
-        AccessError: it wants another token, or none, or others can read ours.
-        UsageError: this process is connected to one already.
+        AccessError: the cluster refuses our token, or asks for none; or others can read ours.
+        UsageError: this process is connected to a Ray already.
     """
 
     def __init__(self, address: str | None, *, allow_unauthenticated: bool = False):
         if ray.is_initialized():
-            raise UsageError("This process is connected to Ray already.", "Call ray.shutdown() first.")
+            raise UsageError("This process is already connected to Ray.", "Call ray.shutdown() first.")
         self._before = dict(os.environ)
         self._changed: set[str] = set()
-        """The variables that Ray has set in this process: one of them has its own debugger answer ``breakpoint()``."""
+        """The variables that Ray has set in this process, one of which makes ``breakpoint()`` open Ray's debugger."""
         self._folder: str | None = None
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
@@ -55,7 +57,7 @@ class Connection:
                 _check_reachable(address)
                 if not allow_unauthenticated:
                     check_access(address)
-                    _use_token()
+                    _unset_auth_mode()
             else:
                 options |= self._private()
             _init(address or "local", options)
@@ -66,26 +68,24 @@ class Connection:
                 raise
             if isinstance(error, ray.exceptions.AuthenticationError):
                 raise AccessError(
-                    f"The cluster at {address} refuses access: {last_line(error)[:120]}",
-                    "Give the cluster's token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
+                    f"The cluster at {address} denied access: {last_line(error)[:120]}",
+                    "Put the cluster's token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
                 ) from error
             where = f"The cluster at {address}" if address else "A private Ray on this machine"
             raise ClusterError(
-                f"{where} cannot be reached: {last_line(error)}", "Check the address and the token; try again later."
+                f"{where} cannot be reached: {last_line(error)}", "Check the address and the token, or try again later."
             ) from error
 
     def _private(self) -> dict[str, Any]:
-        self._folder = tempfile.mkdtemp(prefix="jaxbatch-")  # a short path, because sockets lie in it
-        # Ray turns token auth on for a new local cluster where the mode is unset.
-        os.environ.pop("RAY_AUTH_MODE", None)
+        self._folder = tempfile.mkdtemp(prefix="jaxbatch-")  # in a short path, because of the sockets in it
+        _unset_auth_mode()
         os.environ["RAY_AUTH_TOKEN"] = _token()
         os.environ.update(_PRIVATE)
-        return {"include_dashboard": False, "_temp_dir": self._folder}
+        inside = os.path.join(self._folder, "r")  # Ray opens its own folder to everybody
+        return {"include_dashboard": False, "_temp_dir": inside}
 
     def close(self) -> None:
-        """Disconnect; a private Ray ends, and its folder goes."""
-        if self._folder:
-            _end_monitors(self._folder)
+        """Disconnect; end a private Ray and remove its folder."""
         ray.shutdown()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -93,62 +93,46 @@ class Connection:
         process_setup.restore(self._changed | rays, self._before)
 
 
-def _end_monitors(folder: str) -> None:
-    """End those of a private Ray's processes that scale it and forward its logs, neither of which it needs: asked to
-    end, the first takes more than the second for which Ray waits."""
-    for listed in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):  # a thread that has just ended
-            for child in listed.read_text().split():
-                _end_monitor(child, folder)
-
-
-def _end_monitor(child: str, folder: str) -> None:
-    with suppress(OSError):  # it has just ended
-        called = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace")
-        if "monitor.py" in called and folder in called:
-            os.kill(int(child), signal.SIGKILL)
-
-
 @functools.cache
 def _token() -> str:
-    """The token of this process's private Rays: one for all, because Ray keeps the first it has read."""
+    """The token of this process's private Rays: one for all, because Ray keeps the first that it has read."""
     return secrets.token_hex(32)
 
 
-def _use_token() -> None:
-    """Have Ray show its token to a cluster that is there already: by itself it does so to those that it starts."""
-    os.environ["RAY_AUTH_MODE"] = "token"
-    Config.initialize("")  # which has read the environment before
+def _unset_auth_mode() -> None:
+    """Unset RAY_AUTH_MODE, so that ``ray.init`` turns tokens on: for a cluster that it starts, and for one to which it
+    has a token. To set the variable would be too late, since Ray reads it when it is imported."""
+    os.environ.pop("RAY_AUTH_MODE", None)
 
 
 def _init(address: str, options: dict[str, Any]) -> None:
-    """Connect, and keep this process's own answer to SIGTERM: Ray's ends the process at once."""
+    """Connect, and keep this process's own handler of SIGTERM: Ray's ends the process at once."""
     in_main_thread = threading.current_thread() is threading.main_thread()
-    answer = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM)
     ray.init(address=address, **options)
     if in_main_thread:
-        signal.signal(signal.SIGTERM, answer)
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _check_reachable(address: str) -> None:
-    """Try the cluster's door first: where nobody answers, Ray ends the whole process.
+    """Try to connect before Ray does: where nothing listens, Ray ends the whole process.
 
     Raises:
-        ClusterError: nobody answers.
+        ClusterError: nothing accepts a connection.
     """
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not (colon and port.isdigit()):
         return  # "auto" and the like: Ray finds the address itself
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
     except OSError as error:
         raise ClusterError(
             f"The cluster at {address} cannot be reached: {error.strerror or error}.",
-            "Check the address; try again later.",
+            "Check the address, or try again later.",
         ) from error
 
 
 def last_line(error: Exception) -> str:
-    """The last line of one of Ray's long messages, which is the one that tells."""
+    """The last line of one of Ray's long messages, which names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:300]

@@ -1,4 +1,4 @@
-"""Ray actors over shards: descriptions go out, receipts come back, rows never pass through Ray."""
+"""The Ray engine: actors over shards. Descriptions go out, receipts come back, rows never pass through Ray."""
 
 import sys
 import time
@@ -23,10 +23,25 @@ from jaxbatch.job.model import Job
 from jaxbatch.planning.plan import Plan
 
 _GROW_S = 5.0
+"""Seconds between two looks whether the cluster has places for more workers."""
 
 
 class RayEngine:
-    """One actor per device or CPU slice, several shards in flight in each, Ray's own retries off."""
+    """One actor per device or CPU slice, several shards in flight in each, Ray's own retries off.
+
+    Args:
+        job: the job, which says what a worker needs.
+        address: of a cluster; None for a private Ray on this machine.
+        workers: how many workers; by default as many as the job says, or else as many as there are places for.
+        allow_unauthenticated: use a cluster that asks for no token, too.
+        platforms: those to which JAX is confined in this process.
+
+    Raises:
+        ClusterError, AccessError, UsageError: see :class:`~jaxbatch.cluster.connection.Connection`.
+        NoDevice, JobError: see :class:`~jaxbatch.cluster.placement.Placement`.
+    """
+
+    name = "ray"
 
     def __init__(
         self,
@@ -39,9 +54,9 @@ class RayEngine:
     ):
         self._any_started = False
         self._shared: Any = None
-        """The plan in the object store, from which workers know all stages …"""
-        self._slots: list[WorkerHandle] = []
-        """… and the workers, which stay for the next one."""
+        """The plan in Ray's object store; workers know all its stages …"""
+        self._handles: list[WorkerHandle] = []
+        """… and stay for the next one."""
         self._failed_starts = 0
         self._connection = Connection(address, allow_unauthenticated=allow_unauthenticated)
         try:
@@ -70,104 +85,106 @@ class RayEngine:
         return SLOTS * self._workers
 
     def adopt(self, programs: Programs, *, ahead: bool) -> None:
-        """See :class:`~jaxbatch.execution.engines.Engine`. Workers are elsewhere, and trace for themselves."""
+        """See :class:`~jaxbatch.execution.engines.Engine`. Workers are other processes, and trace for themselves."""
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
-        outcomes = self._outcomes(plan, outstanding)
+        results = self._results(plan, outstanding)
         if not self._monitored:
-            yield from outcomes
+            yield from results
             return
         metrics = Metrics(plan)
         try:
-            for outcome in outcomes:
-                metrics.workers(len(self._slots))
-                metrics.count(outcome)
-                yield outcome
+            for result in results:
+                metrics.workers(len(self._handles))
+                metrics.count(result)
+                yield result
         finally:
             metrics.workers(0)
 
-    def _outcomes(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
+    def _results(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         if self._shared is None:
             self._shared = ray.put(plan.for_workers())
-        slots = self._slots
+        handles = self._handles
         todo = deque(Task(plan.shards[index], wanted, plan.stage) for index, wanted in outstanding.items())
         self._grow(len(todo))
-        since = looked = grown = time.monotonic()
-        while todo or any(call.task for slot in slots for call in slot.calls.values()):
-            for slot in slots:
-                while todo and slot.takes(todo[0]):
-                    slot.submit(todo.popleft())
-            for slot, reference, answer in poll(slots):
-                yield from self._collect(slot, reference, answer, attempts, todo)
+        waiting_since = looked = grown = time.monotonic()
+        while todo or any(call.task for handle in handles for call in handle.calls.values()):
+            for handle in handles:
+                while todo and handle.takes(todo[0]):
+                    handle.submit(todo.popleft())
+            for handle, reference, answer in poll(handles):
+                yield from self._collect(handle, reference, answer, attempts, todo)
             now = time.monotonic()
             if now - looked < POLL_S:
                 continue
             looked = now
-            if not any(slot.started for slot in slots) and now - since > PATIENCE_S:
-                since = now
-                self._placement.tell_waiting()
+            if not any(handle.started for handle in handles) and now - waiting_since > PATIENCE_S:
+                waiting_since = now
+                self._placement.warn_waiting()
             yield from self._stop_overdue(plan, attempts, todo)
-            yield from self._stop_silent(attempts, todo)
+            yield from self._stop_unresponsive(attempts, todo)
             if todo and self._elastic and now - grown > _GROW_S:
                 grown = now
                 self._workers = max(self._workers, self._placement.fitting())
                 self._grow(len(todo))
 
     def _grow(self, tasks: int) -> None:
-        """Start as many workers as there are to be, if there is work for them; who has no place yet waits for one."""
-        missing = min(self._workers, len(self._slots) + tasks) - len(self._slots)
-        self._slots += [self._start() for _ in range(missing)]
+        """Start the workers that are missing, if there is work for them. One without a place waits for it in Ray."""
+        missing = min(self._workers, len(self._handles) + tasks) - len(self._handles)
+        self._handles += [self._start() for _ in range(missing)]
 
     def _collect(
-        self, slot: WorkerHandle, reference: Any, answer: Any, attempts: Attempts, todo: deque[Task]
+        self, handle: WorkerHandle, reference: Any, answer: Any, attempts: Attempts, todo: deque[Task]
     ) -> Iterator[ShardResult]:
-        """Take in one answered call, and put back what deserves another attempt."""
-        if slot not in self._slots:
-            return  # given up meanwhile, and what it had in flight is put back
-        task = slot.calls[reference].task
+        """Take the result of one answered call, and put back the parts to retry."""
+        if handle not in self._handles:
+            return  # replaced meanwhile, and its tasks are put back
+        task = handle.calls[reference].task
         if isinstance(answer, ray.exceptions.RayError):
             error = answer
-            if not slot.started:
+            if not handle.started:
                 lost = isinstance(error, ray.exceptions.RayActorError) and not error.actor_init_failed
                 self._count_failed_start(last_line(error), by_chance=lost)
             if task is None or not isinstance(error, ray.exceptions.RayTaskError):
-                self._replace(slot)
-                yield from _lost(slot, attempts, todo, _why_it_died(error))
+                self._replace(handle)
+                yield from _lost(handle, attempts, todo, _why_it_died(error))
                 return
             answer = ShardResult(task.shard.index, failures=[Failure(part, last_line(error)) for part in task.wanted])
-        del slot.calls[reference]
+        del handle.calls[reference]
         if task is None:
             if answer is not None:
                 if isinstance(answer, NoDevice) and self._placement.leave_out(answer):
-                    self._replace(slot)
+                    self._replace(handle)
                     return
-                if isinstance(answer, NoDevice) and len(self._slots) > 1:
-                    self._drop(slot)
+                if isinstance(answer, NoDevice) and len(self._handles) > 1:
+                    self._drop(handle)
                     return
                 if not self._any_started:
                     raise answer
                 self._count_failed_start(answer.what, by_chance=False)
-                self._replace(slot)
+                self._replace(handle)
                 return
-            slot.started = self._any_started = True
+            handle.started = self._any_started = True
             self._failed_starts = 0
         else:
-            outcome, again = attempts.settle(task.shard, answer)
-            if again:
-                todo.append(Task(task.shard, again, task.stage, task.alone))
-            yield outcome
+            result, retried = attempts.settle(task.shard, answer)
+            if retried:
+                todo.append(Task(task.shard, retried, task.stage, task.alone))
+            yield result
 
     def _count_failed_start(self, reason: str, *, by_chance: bool) -> None:
-        """A worker that cannot start would fail again; one that is lost while it starts may not.
+        """Count a worker that did not start. One that could not would fail again; one lost ``by_chance`` may not.
 
         Raises:
             ClusterError: none has ever started, or too many have failed to.
         """
         self._failed_starts += 1
         if not (by_chance or self._any_started) or self._failed_starts > 2 * self._workers:
-            raise ClusterError(f"No worker can start: {reason}", "Give every node the job's files and versions.")
+            raise ClusterError(
+                f"No worker can start: {reason}", "Give every node the job's files and package versions."
+            )
 
     def close(self) -> None:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
@@ -182,69 +199,71 @@ class RayEngine:
         }
         remote: Any = ray.remote(**options, **self._placement.options())
         most = sys.maxsize if self._elastic else self._workers
-        handle = remote(Actor).remote(self._shared, self._placement.needs.cpus, most)
-        return WorkerHandle(handle, {handle.start.remote(): Call(None, time.monotonic())}, handle.ping.remote())
+        actor = remote(Actor).remote(self._shared, self._placement.needs.cpus, most)
+        return WorkerHandle(actor, {actor.start.remote(): Call(None, time.monotonic())}, actor.ping.remote())
 
-    def _drop(self, slot: WorkerHandle) -> None:
-        """Go on with one worker less, where one of a node's devices is sick and others are not."""
-        ray.kill(slot.actor, no_restart=True)
-        self._slots.remove(slot)
+    def _drop(self, handle: WorkerHandle) -> None:
+        """Go on with one worker less, where one of a node's devices does not work and others do."""
+        ray.kill(handle.actor, no_restart=True)
+        self._handles.remove(handle)
         self._placement.missing += 1
         self._workers = max(1, self._workers - 1)
 
-    def _replace(self, slot: WorkerHandle) -> None:
-        ray.kill(slot.actor, no_restart=True)
-        self._slots[self._slots.index(slot)] = self._start()
+    def _replace(self, handle: WorkerHandle) -> None:
+        ray.kill(handle.actor, no_restart=True)
+        self._handles[self._handles.index(handle)] = self._start()
 
     def _stop_overdue(self, plan: Plan, attempts: Attempts, todo: deque[Task]) -> Iterator[ShardResult]:
-        """Kill workers with a shard past its deadline, and put their other shards back."""
+        """Kill workers with a shard past its deadline, and put back their other shards."""
         limit = plan.job.cluster.part_timeout_s
         if limit is None:
             return
         now = time.monotonic()
-        for slot in list(self._slots):
-            late = [c for c in slot.calls.values() if c.task and now - c.since > limit * len(c.task.wanted)]
+        for handle in list(self._handles):
+            late = [
+                call for call in handle.calls.values() if call.task and now - call.since > limit * len(call.task.wanted)
+            ]
             if not late:
                 continue
-            for call in slot.calls.values():
+            for call in handle.calls.values():
                 task = call.task
                 if call in late and task:
-                    outcome, again = attempts.late(task.shard, task.wanted, f"took more than {limit:g} s")
-                    yield outcome
-                    if again:
-                        todo.append(Task(task.shard, again, task.stage, alone=True))
+                    result, retried = attempts.late(task.shard, task.wanted, f"took more than {limit:g} s")
+                    yield result
+                    if retried:
+                        todo.append(Task(task.shard, retried, task.stage, alone=True))
                 elif task:
                     todo.append(task)
-            self._replace(slot)
+            self._replace(handle)
 
-    def _stop_silent(self, attempts: Attempts, todo: deque[Task]) -> Iterator[ShardResult]:
-        """Kill workers that answer no more."""
+    def _stop_unresponsive(self, attempts: Attempts, todo: deque[Task]) -> Iterator[ShardResult]:
+        """Kill workers that answer no more, and put back their shards."""
         now = time.monotonic()
-        for slot in list(self._slots):
-            if slot.unresponsive(now):
+        for handle in list(self._handles):
+            if handle.unresponsive(now):
                 reason = f"its worker did not answer for {SILENCE_S:g} s"
-                if slot.heard is not None and not slot.started:
+                if handle.heard is not None and not handle.started:
                     self._count_failed_start(reason, by_chance=True)
-                self._replace(slot)
-                yield from _lost(slot, attempts, todo, reason)
+                self._replace(handle)
+                yield from _lost(handle, attempts, todo, reason)
 
 
 def _why_it_died(error: Exception) -> str:
     if isinstance(error, ray.exceptions.OutOfMemoryError):
-        return "its worker was killed for lack of memory: lower [compute] batch_rows, or give workers more"
+        return "its worker ran out of memory and was killed: lower [compute] batch_rows, or give workers more memory"
     return f"its worker died: {last_line(error)}"
 
 
-def _lost(slot: WorkerHandle, attempts: Attempts, todo: deque[Task], reason: str) -> Iterator[ShardResult]:
-    """Put back what a dead worker had in flight, to be tried alone, so that what killed it is pinned on one shard.
+def _lost(handle: WorkerHandle, attempts: Attempts, todo: deque[Task], reason: str) -> Iterator[ShardResult]:
+    """Put back the tasks of a dead worker, each to be retried alone, so that what killed it is pinned on one shard.
 
-    Only a shard that was alone when its worker died has lost an attempt.
+    Only a task that was alone in its worker when that died has lost an attempt.
     """
-    tasks = [call.task for call in slot.calls.values() if call.task is not None]
+    tasks = [call.task for call in handle.calls.values() if call.task is not None]
     for task in tasks:
-        again = task.wanted
+        retried = task.wanted
         if len(tasks) == 1:
-            outcome, again = attempts.lost(task.shard, task.wanted, reason)
-            yield outcome
-        if again:
-            todo.append(Task(task.shard, again, task.stage, alone=True))
+            result, retried = attempts.lost(task.shard, task.wanted, reason)
+            yield result
+        if retried:
+            todo.append(Task(task.shard, retried, task.stage, alone=True))

@@ -1,4 +1,4 @@
-"""Where workers may be: what each needs of a node, the device that it finds there, and the nodes that have none."""
+"""Where workers may run: what each needs of a node, the device that it finds there, and the nodes that lack one."""
 
 import logging
 import os
@@ -19,8 +19,8 @@ _LOG = logging.getLogger(__name__)
 class Placement:
     """The places of a job's workers on a cluster, or on a ``private`` Ray.
 
-    That computes on the accelerator that JAX finds, if the job does not say; unless JAX is confined to the CPU by the
-    ``platforms`` of whoever started it.
+    If the job does not say what computes, a private Ray takes the accelerator that JAX finds, unless this process was
+    started with JAX confined to the CPU (``platforms``).
 
     Raises:
         NoDevice: no node has the device that is to compute.
@@ -31,12 +31,12 @@ class Placement:
     def __init__(self, job: Job, *, private: bool, platforms: str | None = None):
         self._job, self._private = job, private
         self._without: dict[str, NoDevice] = {}
-        """The nodes that have no device for a worker, though Ray counts one there …"""
+        """By node: why it has no device for a worker, though Ray counts one there …"""
         self.missing = 0
         """… and how many devices are missing on the others."""
         device = job.compute.device or ("gpu" if job.cluster.gpus_per_worker else None)
         self.device = self._preferred(platforms) if device is None else self._asked(device)
-        """What workers compute on."""
+        """The device that workers compute on."""
 
     def _preferred(self, platforms: str | None) -> Device:
         counted = ray.cluster_resources()
@@ -47,28 +47,28 @@ class Placement:
             try:
                 found = self._asked(platform)
             except NoDevice:
-                _LOG.info("Ray counts a %s on this machine and JAX finds none: the CPU computes.", platform.upper())
+                _LOG.info("Ray reports a %s on this machine but JAX finds none: using the CPU.", platform.upper())
             else:
                 devices.tell_taken(found)
                 return found
         return self._asked("cpu")
 
     def _asked(self, platform: str) -> Device:
-        """The device of a platform that workers have, for which there are places from now on."""
+        """The device of ``platform`` that workers find; from now on the places are those with it."""
         self.needs = resources.of_worker(self._job, platform)
-        self._variables = self._wanted(platform)
+        self._variables = self._environment(platform)
         if self._private:
-            self._check_room(platform)
+            self._check_fits(platform)
         if platform == "cpu":
             return Device()
-        found, without = probe.ask(platform, self.needs, self._probing(), self.tell_waiting)
+        found, without = probe.ask(platform, self.needs, self._probing(), self.warn_waiting)
         for error in without:
             self.leave_out(error)
         return found
 
-    def _wanted(self, platform: str) -> dict[str, str]:
-        """What workers need of an environment, and those that Ray has ready may not have."""
-        # Where the CPU computes a worker must not touch any GPU it sees; else JAX chooses, whatever this process may.
+    def _environment(self, platform: str) -> dict[str, str]:
+        """The variables that workers need, except those that Ray's idle workers have inherited already."""
+        # Where the CPU computes, a worker must not touch the GPUs that it sees; else JAX chooses there, not as here.
         wanted = {
             "NPROC": os.environ["NPROC"],
             "JAX_PLATFORMS": "cpu" if platform == "cpu" else "",
@@ -80,7 +80,7 @@ class Placement:
         inherited = self._private and all(os.environ.get(name) == value for name, value in wanted.items())
         return {} if inherited else wanted
 
-    def _check_room(self, platform: str) -> None:
+    def _check_fits(self, platform: str) -> None:
         if self.fitting() >= 1:
             return
         counted = ray.cluster_resources()
@@ -88,48 +88,48 @@ class Placement:
             raise self._job.error(
                 ("compute", "device"),
                 f"Ray finds no {platform.upper()} on this machine.",
-                'Check its driver; or write device = "cpu" in [compute].',
+                'Check its driver, or set device = "cpu" in [compute].',
             )
-        there = ", ".join(f"{counted.get(name, 0.0):g} {name}s" for name in self.needs.amounts)
+        available = ", ".join(f"{counted.get(name, 0.0):g} {name}s" for name in self.needs.amounts)
         raise self._job.error(
             ("cluster",),
-            f"a worker needs more than this machine has: {there}.",
+            f"a worker needs more than this machine has, which is {available}.",
             "Lower cpus_per_worker or gpus_per_worker.",
         )
 
     def fitting(self) -> int:
-        """For how many workers there are places now."""
-        there: Counter[str] = Counter()
+        """How many workers there are places for now."""
+        available: Counter[str] = Counter()
         for node in ray.nodes():
             if node["Alive"] and node["NodeID"] not in self._without:
-                there.update(node["Resources"])
-        return self.needs.places(there) - self.missing
+                available.update(node["Resources"])
+        return self.needs.places(available) - self.missing
 
     def options(self) -> dict[str, Any]:
-        """With which Ray starts a worker in one of the places."""
+        """The options with which Ray starts a worker in one of the places."""
         options = self._options(self._variables)
         if self._without:
             options["label_selector"] = {"ray.io/node-id": f"!in({', '.join(self._without)})"}
         return options
 
     def _probing(self) -> dict[str, Any]:
-        """With which it starts a process that only looks at its device, and takes no memory there."""
+        """The options for a process that only looks at its device, and takes no memory there."""
         return self._options({**self._variables, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"})
 
     def _options(self, variables: Mapping[str, str]) -> dict[str, Any]:
-        needed = {"num_cpus": self.needs.cpus, "num_gpus": self.needs.gpus}
+        amounts = {"num_cpus": self.needs.cpus, "num_gpus": self.needs.gpus}
         more = {"resources": {"TPU": self.needs.tpus}} if self.needs.tpus else {}
-        return {**needed, **more, **({"runtime_env": {"env_vars": dict(variables)}} if variables else {})}
+        return {**amounts, **more, **({"runtime_env": {"env_vars": dict(variables)}} if variables else {})}
 
     def leave_out(self, error: NoDevice) -> bool:
-        """Place nothing more on a node whose JAX finds no device; False where no other node has places."""
+        """Place no more workers on a node where JAX finds no device; False if no other node has places."""
         if not probe.nodes(self.needs, but={*self._without, error.node}):
             return False
         if error.node not in self._without:
             self._without[error.node] = error
-            _LOG.warning("%s The run goes on without it.", error.what)
+            _LOG.warning("%s The run continues without this node.", error.what)
         return True
 
-    def tell_waiting(self) -> None:
-        """Say that no worker has found a place so far."""
-        _LOG.warning("Still waiting for a worker: each needs %s, and the cluster gives none.", self.needs)
+    def warn_waiting(self) -> None:
+        """Warn that no worker has a place yet."""
+        _LOG.warning("Still waiting for a worker: each needs %s, which the cluster does not have free.", self.needs)

@@ -1,4 +1,4 @@
-"""Which device workers have, asked of the nodes of a cluster: what Ray counts JAX may not find."""
+"""Which device workers have, asked of a cluster's nodes, since JAX may not find what Ray counts."""
 
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -15,28 +15,28 @@ from jaxbatch.compilation.devices import Device, NoDevice
 from jaxbatch.errors import ClusterError
 
 PATIENCE_S = 30.0
-"""So long a worker that has no place yet is waited for without a word."""
+"""Seconds without any worker after which a warning says that the run still waits."""
 
 
 def missing(error: NoDevice, platform: str) -> NoDevice:
-    """Why a process to which Ray gave a device cannot be a worker, by the names of device and node."""
+    """The error of a process to which Ray gave a device that JAX does not find, naming device and node."""
     context = ray.get_runtime_context()
     given = sorted(context.get_accelerator_ids().get(platform.upper(), []))
     if not given:
-        told = error
+        named = error
     else:
-        named = f"{platform.upper()}{'s' * (len(given) > 1)} {', '.join(given)}"
-        told = NoDevice(
-            f"Ray gave this worker {named} of {socket.gethostname()} and JAX finds none: "
-            f"install {devices.INSTALLED_BY[platform]} there, check its driver.",
-            'Or have the CPU compute: device = "cpu" in [compute].',
+        devices_given = f"{platform.upper()}{'s' * (len(given) > 1)} {', '.join(given)}"
+        named = NoDevice(
+            f"Ray gave this worker {devices_given} of {socket.gethostname()}, but JAX finds none: "
+            f"install {devices.INSTALLED_BY[platform]} there and check the driver.",
+            'Or use the CPU: device = "cpu" in [compute].',
         )
-    told.node = context.get_node_id()
-    return told
+    named.node = context.get_node_id()
+    return named
 
 
 def device_here(platform: str) -> Device | NoDevice:
-    """The device that a worker has where this runs."""
+    """The device that JAX finds in this process, or the error if it finds none."""
     process_setup.prepare()
     try:
         return devices.described(devices.local(platform)[0])
@@ -47,21 +47,21 @@ def device_here(platform: str) -> Device | NoDevice:
 def ask(
     platform: str, needs: Resources, options: Mapping[str, Any], waiting: Callable[[], None]
 ) -> tuple[Device, list[NoDevice]]:
-    """The device of the first node that has one, and what others say that were asked before and have none.
+    """The device of the first node that has one, and the errors of the nodes that were asked before it.
 
-    A node that is not there yet is waited for; ``waiting`` is called now and then meanwhile.
+    Waits for a node with a place for a worker; ``waiting`` is called every PATIENCE_S meanwhile.
 
     Args:
         platform: of the device.
         needs: what a worker needs.
-        options: with which Ray starts one.
-        waiting: says that no node has a place.
+        options: those with which Ray starts a worker.
+        waiting: warns that no node has a place yet.
 
     Raises:
-        NoDevice: no node has one where JAX finds it.
+        NoDevice: JAX finds a device on no node.
         ClusterError: the nodes cannot be asked.
     """
-    remote: Any = ray.remote(max_calls=1, **options)(device_here)  # the process ends, and gives back the device
+    remote: Any = ray.remote(max_calls=1, **options)(device_here)  # the process ends, which frees the device
     asked: dict[Any, str] = {remote.remote(platform): ""}
     without: dict[str, NoDevice] = {}
     try:
@@ -75,7 +75,7 @@ def ask(
                     answer = ray.get(reference)
                 except ray.exceptions.RayError as error:
                     if node and not isinstance(error, ray.exceptions.RayTaskError):
-                        continue  # it has gone meanwhile
+                        continue  # the node has gone meanwhile
                     raise ClusterError(f"No worker can start: {last_line(error)}", "Try again later.") from error
                 if isinstance(answer, Device):
                     return answer, list(without.values())
@@ -88,11 +88,13 @@ def ask(
         for reference in asked:
             ray.cancel(reference, force=True)
     first, *others = without.values()
-    raise NoDevice(f"{first.what} It is the same on {len(others)} other nodes." if others else first.what, first.remedy)
+    raise NoDevice(
+        f"{first.what} {len(others)} other nodes have the same problem." if others else first.what, first.remedy
+    )
 
 
 def nodes(needs: Resources, *, but: Collection[str] = ()) -> list[str]:
-    """The ids of the nodes that are large enough for a worker, but some."""
+    """The ids of the living nodes that are large enough for a worker, except those in ``but``."""
     return [
         node["NodeID"]
         for node in ray.nodes()

@@ -1,4 +1,4 @@
-"""What a worker asks of Ray, by the device that is to compute; and whether a job says which that is."""
+"""What a worker needs of Ray, by the device that computes, and whether the job says which device that is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ class Resources:
 
     @property
     def amounts(self) -> dict[str, float]:
-        """By Ray's names of them, those that are needed."""
+        """The needed amounts by Ray's names: CPU, GPU, TPU."""
         amounts = {"CPU": self.cpus, "GPU": self.gpus, "TPU": self.tpus}
         return {name: amount for name, amount in amounts.items() if amount}
 
     def __str__(self) -> str:
         return " and ".join(f"{amount:g} {name}{'s' * (amount != 1)}" for name, amount in self.amounts.items())
 
-    def places(self, there: Mapping[str, float]) -> int:
-        """For how many workers that suffices."""
-        return int(min(there.get(name, 0.0) / amount for name, amount in self.amounts.items()))
+    def places(self, available: Mapping[str, float]) -> int:
+        """How many workers the ``available`` amounts suffice for."""
+        return int(min(available.get(name, 0.0) / amount for name, amount in self.amounts.items()))
 
 
 def of_worker(job: Job, platform: str) -> Resources:
-    """What a job's worker needs that computes on a platform: one of its devices, or as many GPUs as the job says."""
+    """What a job's worker needs to compute on ``platform``: one device, or as many GPUs as the job says."""
     gpus = job.cluster.gpus_per_worker
     return Resources(
         job.cluster.cpus_per_worker,
@@ -39,27 +39,27 @@ def of_worker(job: Job, platform: str) -> Resources:
 
 
 def check_device(job: Job, *, on_cluster: bool) -> None:
-    """Whether a job may run on Ray: on a cluster, or on a private one of this machine.
+    """Check that a job says what it must to run on Ray: on a cluster, or on a private Ray of this machine.
 
     Raises:
-        JobError: it does not say what computes, or workers have other devices than that.
+        JobError: it does not say what computes (on a cluster), or gives workers other devices than that.
     """
     device, gpus = job.compute.device, job.cluster.gpus_per_worker
     if on_cluster and device is None:
         raise job.error(
             ("compute", "device"),
-            "is missing, and on a cluster it says what computes.",
+            "is missing; on a cluster the job must say what computes.",
             'Add device = "cpu" or device = "gpu" to [compute].',
         )
     if device not in (None, "gpu") and gpus:
         raise job.error(
             ("cluster", "gpus_per_worker"),
-            f'is {gpus:g}, and device = "{device}" computes.',
-            'Leave it out, or write device = "gpu" in [compute].',
+            f'is {gpus:g}, but device is "{device}".',
+            'Remove it, or set device = "gpu" in [compute].',
         )
     if device == "gpu" and gpus == 0:
         raise job.error(
             ("cluster", "gpus_per_worker"),
-            'is 0, and device = "gpu" computes.',
-            'Leave it out, or write device = "cpu" in [compute].',
+            'is 0, but device is "gpu".',
+            'Remove it, or set device = "cpu" in [compute].',
         )

@@ -1,4 +1,4 @@
-"""Rows that are observations: to one statistic per group, and statistics of groups to their fits."""
+"""Rows that are observations → one statistic per group; statistics of groups → their fits."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from jaxbatch.kernels.base import Grouping, Kernel
 from jaxbatch.planning.plan import Plan
 
 BLOCK_ROWS = (4096, 256)
-"""A larger group is computed in blocks of so many rows, the largest first, whose statistics are merged."""
+"""Rows in a block, the largest first: a larger group is computed in blocks, and their statistics are merged."""
 
 _STATUS = "status"
 
@@ -26,7 +26,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Aggregation:
-    """How a plan's observations become one row per group."""
+    """Computes one row per group from a plan's observations."""
 
     def __init__(self, plan: Plan, kernel: Kernel, programs: Programs):
         assert kernel.grouping is not None
@@ -35,48 +35,50 @@ class Aggregation:
         self._plan = plan
         self._kernel = kernel
         self._grouping: Grouping = kernel.grouping
-        self._then = kernel.second_stage
+        self._second_stage = kernel.second_stage
         self._programs = programs
-        self._then_programs = programs.second_stage
+        self._second_programs = programs.second_stage
 
     def prepare_ahead(self, device: Any) -> None:
         """Compile the second stage's program while the first shards are read."""
-        nothing = {name: value[None] for name, value in self._kernel.empty_state().items() if name != _STATUS}
-        compile_in_background(self._then_programs.prepare, ProgramKey(0, sizes_of(self._then.inputs, nothing)), device)
+        empty = {name: value[None] for name, value in self._kernel.empty_state().items() if name != _STATUS}
+        compile_in_background(
+            self._second_programs.prepare, ProgramKey(0, sizes_of(self._second_stage.inputs, empty)), device
+        )
 
-    def partials(self, table: pa.Table, device: Any, outcome: ShardResult) -> pa.Table:
-        """One row per group that a table's rows meet: its keys and its statistic."""
+    def partials(self, table: pa.Table, device: Any, shard_result: ShardResult) -> pa.Table:
+        """A table of partials: a row for each group that a table's rows belong to, with its keys and its statistic."""
         grouping, plan = self._grouping, self._plan
-        with outcome.stage("group"):
+        with shard_result.stage("group"):
             groups = groups_of(table.select([plan.names[name] for name in grouping.by]))
-        with outcome.stage("decode"):
+        with shard_result.stage("decode"):
             given = (table, grouping.columns, plan.names, plan.source.constants, plan.job.compute.precision)
             batch = decode.decode(*given, x64=self._kernel.needs_x64)
-        with outcome.stage("group"):
-            whole = batch.status == Status.ok
+        with shard_result.stage("group"):
+            valid = batch.status == Status.ok
             status = np.zeros(len(groups), np.int8)
-            if not whole.all():
+            if not valid.all():
                 if not grouping.drop_nulls:
-                    np.maximum.at(status, groups.of_row[~whole], batch.status[~whole])
-                kept = np.flatnonzero(whole)
+                    np.maximum.at(status, groups.of_row[~valid], batch.status[~valid])
+                kept = np.flatnonzero(valid)
                 groups = Groups(groups.keys, groups.of_row[kept])
                 batch.columns = {name: values[kept] for name, values in batch.columns.items()}  # type: ignore[index]
             order, counts = groups.order() if len(groups) > 1 else None, groups.counts()
             observed = zip(self._kernel.inputs, grouping.columns, strict=True)
             columns = {own.name: np.asarray(batch.columns[given.name]) for own, given in observed}
         lengths, owner = _cut_into_blocks(counts)
-        statistics = self._blocks(columns, order, lengths, device, outcome)
-        with outcome.stage("merge"):
+        statistics = self._blocks(columns, order, lengths, device, shard_result)
+        with shard_result.stage("merge"):
             merged = self._placed(merge_runs(self._kernel, statistics, owner), np.unique(owner), len(groups))
             merged[_STATUS] = np.maximum(merged[_STATUS], status)
             return _with_statistics(groups.keys, merged, plan.partial_schema)
 
     def combined(self, tables: Iterable[pa.Table]) -> pa.Table:
-        """One table of partials from several."""
+        """One table of partials from several, merged in their order."""
         return _with_statistics(*self.merged(tables), self._plan.partial_schema)
 
     def merged(self, tables: Iterable[pa.Table]) -> tuple[pa.Table, Arrays]:
-        """The groups of some tables of partials, sorted, and their statistics, merged in the order of the tables."""
+        """The sorted keys of the groups in some tables of partials, and their statistics, merged in table order."""
         table = pa.concat_tables(list(tables)).combine_chunks()
         names = table.column_names[: len(self._plan.keep)]
         groups = groups_of(table.select(names))
@@ -87,21 +89,21 @@ class Aggregation:
         place = sorted_order(groups.keys)
         return groups.keys.take(to_arrow(place)), {name: values[place] for name, values in found.items()}
 
-    def fits(self, statistics: Arrays, device: Any, outcome: ShardResult) -> tuple[list[pa.Array], np.ndarray]:
-        """The results of groups as Arrow arrays, and their statuses."""
+    def fits(self, statistics: Arrays, device: Any, shard_result: ShardResult) -> tuple[list[pa.Array], np.ndarray]:
+        """The second stage's results for groups: an Arrow array a column, and statuses (int8, one a group)."""
         arrays = {name: values for name, values in statistics.items() if name != _STATUS}
         status = statistics[_STATUS].astype(np.int8)
-        program = ProgramKey(0, sizes_of(self._then.inputs, arrays))
+        program = ProgramKey(0, sizes_of(self._second_stage.inputs, arrays))
         arrays |= {name: np.full(len(status), size) for name, size in program.sizes}
         precision = self._plan.job.compute.precision
         encoded: list[list[pa.Array]] = []
-        for taken, part in in_batches(arrays, self._then_programs.width(program)):
+        for taken, part in in_batches(arrays, self._second_programs.width(program)):
             rows = np.arange(taken.start, taken.stop)
-            results = run_batch(self._then_programs, program, part, device, outcome, status, rows)
-            with outcome.stage("encode"):
-                encoded.append(encoded_batch(self._then.outputs, results, status[rows], precision))
+            results = run_batch(self._second_programs, program, part, device, shard_result, status, rows)
+            with shard_result.stage("encode"):
+                encoded.append(encoded_batch(self._second_stage.outputs, results, status[rows], precision))
         if not encoded:
-            return [pa.nulls(0, encode.arrow_type(column, precision)) for column in self._then.outputs], status
+            return [pa.nulls(0, encode.arrow_type(column, precision)) for column in self._second_stage.outputs], status
         return [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)], status
 
     def _blocks(
@@ -110,9 +112,9 @@ class Aggregation:
         order: np.ndarray | None,
         lengths: np.ndarray,
         device: Any,
-        outcome: ShardResult,
+        shard_result: ShardResult,
     ) -> Arrays:
-        """The statistic of every block, in the order of the blocks, which follow each other along ``order``."""
+        """The statistic of every block. ``lengths`` has the rows of each; blocks follow each other along ``order``."""
         kernel, programs = self._kernel, self._programs
         status = np.zeros(len(lengths), np.int8)
         found: Arrays = {}
@@ -124,12 +126,12 @@ class Aggregation:
             width = programs.width(program)
             for start in range(0, len(blocks), width):
                 taken = blocks[start : start + width]
-                with outcome.stage("decode"):
+                with shard_result.stage("decode"):
                     place = _places(starts[taken], lengths[taken], int(size), order)
                     arrays = {name: _cut(values, place, int(size)) for name, values in columns.items()}
                     arrays["n"] = lengths[taken]
-                count_padding(program, arrays, width, outcome)
-                results = run_batch(programs, program, arrays, device, outcome, status, taken)
+                count_padding(program, arrays, width, shard_result)
+                results = run_batch(programs, program, arrays, device, shard_result, status, taken)
                 for name, values in results.values.items():
                     if name not in found:
                         found[name] = np.empty((len(lengths), *values.shape[1:]), values.dtype)
@@ -139,9 +141,9 @@ class Aggregation:
         return {**found, _STATUS: status}
 
     def _placed(self, statistics: Arrays, places: np.ndarray, count: int) -> Arrays:
-        """Statistics at their places among ``count``; the others are those of no observations."""
-        nothing = self._kernel.empty_state()
-        placed = {name: np.repeat(value[None], count, axis=0) for name, value in nothing.items()}
+        """Statistics at their places among ``count``; at the others, the statistic of no observations."""
+        empty = self._kernel.empty_state()
+        placed = {name: np.repeat(value[None], count, axis=0) for name, value in empty.items()}
         for name, values in statistics.items():
             placed[name][places] = values
         return placed
@@ -171,14 +173,14 @@ def merge_runs(kernel: Kernel, statistics: Arrays, owners: np.ndarray) -> Arrays
 
 
 def in_buckets(table: pa.Table, keys: int, buckets: int) -> tuple[pa.Table, list[int]]:
-    """A table of partials bucket by bucket, and the rows of each; its first ``keys`` columns are keys."""
+    """A table of partials sorted by bucket, and how many rows each bucket has. Its first ``keys`` columns are keys."""
     bucket = buckets_of(table.select(table.column_names[:keys]), buckets)
     order = stable_order(bucket, buckets)
     return table.take(to_arrow(order)), np.bincount(bucket, minlength=buckets).tolist()
 
 
 def _cut_into_blocks(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Groups of so many rows in blocks: the length of each block, and its group."""
+    """Cut groups of ``counts`` rows into blocks: the length of each block, and the number of its group."""
     lengths, numbers, left = [], [], counts
     for rows in BLOCK_ROWS:
         lengths.append(np.full(len(counts), rows))
@@ -191,7 +193,7 @@ def _cut_into_blocks(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _places(starts: np.ndarray, lengths: np.ndarray, size: int, order: np.ndarray | None) -> "np.ndarray | slice":
-    """Where the rows of some blocks are: ``[blocks, size]`` places, any row beyond a block's own; or all in a run."""
+    """Where the rows of some blocks are: ``[blocks, size]`` places, with a block's last row repeated; or one slice."""
     if order is None and (lengths == size).all() and (np.diff(starts) == size).all():
         return slice(int(starts[0]), int(starts[-1]) + size)
     within = np.minimum(np.arange(size), lengths[:, None] - 1) + starts[:, None]
@@ -199,12 +201,12 @@ def _places(starts: np.ndarray, lengths: np.ndarray, size: int, order: np.ndarra
 
 
 def _cut(values: np.ndarray, place: "np.ndarray | slice", size: int) -> np.ndarray:
-    """A column's values in blocks, ``[blocks, size]``."""
+    """A column's values in blocks: ``[blocks, size]``."""
     return values[place].reshape(-1, size) if isinstance(place, slice) else values.take(place)
 
 
 def _with_statistics(keys: pa.Table, statistics: Arrays, schema: pa.Schema) -> pa.Table:
-    """A table of ``schema``: the keys first, then the statistics by their names."""
+    """A table of ``schema``: the keys first, then each statistic under its name."""
     arrays = [one_chunk(column) for column in keys.columns]
     for field in list(schema)[len(arrays) :]:
         values = np.ascontiguousarray(statistics[field.name])
@@ -217,7 +219,7 @@ def _with_statistics(keys: pa.Table, statistics: Arrays, schema: pa.Schema) -> p
 
 
 def _statistics(table: pa.Table, keys: int, order: np.ndarray) -> Arrays:
-    """The statistics of a table whose first ``keys`` columns are keys, in another order."""
+    """The statistics of a table whose first ``keys`` columns are keys, its rows taken in ``order``."""
     found: Arrays = {}
     for field, column in list(zip(table.schema, table.columns, strict=True))[keys:]:
         values = one_chunk(column)

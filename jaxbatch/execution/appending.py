@@ -37,7 +37,7 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
     forgotten = ledger.forget_unfinished(store) if restart else 0
     known = Ledger.read(store)
     if restart and not forgotten and known.runs and known.unfinished is None:
-        _LOG.warning('--restart: no run is unfinished, and those that are sealed stay (mode = "append").')
+        _LOG.warning('--restart has nothing to remove: no run is unfinished, and mode = "append" keeps sealed runs.')
     try:
         done, idle = _run(job, known, open_engine, progress)
     except JaxbatchError:
@@ -63,8 +63,8 @@ def _run(
         new = work.unfinished is None
         if (work.number, new) in tried:
             raise OutputError(
-                f"{known.store.url}: what run {work.number} has done does not stay.",
-                "Something else changes this folder: let that end, and run again.",
+                f"{known.store.url}: the records of run {work.number} keep disappearing.",
+                "Something else is changing this folder: stop it, then run again.",
             )
         tried.append((work.number, new))
         backend = open_engine()

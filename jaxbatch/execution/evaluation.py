@@ -1,4 +1,4 @@
-"""A table of rows → the outputs of a kernel for them, and their statuses."""
+"""A table of rows → the kernel's outputs for each, and their statuses."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,17 +23,17 @@ Batch = tuple[np.ndarray, Results]
 
 
 class Evaluation:
-    """How a plan's rows are computed: grouped by program, batch by batch, in one stage or two."""
+    """Computes a plan's rows: grouped by program, batch by batch, in the kernel's one stage or two."""
 
     def __init__(self, plan: Plan, kernel: Kernel, programs: Programs):
         self._plan = plan
         self._kernel = kernel
         self._programs = programs
 
-    def rows(self, table: pa.Table, device: Any, outcome: ShardResult) -> tuple[list[pa.Array], np.ndarray]:
-        """The results of a table's rows as Arrow arrays, in the order of the rows, and their statuses."""
+    def rows(self, table: pa.Table, device: Any, shard_result: ShardResult) -> tuple[list[pa.Array], np.ndarray]:
+        """The results for a table's rows, in their order: an Arrow array a column, and statuses (int8, one a row)."""
         kernel = self._kernel
-        with outcome.stage("decode"):
+        with shard_result.stage("decode"):
             batch = decode.decode(
                 table,
                 kernel.inputs,
@@ -45,20 +45,24 @@ class Evaluation:
             )
             groups = list(self._by_program(batch))
         status = batch.status.copy()
-        computed = self._first_stage(batch, groups, status, device, outcome)
+        computed = self._first_stage(batch, groups, status, device, shard_result)
         if self._programs.second_stage:
-            computed = self._second_stage(self._programs.second_stage, list(computed), status, device, outcome)
+            computed = self._second_stage(self._programs.second_stage, list(computed), status, device, shard_result)
         order: list[np.ndarray] = []
         encoded: list[list[pa.Array]] = []
         for rows, results in computed:
-            with outcome.stage("encode"):
+            with shard_result.stage("encode"):
                 order.append(rows)
                 encoded.append(encoded_batch(kernel.results, results, status[rows], self._plan.job.compute.precision))
-        with outcome.stage("encode"):
+        with shard_result.stage("encode"):
             return _in_order(encoded, np.concatenate(order) if order else np.arange(0)), status
 
     def _by_program(self, batch: decode.DecodedRows) -> Iterator[tuple[ProgramKey, np.ndarray]]:
-        """The batch's rows by program, in the order of the rows within each."""
+        """The numbers of a batch's rows by the program that computes them, ascending.
+
+        Raises:
+            JobError: the kernel's bucket() is outside the buckets that it declares.
+        """
         numbers = {name: values for name, values in batch.columns.items() if isinstance(values, np.ndarray)}
         given = np.asarray(self._kernel.bucket(numbers))
         if given.shape == () and given == 0 and not batch.dimensions:
@@ -69,7 +73,7 @@ class Evaluation:
         if batch.rows and not 0 <= buckets.min() <= buckets.max() < self._kernel.buckets:
             name = type(self._kernel).__name__
             raise JobError(
-                f"{name}.bucket() gives {buckets.max()}, and {name} declares {self._kernel.buckets} buckets.",
+                f"{name}.bucket() gives {buckets.max()}, but {name} declares {self._kernel.buckets} buckets.",
                 "Return 0 … buckets - 1.",
             )
         names = tuple(batch.dimensions)
@@ -88,16 +92,16 @@ class Evaluation:
         groups: Sequence[tuple[ProgramKey, np.ndarray]],
         status: np.ndarray,
         device: Any,
-        outcome: ShardResult,
+        shard_result: ShardResult,
     ) -> Iterator[Batch]:
         for program, rows in groups:
             width = self._programs.width(program)
             for start in range(0, len(rows), width):
                 taken = rows[start : start + width]
-                with outcome.stage("decode"):
+                with shard_result.stage("decode"):
                     arrays = decode.gather(batch, self._kernel.inputs, taken, dict(program.sizes))
-                count_padding(program, arrays, width, outcome)
-                yield taken, run_batch(self._programs, program, arrays, device, outcome, status, taken)
+                count_padding(program, arrays, width, shard_result)
+                yield taken, run_batch(self._programs, program, arrays, device, shard_result, status, taken)
 
     def _second_stage(
         self,
@@ -105,9 +109,9 @@ class Evaluation:
         first: Sequence[Batch],
         status: np.ndarray,
         device: Any,
-        outcome: ShardResult,
+        shard_result: ShardResult,
     ) -> Iterator[Batch]:
-        """What the first stage found goes on by the sizes of its arrays, whichever of its programs they are from."""
+        """Run the second stage on results of the first, grouped by the sizes of their arrays, of whatever program."""
         by_sizes: dict[ProgramKey, list[Batch]] = {}
         for batch in first:
             by_sizes.setdefault(ProgramKey(0, sizes_of(programs.kernel.inputs, batch[1].values)), []).append(batch)
@@ -116,7 +120,7 @@ class Evaluation:
             values = [{**results.values, **results.lengths} for _, results in found]
             arrays = {name: np.concatenate([each[name] for each in values]) for name in values[0]}
             for taken, part in in_batches(arrays, programs.width(program)):
-                yield rows[taken], run_batch(programs, program, part, device, outcome, status, rows[taken])
+                yield rows[taken], run_batch(programs, program, part, device, shard_result, status, rows[taken])
 
 
 def run_batch(
@@ -124,15 +128,16 @@ def run_batch(
     program: ProgramKey,
     arrays: Mapping[str, np.ndarray],
     device: Any,
-    outcome: ShardResult,
+    shard_result: ShardResult,
     status: np.ndarray,
     rows: np.ndarray,
 ) -> Results:
-    """One batch of at most a program's width: padded, compiled at first use, and run; ``status[rows]`` is raised.
+    """Run one batch of at most a program's width, which is padded; the program is compiled at first use.
 
-    Rows that are not finished then are computed anew by the next bucket's program.
+    ``status[rows]`` becomes the worse of what it was and of the results'. Rows for which the kernel needs it are
+    recomputed by the next bucket's program.
     """
-    results = _computed(programs, program, arrays, device, outcome, len(rows))
+    results = _computed(programs, program, arrays, device, shard_result, len(rows))
     status[rows] = np.maximum(status[rows], results.status)
     return results
 
@@ -142,34 +147,36 @@ def _computed(
     program: ProgramKey,
     arrays: Mapping[str, np.ndarray],
     device: Any,
-    outcome: ShardResult,
+    shard_result: ShardResult,
     valid: int,
 ) -> Results:
-    with outcome.stage("decode"):
+    with shard_result.stage("decode"):
         wide = decode.pad_batch(arrays, programs.width(program))
-    outcome.add("compile", programs.prepare(program, device))
-    results = programs.run(program, wide, valid, device, outcome.stage)
-    unfinished = programs.kernel.needs_recompute(program.bucket, {**results.values, **results.lengths})
-    if unfinished is None or not unfinished.any():
+    shard_result.add("compile", programs.prepare(program, device))
+    results = programs.run(program, wide, valid, device, shard_result.stage)
+    recompute = programs.kernel.needs_recompute(program.bucket, {**results.values, **results.lengths})
+    if recompute is None or not recompute.any():
         return results
     if program.bucket + 1 >= programs.kernel.buckets:
         name = type(programs.kernel).__name__
-        raise JobError(f"{name}.unfinished() names rows of its last bucket.", "No bucket is left to compute them.")
-    rows = np.flatnonzero(unfinished)
+        raise JobError(
+            f"{name}.needs_recompute() returns rows of the last bucket.", "There is no later bucket to compute them in."
+        )
+    rows = np.flatnonzero(recompute)
     again = {name: array[rows] for name, array in arrays.items()}
     following = replace(program, bucket=program.bucket + 1)
-    return results.replaced(rows, _computed(programs, following, again, device, outcome, len(rows)))
+    return results.replaced(rows, _computed(programs, following, again, device, shard_result, len(rows)))
 
 
-def count_padding(program: ProgramKey, arrays: Mapping[str, np.ndarray], width: int, outcome: ShardResult) -> None:
-    """Count the elements of a batch's lists, and those of the padded batch."""
+def count_padding(program: ProgramKey, arrays: Mapping[str, np.ndarray], width: int, shard_result: ShardResult) -> None:
+    """Count the elements of a batch's lists, and of the padded batch."""
     if program.sizes:
-        outcome.elements += int(np.prod(np.stack([arrays[name] for name, _ in program.sizes]), axis=0).sum())
-        outcome.padded_elements += width * math.prod(size for _, size in program.sizes)
+        shard_result.elements += int(np.prod(np.stack([arrays[name] for name, _ in program.sizes]), axis=0).sum())
+        shard_result.padded_elements += width * math.prod(size for _, size in program.sizes)
 
 
 def encoded_batch(columns: Sequence[Column], results: Results, status: np.ndarray, precision: str) -> list[pa.Array]:
-    """The results of a batch as Arrow arrays, null where the status says that there are none."""
+    """The results of a batch as Arrow arrays; null where the status is null_input or invalid_input."""
     has_results = status < Status.invalid_input
     return [
         encode.encode(
@@ -184,7 +191,7 @@ def encoded_batch(columns: Sequence[Column], results: Results, status: np.ndarra
 
 
 def in_batches(arrays: Mapping[str, np.ndarray], width: int) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Arrays of equally many rows, ``width`` rows at a time."""
+    """Arrays of equal length, ``width`` rows at a time, with the slice of each."""
     rows = len(next(iter(arrays.values())))
     for start in range(0, rows, width):
         taken = slice(start, min(start + width, rows))
@@ -192,7 +199,7 @@ def in_batches(arrays: Mapping[str, np.ndarray], width: int) -> Iterator[tuple[s
 
 
 def sizes_of(columns: Sequence[Column], arrays: Mapping[str, np.ndarray]) -> tuple[tuple[str, int], ...]:
-    """The sizes that named dimensions have in padded arrays."""
+    """The sizes of the columns' named dimensions in padded arrays."""
     sizes: dict[str, int] = {}
     for column in columns:
         for size, actual in zip(column.shape, arrays[column.name].shape[1:], strict=True):
@@ -202,7 +209,7 @@ def sizes_of(columns: Sequence[Column], arrays: Mapping[str, np.ndarray]) -> tup
 
 
 def _in_order(encoded: list[list[pa.Array]], order: np.ndarray) -> list[pa.Array]:
-    """The batches' arrays, column by column, put back into the order of the rows."""
+    """The batches' arrays, column by column, in the order of the rows; ``order`` has the row number of each."""
     ordered = bool((order[1:] > order[:-1]).all())
     if ordered and len(encoded) == 1:
         return encoded[0]

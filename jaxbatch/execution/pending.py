@@ -64,13 +64,13 @@ def next_work(job: Job, known: Ledger) -> PendingRun | NothingToDo:
     if diff.changed and job.input.on_bad_file == "stop":
         raise refuse(
             diff.changed,
-            remedy="Put them back, and new rows into files of their own; or compute everything again: "
-            'mode = "replace"; or keep what was computed of them: on_bad_file = "skip".',
+            remedy='Restore them and put new rows in new files; or recompute everything: mode = "replace"; '
+            'or keep their earlier results: on_bad_file = "skip".',
         )
     if not diff.files:
         _check_same_job(job, known)
         for file in diff.changed:
-            _LOG.warning("%s is left out: %s.", file.path, file.reason)
+            _LOG.warning("Left out %s: %s.", file.path, file.reason)
         return NothingToDo(tuple(diff.changed))
     types = known.runs[-1].claim.types if known.runs else {}
     return PendingRun(job, Addition(diff.files, types, known.next), tuple(diff.changed), diff.same)
@@ -92,8 +92,8 @@ def _check_same_job(job: Job, known: Ledger) -> None:
 
 def _unlike(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> OutputError:
     return OutputError(
-        f"{where}: what this job would add is not like what is there: {'; '.join(differences(before, now))}.",
-        'Choose another [output] path, or compute everything again: mode = "replace".',
+        f"{where}: this job does not match the earlier runs: {'; '.join(differences(before, now))}.",
+        'Choose another [output] path, or recompute everything: mode = "replace".',
     )
 
 
@@ -107,11 +107,11 @@ def _resume(job: Job, unfinished: Run) -> PendingRun:
     try:
         before = job.as_recorded(unfinished.claim.job)
     except ValidationError as error:
-        raise JobError("its record is of another version of jaxbatch", "Use that version") from error
+        raise JobError("another version of jaxbatch wrote its record", "Use that version") from error
     files = [Listed(before.resolve(each.path), each.name, version=each.version) for each in unfinished.files]
     for file in files:
         if not is_input(job, file.path):
-            raise InputError(f"{file.path} is no file of [input] path", "Put that back as it was")
+            raise InputError(f"{file.path} is not in [input] path", "Restore [input] path")
     skipped = tuple(BadFile(each["path"], each["reason"]) for each in unfinished.claim.skipped_files)
     addition = Addition(files, unfinished.claim.types, unfinished.paths)
     return PendingRun(before, addition, skipped, unfinished=unfinished)
@@ -135,11 +135,11 @@ def as_output_error(unfinished: Run | None, action: Callable[[], _T]) -> _T:
 
 def _cannot_finish(unfinished: Run, what: str, remedy: str = "") -> OutputError:
     if unfinished.receipts is None:
-        way_out = "or forget that run with --restart, and its files are computed with the new ones"
+        way_out = "or drop that run with --restart, to compute its files together with the new ones"
     else:
-        way_out = "or put back what is missing of its parts from a copy"
+        way_out = "or restore its missing parts from a copy"
     return OutputError(
-        f"Run {unfinished.paths.number} is unfinished, and cannot be finished as it began: {what.rstrip('.')}.",
+        f"Run {unfinished.paths.number} is unfinished and cannot be completed: {what.rstrip('.')}.",
         f"{remedy.rstrip('.') or 'Undo the change'}; {way_out}.",
     )
 
@@ -159,8 +159,8 @@ def checked_plan(work: PendingRun, known: Ledger, make_plan: Callable[[], Plan])
         raise _unlike(planned.output, before or {}, now)
     if any(planned.fingerprint[:8] == other[:8] for other in known.others(work.addition.records)):
         raise OutputError(
-            f"{planned.output}: by chance the run's fingerprint begins as that of another, and so would its parts.",
-            "Change [output] rows_per_part by one: then it is another.",
+            f"{planned.output}: by chance this run's fingerprint starts like another's, so part names would clash.",
+            "Change [output] rows_per_part by one, which changes the fingerprint.",
         )
     return replace(planned, skipped=(*planned.skipped, *work.left_out))
 

@@ -1,4 +1,4 @@
-"""What became of a shard: receipts, failures, and where the time went."""
+"""The result of a shard: receipts, failures, and where the time went."""
 
 import time
 from collections import Counter
@@ -19,30 +19,30 @@ class Failure:
 
 @dataclass
 class ShardResult:
-    """What became of a shard: receipts of the parts published, failures, and seconds by stage."""
+    """The result of one attempt at a shard: receipts of the parts published, failures, and seconds by stage."""
 
     shard: int
     worker: str = ""
-    """The process that did it."""
+    """The process that computed it, as host:pid."""
     receipts: list[Receipt] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
     elements: int = 0
-    """Elements that the rows of ragged columns had …"""
+    """Elements of all rows' ragged columns …"""
     padded_elements: int = 0
-    """… and that their padded batches had."""
+    """… and of their padded batches."""
     compilations: int = 0
     """How many programs its worker has compiled so far …"""
     compile_s: float = 0.0
-    """… and for how long."""
+    """… and for how many seconds."""
 
     @property
     def padding(self) -> Counter[str]:
-        """``elements`` and ``padded``, to be summed over shards."""
+        """``elements`` and ``padded`` elements, to be summed over shards."""
         return Counter(elements=self.elements, padded=self.padded_elements)
 
     def include(self, other: "ShardResult") -> None:
-        """Count what a thread beside this one has counted for itself."""
+        """Add the seconds and elements that another thread has counted for a chunk of this shard."""
         for name, seconds in other.stages.items():
             self.add(name, seconds)
         self.elements += other.elements

@@ -71,7 +71,7 @@ def run_shard(
 
 def _too_large(memory: HostMemoryPool) -> str:
     return (
-        f"its rows hold more than the {readable_bytes(memory.size)} of memory that there are for parts: "
+        f"its rows hold more than the {readable_bytes(memory.size)} of memory available for parts: "
         "lower [output] rows_per_part, or leave the largest columns out of [input] keep"
     )
 

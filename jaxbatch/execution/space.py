@@ -1,4 +1,4 @@
-"""Whether an output fits its disk, judged before the first part."""
+"""Whether an output fits its disk, checked before the first part."""
 
 import logging
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import Store
 
 SHRINKS = 4
-"""Numbers are not compressed to less than a so-manieth, but for those that are nearly all the same."""
+"""Compression makes numbers at most this many times smaller, unless they are nearly all the same."""
 
 _LOG = logging.getLogger(__name__)
 
 
 def check_space(plan: Plan, todo: Mapping[int, list[int]], store: Store) -> None:
-    """Refuse parts that cannot all fit, and warn of those that may not.
+    """Refuse to compute parts that cannot all fit, and warn if they may not.
 
-    Counted are the columns of fixed width, so what is refused would certainly have failed.
+    Only columns of fixed width are counted, so that what is refused would certainly have failed.
 
     Raises:
         OutputError: there is too little space.
@@ -29,17 +29,17 @@ def check_space(plan: Plan, todo: Mapping[int, list[int]], store: Store) -> None
     rows = sum(part.rows for shard in plan.shards for part in shard.parts if part.index in todo.get(shard.index, ()))
     needed = rows * sum(_width(field.type) for field in plan.schema)
     least = needed if plan.job.output.compression == "none" else needed // SHRINKS
-    said = f"{store.url} has {_mib(free)} of space, and the parts still to be written hold {_mib(needed)} of numbers"
+    said = f"{store.url} has {_mib(free)} free, and the parts still to be written hold {_mib(needed)} of numbers"
     if least > free:
-        raise OutputError(f"{said}.", "Make space, or choose another [output] path.")
+        raise OutputError(f"{said}.", "Free some space, or choose another [output] path.")
     if needed > free:
-        _LOG.warning("%s: it may become full.", said)
+        _LOG.warning("%s: it may run out of space.", said)
 
 
 def _width(kind: pa.DataType) -> int:
     try:
         return kind.bit_width // 8
-    except ValueError:  # of no fixed width
+    except ValueError:  # texts and lists have no fixed width
         return 0
 
 

@@ -1,4 +1,4 @@
-"""A plan's programs in a process that has not planned it."""
+"""A plan's programs in a process that did not make the plan: traced again, and checked against it."""
 
 import socket
 from typing import Any
@@ -14,11 +14,11 @@ from jaxbatch.planning.plan import Plan
 
 
 def retrace_and_check(plan: Plan, device: Any) -> programs.Programs:
-    """What this process makes of the job, its programs traced.
+    """Build the job's kernel in this process and trace its programs.
 
     Raises:
-        ClusterError: it is not what was planned.
-        JobError: its compiler is set so that results could be wrong.
+        ClusterError: code or device are not those of the plan.
+        JobError: this process's compiler is set so that results could be wrong.
     """
     job, node = plan.job, socket.gethostname()
     try:
@@ -35,6 +35,6 @@ def retrace_and_check(plan: Plan, device: Any) -> programs.Programs:
     if here != planned:
         raise ClusterError(
             f"A worker on {node} would compute something else: {'; '.join(differences(planned, here))}.",
-            "Give every node the same kind of device, the same files and the versions of constraints.txt.",
+            "Give every node the same kind of device, the same files and the package versions of constraints.txt.",
         )
     return made

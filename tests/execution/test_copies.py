@@ -42,10 +42,10 @@ def test_no_number_is_copied_between_arrow_and_the_device(kind, bench, monkeypat
         return table
 
     def putting(arrays, device):
-        there = device_put(arrays, device)
+        placed = device_put(arrays, device)
         put.extend(address(arrays[name]) for name in ("x", "y"))
-        on_device.extend(there[name].unsafe_buffer_pointer() for name in ("x", "y"))
-        return there
+        on_device.extend(placed[name].unsafe_buffer_pointer() for name in ("x", "y"))
+        return placed
 
     def getting(results):
         computed.extend(results["values"][name].unsafe_buffer_pointer() for name in ("value", "d_x", "d_y"))

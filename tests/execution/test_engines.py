@@ -98,14 +98,14 @@ def test_a_killed_run_finishes_with_the_same_bytes_and_redoes_no_published_part(
     process.wait()
     time.sleep(3 if engine == "ray" else 0)  # a dead driver's workers may write for a while yet
 
-    there = {int(part.name[5:12]) for part in published.iterdir()}
-    assert 0 < len(there) < 20
+    before = {int(part.name[5:12]) for part in published.iterdir()}
+    assert 0 < len(before) < 20
     assert not (counted / "results" / "_SUCCESS").exists()
     log = counted / "rows.log"
     resumed = jaxbatch_json("run", "job.toml", *ENGINES[engine], env={**os.environ, "COUNTING_LOG": str(log)})
     assert resumed["exit_code"] == 0, resumed
-    assert (resumed["parts_skipped"], resumed["parts_done"]) == (len(there), 20 - len(there))
-    missing = [row for part in range(20) if part not in there for row in range(part * 100, part * 100 + 100)]
+    assert (resumed["parts_skipped"], resumed["parts_done"]) == (len(before), 20 - len(before))
+    missing = [row for part in range(20) if part not in before for row in range(part * 100, part * 100 + 100)]
     assert sorted(rows_counted(log)) == missing
     assert digests(counted / "results") == digests(Path(undisturbed["output"]))
     assert (counted / "results" / "_SUCCESS").exists()
@@ -143,7 +143,7 @@ def test_a_signal_ends_the_run_and_leaves_it_resumable(engine, number, counted, 
 
 
 @pytest.mark.parametrize("engine", list(ENGINES))
-def test_a_hanging_part_is_given_up_at_its_deadline_and_the_rest_finishes(engine, counted, jaxbatch_json):
+def test_a_hanging_part_is_abandoned_at_its_deadline_and_the_rest_finishes(engine, counted, jaxbatch_json):
     (counted / "hang.py").write_text(
         "import time\nfrom counting import Counting as Base\n\n"
         "class Hang(Base):\n"
@@ -160,7 +160,7 @@ def test_a_hanging_part_is_given_up_at_its_deadline_and_the_rest_finishes(engine
 
 
 @pytest.mark.parametrize("engine", list(ENGINES))
-def test_a_failing_part_is_tried_again_then_recorded_and_the_rest_finishes(engine, counted, jaxbatch_json):
+def test_a_failing_part_is_retried_then_recorded_and_the_rest_finishes(engine, counted, jaxbatch_json):
     (counted / "fail.py").write_text(
         "from pathlib import Path\nfrom counting import Counting as Base\n\n"
         "class Fail(Base):\n"

@@ -18,15 +18,15 @@ def test_each_count_has_its_own_limit(limit, events):
     for event in events:
         seen[event] += 1
         if event == "failed":
-            outcome, again = attempts.settle(SHARD, ShardResult(7, failures=[Failure(15, "why")]))
+            result, retried = attempts.settle(SHARD, ShardResult(7, failures=[Failure(15, "why")]))
             parts = [15]
         else:
-            outcome, again = getattr(attempts, event)(SHARD, [14, 15], "why")
+            result, retried = getattr(attempts, event)(SHARD, [14, 15], "why")
             parts = [14, 15]
-        given_up = seen[event] >= limits[event]
-        assert again == ([] if given_up else parts)
-        assert [(failure.part, failure.reason) for failure in outcome.failures] == (
-            [(part, "why") for part in parts] if given_up else []
+        exhausted = seen[event] >= limits[event]
+        assert retried == ([] if exhausted else parts)
+        assert [(failure.part, failure.reason) for failure in result.failures] == (
+            [(part, "why") for part in parts] if exhausted else []
         )
 
 

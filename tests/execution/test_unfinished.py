@@ -113,7 +113,7 @@ def test_a_restart_with_nothing_unfinished_says_so(daily, caplog):
     daily.arrives("1")
     daily.run()
     assert daily.run(restart=True).parts_done == 0
-    assert "--restart: no run is unfinished" in caplog.text
+    assert "--restart has nothing to remove" in caplog.text
 
 
 def test_a_restart_before_the_first_run_says_nothing(daily, caplog):
@@ -144,7 +144,7 @@ def test_no_file_is_read_that_is_not_of_the_input(daily, tmp_path):
     secret = tmp_path / "secret.parquet"
     pq.write_table(pa.table({"id": [1], "x": [4711.0]}), secret)
     forged(daily, ledger=lambda entries: [["secret.parquet", entries[0][1]]])
-    assert "secret.parquet is no file of [input] path" in refusal(OutputError, daily.run)
+    assert "secret.parquet is not in [input] path" in refusal(OutputError, daily.run)
     assert not list(daily.output.glob("data/*"))
 
 

@@ -1,4 +1,4 @@
-"""A job on a cluster from its start to its end, whatever the connection does meanwhile."""
+"""A job on a cluster from its submission to its end, though the connection may break meanwhile."""
 
 import logging
 import tempfile
@@ -11,29 +11,30 @@ from jaxbatch.cluster.submission.request import Request
 from jaxbatch.errors import ClusterError, ExitCode, UsageError
 
 POLL_S = 1.0
+"""Seconds between two looks at a job."""
 
 PATIENCE_S = 300.0
-"""So long a cluster that answers no more is asked again."""
+"""Seconds for which a cluster that answers no more is asked again."""
 
 BASE, CONTENT = "jaxbatch", "content"
-"""In a job's metadata: the id that was asked for, and the digest of all that was."""
+"""Keys of a job's metadata: the id that was requested, and the digest of the request."""
 
 _LOG_BYTES = 1 << 17
-"""All that a job has printed is sent at each look: the more there is, the less often it is looked at."""
+"""Bytes of a log for which the job is looked at half as often: each look fetches the whole log."""
 
 _LOST = (-9, 137)
-"""Exit codes of a process that was killed: its node went, or its memory."""
+"""Exit codes of a process that was killed: it lost its node, or used too much memory."""
 
 _NOT_FOUND = (126, 127)
-"""What a shell gives where there is no ``jaxbatch`` to run."""
+"""Exit codes of a shell that finds no ``jaxbatch`` to run."""
 
 _LOG = logging.getLogger(__name__)
 
 
 def start(server: JobServer, request: Request) -> tuple[str, bool]:
-    """The id under which a request runs, and whether that is new: one that is at work already is joined.
+    """Submit a request, or join the job that does it already; returns the job's id, and whether it is new.
 
-    One that has ended is done again under the next id, which finishes what is missing.
+    If an earlier job of the request has ended, a new one under the next id finishes what is missing.
 
     Raises:
         ClusterError, AccessError: the cluster fails or refuses.
@@ -48,7 +49,9 @@ def start(server: JobServer, request: Request) -> tuple[str, bool]:
                 continue
             if state.metadata.get(CONTENT) == request.content:
                 return state.id, False
-            raise UsageError(f"The job {state.id} is at work, and is another.", "Give another --id, or wait.")
+            raise UsageError(
+                f"A different job with the id {state.id} is running.", "Choose another --id, or wait until it ends."
+            )
         taken = {state.id for state in states}
         while (identity := request.id if number == 1 else f"{request.id}-{number}") in taken:
             number += 1
@@ -57,14 +60,14 @@ def start(server: JobServer, request: Request) -> tuple[str, bool]:
             request.bundle.copy_to(Path(folder))
             if server.submit(identity, request.entrypoint, Path(folder), request.variables, metadata):
                 return identity, True
-        time.sleep(POLL_S)  # somebody else was faster: it is theirs that is joined now
+        time.sleep(POLL_S)  # another submitter was faster: join that job
 
 
 def follow(server: JobServer, identity: str, show: Callable[[str], None]) -> JobState:
-    """Wait until a job has ended; ``show`` is given each line that it prints.
+    """Wait until a job has ended; ``show`` is called with each line that it prints.
 
     Raises:
-        ClusterError: the cluster has not answered for long. The job may go on all the same.
+        ClusterError: the cluster has not answered for PATIENCE_S, or knows the job no more. The job may go on.
     """
     state: JobState | None = None
     shown, answered = 0, time.monotonic()
@@ -76,10 +79,12 @@ def follow(server: JobServer, identity: str, show: Callable[[str], None]) -> Job
         except UsageError as error:
             if state is None:
                 raise
-            raise ClusterError(f"{error.what} It had it before.", "Submit again: what is finished stays.") from error
+            raise ClusterError(
+                f"{error.what} It had the job before.", "Submit it again: finished parts are kept."
+            ) from error
         except ClusterError as error:
             if state is not None and state.ended:
-                _LOG.warning("What %s has printed cannot be read: %s", identity, error.what)
+                _LOG.warning("The log of %s cannot be read: %s", identity, error.what)
                 return state
             if time.monotonic() - answered > PATIENCE_S:
                 raise
@@ -97,14 +102,14 @@ def follow(server: JobServer, identity: str, show: Callable[[str], None]) -> Job
 
 
 def wait(server: JobServer, identity: str) -> JobState:
-    """Wait until a job has ended, whatever it prints."""
+    """Wait until a job has ended, without its log."""
     while not (state := server.state(identity)).ended:
         time.sleep(POLL_S)
     return state
 
 
 def exit_code(state: JobState) -> ExitCode:
-    """The exit code of ``run`` for a job that has ended; 0 for one that has not."""
+    """The exit code of ``jaxbatch run`` in a job that has ended; 0 for one that has not."""
     if state.status == "SUCCEEDED" or not state.ended:
         return ExitCode.DONE
     if state.status == "STOPPED":
@@ -113,5 +118,5 @@ def exit_code(state: JobState) -> ExitCode:
         return ExitCode.UNREACHABLE
     if state.driver_exit_code in _NOT_FOUND:
         return ExitCode.REFUSED
-    known = {int(code) for code in ExitCode} - {0}
-    return ExitCode(state.driver_exit_code) if state.driver_exit_code in known else ExitCode.PARTS_FAILED
+    codes = {int(code) for code in ExitCode} - {0}
+    return ExitCode(state.driver_exit_code) if state.driver_exit_code in codes else ExitCode.PARTS_FAILED

@@ -1,4 +1,4 @@
-"""What is asked of a cluster: one command line, the files it needs, and an id that follows from both."""
+"""What a cluster is asked to run: one command line, the files it needs, and an id that follows from both."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from jaxbatch.job.model import Job
 from jaxbatch.storage.urls import is_remote
 
 STOP_S = "30"
-"""So long a job that is cancelled may take to end in order."""
+"""Seconds that a cancelled job may take to end in order."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -21,22 +21,22 @@ _OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
 
 @dataclass(frozen=True)
 class Request:
-    """A command line of ``jaxbatch run``, the files that go along, and the environment."""
+    """A command line of ``jaxbatch run``, the files that are sent along, and the environment."""
 
     id: str
     content: str
-    """A digest of all of it."""
+    """The SHA-256 of command and files, in hexadecimal."""
     command: tuple[str, ...]
     bundle: Bundle
     variables: dict[str, str]
 
     @property
     def entrypoint(self) -> str:
-        """The command for a shell. Ray tells the job its cluster's address."""
+        """The command as a shell reads it. Ray sets RAY_ADDRESS in the job to its cluster's address."""
         return f'{shlex.join(self.command)} --address "$RAY_ADDRESS"'
 
     def describe(self) -> dict[str, object]:
-        """All of it as JSON values."""
+        """The request as JSON values, for --dry-run."""
         return {
             "id": self.id,
             "entrypoint": self.entrypoint,
@@ -55,33 +55,33 @@ def request(
     options: Iterable[str],
     identity: str | None = None,
 ) -> Request:
-    """What a job's run on a cluster takes.
+    """The request for a job's run on a cluster.
 
     Args:
         job: the job as it was loaded from ``file`` with the ``variables`` and ``overrides`` of the command line.
         file: its TOML file.
-        variables: ``K=V``.
-        overrides: ``a.b=VALUE``.
+        variables: of the command line, as ``K=V``.
+        overrides: of the command line, as ``a.b=VALUE``.
         options: more options for ``run``.
         identity: an id to take instead of the one that follows from the content.
 
     Raises:
-        JobError: too much would go along.
-        UsageError: the ``identity`` cannot be one.
+        JobError: the files are more than may be sent.
+        UsageError: ``identity`` has other characters than an id may have.
     """
     file = file.resolve()
-    found = bundle(job, file)
+    files = bundle(job, file)
     command = ["jaxbatch", "run", file.name]
     for variable in variables:
         command += ["--var", variable]
     for override in overrides:
         command += ["--set", override]
     if not all(map(is_remote, (*job.input.paths, job.output.path))):
-        command += ["--paths-from", str(found.folder)]
+        command += ["--paths-from", str(files.folder)]
     command += [*options, "--json", "--progress", "json"]
-    content = hashlib.sha256("\0".join([found.digest, *command]).encode()).hexdigest()
+    content = hashlib.sha256("\0".join([files.digest, *command]).encode()).hexdigest()
     name = _OTHER.sub("-", str(job.name)).strip("-.") or "job"
     environment = {"RAY_JOB_STOP_WAIT_TIME_S": STOP_S}
     if identity is not None and not _ID.fullmatch(identity):
-        raise UsageError(f"--id {identity}: not an id.", "Letters, digits, '-', '_' and '.', at most 100 of them.")
-    return Request(identity or f"{name}-{content[:8]}", content, tuple(command), found, environment)
+        raise UsageError(f"--id {identity} is not a valid id.", "Use at most 100 letters, digits, '-', '_' and '.'.")
+    return Request(identity or f"{name}-{content[:8]}", content, tuple(command), files, environment)

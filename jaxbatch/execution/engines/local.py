@@ -34,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Task:
-    """One attempt at the parts to write of a shard, by how many processes it was begun so far."""
+    """One attempt at the parts to write of a shard, begun by ``times`` processes so far, this one included."""
 
     shard: Shard
     wanted: list[int]
@@ -173,7 +173,9 @@ class LocalEngine:
                             in_flight.end(task.shard.index)
                         yield result
                     if not at_work:
-                        yield from _not_begun(waiting, f"{len(hanging)} threads hang in parts past their deadline")
+                        yield from _not_started(
+                            waiting, f"{len(hanging)} threads are stuck in parts past their deadline"
+                        )
                         return
                     continue
                 if waiting.get(task.shard.index) is not task:
@@ -203,19 +205,19 @@ def _warn_of_interrupted(plan: Plan, interrupted: Mapping[int, int]) -> None:
     parts = sorted(part.index for shard in interrupted for part in plan.shards[shard].parts)
     named = ", ".join(map(str, parts[:20])) + (" …" if len(parts) > 20 else "")
     times = max(interrupted.values())
-    suspects = f" Some of them {times} times: these are computed one at a time." if times > 1 else ""
+    suspects = f" Some were interrupted {times} times: these run one at a time." if times > 1 else ""
     _LOG.warning(
-        "An earlier process was killed, or is still at work, while it computed part %s. In case they are the cause, "
-        "they come last.%s",
+        "An earlier process was killed, or is still running, while computing part %s. In case a part caused that, "
+        "these run last.%s",
         named,
         suspects,
     )
 
 
-def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[ShardResult]:
+def _not_started(waiting: Mapping[int, _Task], reason: str) -> Iterator[ShardResult]:
     """The results of attempts for which no thread is left."""
     for shard, task in waiting.items():
-        yield ShardResult(shard, failures=[Failure(part, f"not begun: {reason}") for part in task.wanted])
+        yield ShardResult(shard, failures=[Failure(part, f"not started: {reason}") for part in task.wanted])
 
 
 def _overdue(

@@ -50,6 +50,6 @@ def _read_bucket(store: Store, name: str, bucket: int, schema: pa.Schema) -> pa.
             raise  # the object is absent or cannot be reached, which says nothing of its content
         store.delete(name)
         raise OutputError(
-            f"{store.url}/{name} was damaged, and is removed ({printable(error, 80)}).",
-            "Run again to recompute it.",
+            f"{store.url}/{name} was damaged and has been removed ({printable(error, 80)}).",
+            "Run again to recreate it.",
         ) from error
