@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 
 @jax.custom_jvp
@@ -179,6 +180,6 @@ def _cosine(primals: Any, tangents: Any) -> Any:
     return cos, sin * (sin * da - cos * db) / hypot(a, b)
 
 
-def scale_of(a: Array, b: Array) -> Array:
+def scale_of(a: ArrayLike, b: ArrayLike) -> Array:
     """max(|a|, |b|) with its derivative stopped: for scaling where the scale cancels from the result."""
     return lax.stop_gradient(jnp.maximum(jnp.abs(a), jnp.abs(b)))
