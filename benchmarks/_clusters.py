@@ -1,4 +1,4 @@
-"""What a shard costs the driver on Ray, and clusters of up to a thousand workers simulated from that."""
+"""The cost of a shard for the driver on Ray, and clusters of up to a thousand workers simulated from it."""
 
 import heapq
 import json
@@ -19,20 +19,20 @@ SHARDS = 2000
 GROUPS = 20
 IN_FLIGHT = (2, 20, 200, 2000)
 SPREAD = 0.2
-"""Of the time of a shard, as the standard deviation of its logarithm."""
+"""The spread of shard times, as the standard deviation of their logarithm."""
 
 
 @dataclass
 class Costs:
-    """Seconds of the driver: for each shard, for looking who has answered, and for each that is asked then."""
+    """Seconds of the driver: per shard, per call of ``ray.wait``, and per call in flight that it asks about."""
 
     shard: float
     look: float
-    asked: float
+    per_call: float
 
 
 def measured() -> Costs:
-    """The costs of a private Ray on this machine: many small shards, and questions to workers that never answer."""
+    """The costs on a private Ray of this machine, by many small shards, and by waiting for actors that never answer."""
     import ray
 
     from jaxbatch import Job
@@ -57,18 +57,18 @@ def measured() -> Costs:
             done = sum(not outcome.failures for outcome in outcomes)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             assert done == SHARDS - 1
-            look, asked = _questions(ray)
+            look, per_call = _wait_costs(ray)
         finally:
             engine.close()
     print(f"\n{SHARDS:,} shards of 10 rows on a private Ray, one worker")
     print(f"driver, a shard: {cpu / done * 1e3:.3f} ms of CPU, all its threads; {wall / done * 1e3:.2f} ms of wall")
-    print(f"asking who is ready: {look * 1e6:.0f} µs and {asked * 1e6:.2f} µs for each call in flight")
+    print(f"asking who is ready: {look * 1e6:.0f} µs and {per_call * 1e6:.2f} µs for each call in flight")
     bar("driver's CPU, ms a shard", cpu / done * 1e3, 1)
-    return Costs(cpu / done, look, asked)
+    return Costs(cpu / done, look, per_call)
 
 
-def _questions(ray: Any) -> tuple[float, float]:
-    """What asking costs, by a line through some numbers of calls in flight."""
+def _wait_costs(ray: Any) -> tuple[float, float]:
+    """Seconds of a ``ray.wait`` and of each call in flight, by a line fitted to several numbers of calls."""
 
     @ray.remote(num_cpus=0)
     class Silent:
@@ -93,7 +93,7 @@ def _questions(ray: Any) -> tuple[float, float]:
 
 
 def shard_seconds() -> float:
-    """What a shard of a million rows takes one of our threads here, of two at work."""
+    """Seconds that a shard of a million rows takes one of two threads on this machine."""
     from jaxbatch import run
 
     with tempfile.TemporaryDirectory(prefix="jaxbatch-bench-") as name:
@@ -114,25 +114,25 @@ def _make_tasks(folder: Path, files: int, *, rows: int, groups: int) -> None:
 
 
 def simulate(workers: int, seconds: float, costs: Costs) -> tuple[float, float]:
-    """How much faster than one thread a cluster is, and the share of its time that the driver is at work.
+    """How many times faster than one thread a cluster is, and the share of the time that its driver is busy.
 
-    The loop is the engine's: hand out what there is room for, wait for the first answer, take in all that have come.
+    The loop is the engine's: fill all free slots, wait for the first result, take in all that have arrived.
     """
     from jaxbatch.cluster.actors import SLOTS
 
-    places = workers * SLOTS
-    shards = max(10_000, 20 * places)
+    slots = workers * SLOTS
+    shards = max(10_000, 20 * slots)
     lengths = seconds * np.random.default_rng(0).lognormal(-(SPREAD**2) / 2, SPREAD, shards)
     now = busy = 0.0
-    given, free, flying = 0, places, list[float]()
-    while given < shards or flying:
-        while given < shards and free:
-            heapq.heappush(flying, now + lengths[given])
-            given, free = given + 1, free - 1
-        now = max(now, flying[0])
-        spent = costs.look + costs.asked * len(flying)
-        while flying and flying[0] <= now + spent:
-            heapq.heappop(flying)
+    submitted, free, in_flight = 0, slots, list[float]()
+    while submitted < shards or in_flight:
+        while submitted < shards and free:
+            heapq.heappush(in_flight, now + lengths[submitted])
+            submitted, free = submitted + 1, free - 1
+        now = max(now, in_flight[0])
+        spent = costs.look + costs.per_call * len(in_flight)
+        while in_flight and in_flight[0] <= now + spent:
+            heapq.heappop(in_flight)
             free += 1
             spent += costs.shard
         now, busy = now + spent, busy + spent
@@ -140,7 +140,7 @@ def simulate(workers: int, seconds: float, costs: Costs) -> tuple[float, float]:
 
 
 def clusters(costs: Costs, plot: Path | None) -> None:
-    """The table, and the picture of it."""
+    """Print the table of simulated clusters, and draw it if ``plot`` names a file."""
     measured_s = shard_seconds()
     lengths = [measured_s, 10 * measured_s, 100 * measured_s]
     print(

@@ -1,4 +1,4 @@
-"""What the benchmarks share: whole processes in turn, medians with their spread, and bars that are met or missed."""
+"""Shared by the benchmarks: whole processes run in turn, medians with their range, and bars that are met or missed."""
 
 import importlib.metadata
 import os
@@ -21,7 +21,7 @@ path = "TASKS"
 [output]
 path = "ours"
 """
-"""f, f', f'' of √x, of whatever is put in the place of ``TASKS``."""
+"""The job of f, f', f'' of √x; ``TASKS`` is replaced by the path of its input."""
 
 _TIMED = """
 import resource, subprocess, sys, time
@@ -35,7 +35,7 @@ print(ended.returncode, spent, used.ru_utime + used.ru_stime, used.ru_maxrss / 1
 
 @dataclass
 class Way:
-    """One way to do the work: a command, what it leaves to be removed, and what its runs took."""
+    """One way to do the work: its command, the folder to remove after a run, and the measurements of its runs."""
 
     command: list[str]
     leaves: str | None = None
@@ -43,15 +43,15 @@ class Way:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
-    """MiB of the largest process at its peak."""
+    """Peak MiB of the largest process, per run."""
 
     @property
     def seconds(self) -> float:
-        """The median of the wall seconds."""
+        """The median wall time."""
         return statistics.median(self.wall)
 
     def run(self, folder: Path) -> list[float]:
-        """One run: wall seconds, CPU seconds and MiB."""
+        """Run once; return wall seconds, CPU seconds and peak MiB."""
         command = [sys.executable, "-c", _TIMED, *self.command]
         out = subprocess.run(command, cwd=folder, env=_as_installed(), capture_output=True, text=True)
         status, *numbers = out.stdout.split()
@@ -60,13 +60,13 @@ class Way:
         return [float(number) for number in numbers]
 
     def clean(self, folder: Path) -> None:
-        """Remove what a run left."""
+        """Remove the folder that a run wrote."""
         if self.leaves:
             shutil.rmtree(folder / self.leaves, ignore_errors=True)
 
 
 def _as_installed() -> dict[str, str]:
-    """The environment, but that our modules' bytecode is kept, as that of installed packages is."""
+    """The environment, with bytecode of jaxbatch's modules kept, as that of installed packages is."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
@@ -78,12 +78,12 @@ def script(text: str, **words: object) -> list[str]:
 
 
 def jaxbatch(*arguments: str) -> list[str]:
-    """Our command."""
+    """The command line of jaxbatch."""
     return [sys.executable, "-m", "jaxbatch", *arguments]
 
 
 def in_turn(ways: Mapping[str, Way], folder: Path) -> None:
-    """Run all of them one after the other, once to warm up and then as often as each wants."""
+    """Run all ways in turn, once to warm up and then ``repeats`` times each."""
     for turn in range(1 + max(way.repeats for way in ways.values())):
         for way in ways.values():
             if turn > way.repeats:
@@ -96,7 +96,7 @@ def in_turn(ways: Mapping[str, Way], folder: Path) -> None:
 
 
 def show(title: str, ways: Mapping[str, Way], base: str) -> None:
-    """One table, each way beside the one called ``base``."""
+    """Print one table, with each way's time relative to that of ``base``."""
     print(f"\n{title}; whole processes, medians (min–max)")
     print(f"{'':36}{'wall s':>9}{'':17}{'CPU s':>8}{'MiB':>8}   × {base}")
     for name, way in ways.items():
@@ -108,12 +108,12 @@ def show(title: str, ways: Mapping[str, Way], base: str) -> None:
 
 
 def bar(what: str, found: float, most: float) -> None:
-    """Whether a bar is met."""
+    """Print whether ``found`` is at most ``most``."""
     print(f"{'MISSED' if found > most else 'met':8}{what}: {found:.2f}, at most {most:g}", flush=True)
 
 
 def machine(packages: Iterable[str]) -> str:
-    """What the figures were measured on."""
+    """The machine and the versions of packages that the figures were measured with."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     cores = len(os.sched_getaffinity(0))
     return f"{cores} CPUs ({platform.machine()}), Python {platform.python_version()}, {versions}"

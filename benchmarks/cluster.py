@@ -1,10 +1,10 @@
-"""A job of 10,000 small parts on a Ray cluster of three nodes on this machine: what the driver and the workers cost.
+"""The overhead of driver and workers: a job of 10,000 small parts on a Ray cluster of three nodes on this machine.
 
     python benchmarks/cluster.py [PARTS]
 
-Submitted as one would, with a token. Parts have ten rows, so what is measured is all that is not computing: the
-driver's CPU (of its process, all threads) and wall time a part, and how much of their time the workers had nothing to
-do. The workers share the cores of this machine with the driver and with Ray.
+The job is submitted with a token. Parts have ten rows, so computing takes next to no time. Measured are the CPU time of
+the driver's process and the wall time, per part, and the share of the time that workers were idle. The workers share
+the cores of this machine with the driver and with Ray.
 """
 
 import json
@@ -39,7 +39,7 @@ def make_tasks(folder: Path, parts: int) -> None:
 
 
 def watch(spent: dict[int, float], ended: threading.Event) -> None:
-    """The CPU seconds of every driver on this machine, as long as it is there."""
+    """Record the CPU seconds of every driver process on this machine, by its id, until ``ended`` is set."""
     while not ended.wait(0.2):
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -51,7 +51,7 @@ def watch(spent: dict[int, float], ended: threading.Event) -> None:
 
 
 def main() -> None:
-    """One line each."""
+    """Run the job and print one line per measure."""
     parts = int(sys.argv[1]) if sys.argv[1:] else 10_000
     print(machine(["jax", "ray", "pyarrow"]))
     os.environ.setdefault("JAXBATCH_CACHE", str(Path.home() / ".cache"))
@@ -84,7 +84,7 @@ def main() -> None:
     print(
         f"a part: {report['seconds'] / parts * 1e3:.2f} ms of wall, {driver / parts * 1e3:.2f} ms of the driver's CPU"
     )
-    print(f"workers had nothing to do {report['wait'] / (report['wait'] + at_work):.0%} of the time")
+    print(f"workers were idle {report['wait'] / (report['wait'] + at_work):.0%} of the time")
     bar("driver's CPU, ms a part, start included", driver / parts * 1e3, 1)
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/greeks.py
 
-Ours against what an expert writes by hand for this one job — jit(vmap(…)) over files on threads, pyarrow in and out —
+jaxbatch against a script written by hand for this one job, jit(vmap(…)) over files on threads with pyarrow in and out,
 and against Dask with the same function. BENCH_SCALE=0.1 takes a tenth of the rows.
 """
 
@@ -97,7 +97,7 @@ frame.map_partitions(partition, meta=meta).to_parquet("theirs", write_index=Fals
 
 
 def make_tasks(folder: Path) -> None:
-    """Positions, and the function beside them."""
+    """Write the positions, the function and the job."""
     rng = np.random.default_rng(0)
     (folder / "tasks").mkdir()
     for number in range(FILES):
@@ -115,14 +115,14 @@ def make_tasks(folder: Path) -> None:
 
 
 def check(folder: Path) -> None:
-    """The same numbers from ours and by hand, or the comparison says nothing."""
+    """Raise unless jaxbatch and the script by hand wrote the same numbers."""
     ours, theirs = (pq.read_table(folder / name) for name in ("ours/data", "theirs"))
     for mine, hand in (("value", "price"), ("d_spot", "delta"), ("d_spot_maturity", "charm"), ("d_vol_vol", "volga")):
         np.testing.assert_allclose(ours[mine].to_numpy(), theirs[hand].to_numpy(), rtol=1e-9, atol=1e-9)
 
 
 def main() -> None:
-    """One table."""
+    """Print one table."""
     print(machine(["jax", "pyarrow", "dask"]))
     by_hand = Way(script(BY_HAND), "theirs", repeats=5)
     ways = {

@@ -1,10 +1,10 @@
-"""The memory of a worker against the rows of one file: 1, 10 and 100 million, which should make no difference.
+"""The memory of a worker for one file of 1, 10 and 100 million rows, which should make no difference.
 
     python benchmarks/memory.py [MILLIONS …]
 
-f, f', f'' of √x, whole processes, the largest resident size of each, medians of five. The file has row groups of a
-million rows, as most writers make them, or a single one of all its rows, which is cut into parts as it is read. Four
-shards are in flight at a time, but of a single row group, as of a file of a million rows, there is one only.
+f, f', f'' of √x, whole processes, the peak resident size of each, medians of five. The file has row groups of a million
+rows, as most writers make them, or a single one of all its rows, which is cut into parts as it is read. Four shards are
+in flight at a time; a single row group, like a file of a million rows, is one shard only.
 BENCH_SCALE=0.1 takes a tenth.
 """
 
@@ -43,7 +43,7 @@ def make_tasks(path: Path, millions: int, *, single: bool) -> None:
 
 
 def main() -> None:
-    """One table."""
+    """Print one table."""
     sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
     print(machine(["jax", "pyarrow"]))
     print(f"\n{'rows in one file':>16}{'row groups':>12}{'wall s':>9}{'MiB':>8}")

@@ -5,8 +5,8 @@
 floor: ours against copying the same columns with no compute, at 20 and at 60 million points.
 peers: ours, on threads and on Ray, against Daft, Dask, Ray Data and the closed form in Polars, at 20 million points.
 
-The floors read the columns that we read and write those that we write, the status aside: by pyarrow.dataset, and file
-by file on as many threads as there are CPUs, as pyarrow does by itself and without dictionaries for floats.
+The floors read and write the same columns, without the status: by pyarrow.dataset, and file by file on a thread per
+CPU, both as pyarrow writes by default and without dictionaries for floats.
 BENCH_SCALE=0.1 takes a tenth of the rows.
 """
 
@@ -129,12 +129,12 @@ def make_tasks(folder: Path, files: int) -> None:
 
 
 def ours(tasks: str, *options: str, repeats: int = 3) -> Way:
-    """Our way with some tasks; the output is new each time."""
+    """jaxbatch on these tasks, into a new output each time."""
     return Way(jaxbatch("run", f"{tasks}.toml", "--quiet", *options), "ours", repeats)
 
 
 def floors(tasks: str) -> dict[str, Way]:
-    """The ways to copy."""
+    """The ways to copy the columns."""
     plain = ", use_dictionary=['id']"
     return {
         "copy, pyarrow.dataset": Way(script(DATASET, TASKS=tasks), "floor"),
@@ -144,7 +144,7 @@ def floors(tasks: str) -> dict[str, Way]:
 
 
 def floor(folder: Path) -> None:
-    """Ours and the floor, at two sizes."""
+    """jaxbatch against the copies, at two sizes."""
     medians: dict[int, list[float]] = {}
     for files in (20, 60):
         tasks = f"tasks{files}"
@@ -162,7 +162,7 @@ def floor(folder: Path) -> None:
 
 
 def peers(folder: Path) -> None:
-    """Ours and others."""
+    """jaxbatch against other libraries."""
     make_tasks(folder / "tasks", 20)
     (folder / "tasks.toml").write_text(SQRT_JOB.replace("TASKS", "tasks"))
     ways = {
@@ -182,7 +182,7 @@ def peers(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run the parts that are asked for, or all."""
+    """Run the parts named on the command line, or all."""
     print(machine(["jax", "pyarrow", "ray", "daft", "dask", "polars"]))
     parts = {"floor": floor, "peers": peers}
     for name in sys.argv[1:] or parts:

@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from _measure import Way, bar, in_turn, machine, script, show
+from _regression_peers import DUCKDB, LSTSQ, NUMPY, POLARS, POLARS_OLS, SKLEARN, SKLEARN_BIG, STATSMODELS
 
 REPEATS = 3
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))
@@ -54,89 +55,17 @@ path = "tasks"
 path = "{method}"
 """
 
-# How each of the others does it: read every file, fit, write the coefficients.
-
-NUMPY = """
-import glob, numpy as np, pyarrow as pa, pyarrow.parquet as pq
-found = []
-for path in sorted(glob.glob("tasks/*.parquet")):
-    table = pq.read_table(path).combine_chunks()
-    X, y = table["X"].chunk(0), table["y"].chunk(0)
-    ends = X.offsets.to_numpy() - X.offsets[0].as_py()
-    rows = X.flatten().flatten().to_numpy().reshape(ends[-1], -1)
-    targets = y.flatten().to_numpy()
-    for start, stop in zip(ends[:-1], ends[1:]):
-        A = np.column_stack([np.ones(stop - start), rows[start:stop]])
-        FIT
-pq.write_table(pa.table({"coefficients": list(np.array(found))}), "other.parquet")
-"""
-LSTSQ = "found.append(np.linalg.lstsq(A, targets[start:stop], rcond=None)[0])"
-SKLEARN = """from sklearn.linear_model import LinearRegression
-        fitted = LinearRegression().fit(A[:, 1:], targets[start:stop])
-        found.append([fitted.intercept_, *fitted.coef_])"""
-STATSMODELS = """import statsmodels.api as sm
-        found.append(sm.OLS(targets[start:stop], A).fit().params)"""
-
-POLARS = """
-import numpy as np, polars as pl
-features, by = FEATURES, BY
-columns = ["one", *features, "y"]
-sums = [
-    (pl.col(a) * pl.col(b)).sum().alias(f"{i},{j}")
-    for i, a in enumerate(columns) for j, b in enumerate(columns) if i <= j
-]
-frame = pl.scan_parquet("tasks/*.parquet").with_columns(one=pl.lit(1.0))
-grouped = frame.group_by(by).agg(sums) if by else frame.select(sums)
-table = grouped.collect(engine="streaming")
-k = len(columns)
-G = np.empty((len(table), k, k))
-for i in range(k):
-    for j in range(i, k):
-        G[:, i, j] = G[:, j, i] = table[f"{i},{j}"].to_numpy()
-found = np.linalg.solve(G[:, :-1, :-1], G[:, :-1, -1:])[..., 0]
-pl.DataFrame({**{name: table[name] for name in by}, "coefficients": found}).write_parquet("other.parquet")
-"""
-
-POLARS_OLS = """
-import polars as pl, polars_ols
-table = pl.scan_parquet("tasks/*.parquet").group_by("group").agg(
-    pl.col("y").least_squares.ols(*FEATURES, add_intercept=True, mode="coefficients").first().alias("coefficients")
-)
-table.collect().write_parquet("other.parquet")
-"""
-
-DUCKDB = """
-import duckdb, numpy as np
-columns = ["1.0", *FEATURES, "y"]
-k = len(columns)
-pairs = [(i, j) for i in range(k) for j in range(i, k)]
-sums = ", ".join(f"sum({columns[i]} * {columns[j]}) AS s{i}_{j}" for i, j in pairs)
-table = duckdb.sql(f'SELECT "group", {sums} FROM read_parquet(\\'tasks/*.parquet\\') GROUP BY "group"').fetchnumpy()
-G = np.empty((len(table["group"]), k, k))
-for i, j in pairs:
-    G[:, i, j] = G[:, j, i] = table[f"s{i}_{j}"]
-found = np.linalg.solve(G[:, :-1, :-1], G[:, :-1, -1:])[..., 0]
-import pyarrow as pa, pyarrow.parquet as pq
-pq.write_table(pa.table({"group": table["group"], "coefficients": list(found)}), "other.parquet")
-"""
-
-SKLEARN_BIG = """
-import numpy as np, pyarrow.parquet as pq
-from sklearn.linear_model import LinearRegression
-table = pq.read_table("tasks")
-X = np.column_stack([table[name].to_numpy() for name in FEATURES])
-fitted = LinearRegression(copy_X=False).fit(X, table["y"].to_numpy())
-print(fitted.coef_)
-"""
-
 
 def ours(method: str) -> list[str]:
-    """Our command for a job of that method."""
+    """The command that runs the job of this method."""
     return [sys.executable, "-m", "jaxbatch", "run", f"{method}.toml", "--restart", "--quiet"]
 
 
 def compare(title: str, folder: Path, commands: dict[str, list[str]], bars: list[tuple[str, str, float]]) -> None:
-    """Run all commands in turn, print one table, and whether ours take at most so much of another's time."""
+    """Run all commands in turn and print one table.
+
+    Each bar is (ours, another, ratio): whether our time is at most that ratio of the other's.
+    """
     ways = {name: Way(command) for name, command in commands.items()}
     in_turn(ways, folder)
     show(title, ways, "jaxbatch, auto")
@@ -312,7 +241,7 @@ def digits(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run the parts that are asked for, or all."""
+    """Run the parts named on the command line, or all."""
     print(machine(["jax", "pyarrow", "numpy", "polars", "polars-ols", "duckdb", "scikit-learn", "statsmodels"]))
     parts = {"nested": nested, "long": long, "big": big, "descent": descent, "digits": digits}
     for name in sys.argv[1:] or parts:

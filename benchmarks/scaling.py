@@ -1,11 +1,11 @@
-"""What a part costs the control plane, with no data behind it; and how many workers one driver can serve.
+"""The cost of a part in the control plane, without data; and how many workers one driver can serve.
 
     python benchmarks/scaling.py [--parts 10000 100000 1000000] [--no-clusters] [--plot docs/scaling.svg]
 
-Every number of parts has a process of its own. A file has a hundred row groups, each a shard and a part. The store is a
-dictionary and the engine answers at once, so what is measured is ours: cutting the input, writing the plan, counting
-what comes back, finding what is there (one listing), the manifest and the seal. Bytes are those of the process, per
-part: its peak after each step less what it had before the first.
+Every number of parts is measured in a process of its own. A file has a hundred row groups, each a shard and a part. The
+store is a dictionary and the engine answers at once, so jaxbatch alone is measured: cutting the input, writing the
+plan, counting results, finding existing parts (one listing), the manifest and the seal. Bytes are those of the process,
+per part: its peak after each step less its peak before the first.
 """
 
 import argparse
@@ -33,8 +33,8 @@ FILES = (10_000, 100_000)
 LINKS = 50_000
 
 
-class Memory:
-    """A store that keeps names and sizes, and the contents of what is not a part."""
+class MemoryStore:
+    """A store in memory: of parts it keeps names and sizes, of all else the contents."""
 
     url = "memory"
 
@@ -49,6 +49,10 @@ class Memory:
     def replace(self, name: str, data: bytes) -> None:
         """See jaxbatch.storage.Store."""
         self.kept[name] = data
+
+    def mark(self, name: str) -> None:
+        """See jaxbatch.storage.Store."""
+        self.kept[name] = b""
 
     def read(self, name: str, start: int = 0) -> bytes:
         """See jaxbatch.storage.Store."""
@@ -81,14 +85,14 @@ class Memory:
         """See jaxbatch.storage.Store."""
 
 
-class Answers:
-    """An engine that has done every shard as soon as it is asked."""
+class InstantEngine:
+    """An engine that returns a result for every shard at once, without computing."""
 
     device = "cpu"
     workers = max_concurrency = 1
     name = "scaling"
 
-    def __init__(self, store: Memory) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self.store = store
 
     def run(self, plan: Any, outstanding: Any) -> Iterator[Any]:
@@ -145,18 +149,18 @@ def one(parts: int) -> None:
     groups = planner.row_groups(replace_files(files))
     plan = replace(small, files=files, shards=cut(groups, 10))
     began = step("plan", began)
-    store = Memory()
+    store = MemoryStore()
     output = RunOutput(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
     output.claim.write(attempt.record(plan))
-    answers: Any = Answers(store)
-    summary = attempt.finish(plan, output, answers, lambda _: None, time.monotonic(), new=True)
+    engine: Any = InstantEngine(store)
+    summary = attempt.finish(plan, output, engine, lambda _: None, time.monotonic(), new=True)
     began = step("run and seal", began)
     assert (summary.exit_code, summary.parts_done, output.seal.is_valid()) == (0, parts, True)
     print(json.dumps(found))
 
 
 def replace_files(files: tuple[Any, ...]) -> Any:
-    """An opened input of such files."""
+    """The files as an opened input."""
     from jaxbatch.input.schemas import InputTable
 
     return InputTable(files, (), pa.schema([]), ())
@@ -167,7 +171,7 @@ def _peak() -> float:
 
 
 def plan_files(files: int) -> None:
-    """Plan so many files, links to a few, in this process, and print seconds and bytes as JSON."""
+    """Plan this number of files, links to a few, in this process, and print seconds and bytes as JSON."""
     from jaxbatch import Job
     from jaxbatch.compilation import process_setup
     from jaxbatch.planning import planner
@@ -191,7 +195,7 @@ def plan_files(files: int) -> None:
 
 
 def planning() -> None:
-    """The table of what a file costs."""
+    """Print the table of costs per file."""
     found, footer = [], 1
     for files in FILES:
         out = subprocess.run(
@@ -206,7 +210,7 @@ def planning() -> None:
 
 
 def control_plane(sizes: list[int]) -> None:
-    """The table of what a part costs."""
+    """Print the table of costs per part."""
     costs: dict[str, list[tuple[float, float]]] = {}
     for parts in sizes:
         out = subprocess.run(
@@ -223,7 +227,7 @@ def control_plane(sizes: list[int]) -> None:
 
 
 def main() -> None:
-    """The tables, and a picture if a file is named."""
+    """Print the tables, and draw the picture if a file is named for it."""
     if sys.argv[1:2] == ["--one"]:
         one(int(sys.argv[2]))
         return

@@ -1,4 +1,4 @@
-"""How long the command line takes to start: --help, kernels, plan and a run of one row, whole processes in turn.
+"""Start-up times of the command line: --help, kernels, plan and a run of one row, whole processes in turn.
 
 python benchmarks/start.py
 """
@@ -26,7 +26,7 @@ REPEATS = 7
 
 
 def main() -> None:
-    """One table."""
+    """Print one table."""
     print(machine(["jax", "pyarrow", "click"]))
     ways = {
         "import click": Way(script("import click"), repeats=REPEATS),

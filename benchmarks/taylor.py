@@ -91,7 +91,7 @@ WAYS: dict[str, Callable[..., Any]] = {
 
 
 def serve(way: str, name: str, points: str) -> None:
-    """A child: answers each line, "compile ORDER" or "run CALLS", with a line of JSON."""
+    """Serve as a child process: answer each line, "compile ORDER" or "run CALLS", with a line of JSON."""
     process_setup.prepare(platforms="cpu")
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_enable_compilation_cache", False)
@@ -127,7 +127,7 @@ class Cell:
     problem: str = ""
 
     def seconds(self, what: str, limit: float = math.inf) -> float:
-        """Of "compile", "run" or both; where the time ran out, what is left of the limit at least."""
+        """The seconds of "compile", of "run", or of both; a lower bound from the limit where the time ran out."""
         compile, run = (statistics.median(times or [math.nan]) for times in (self.compiles, self.walls))
         if ">" in self.problem:
             compile, run = (limit, math.nan) if math.isnan(compile) else (compile, limit - compile)
@@ -159,7 +159,7 @@ class Child:
         cell.head = answer["head"]
 
     def measure(self, cell: Cell, order: int) -> Iterator[None]:
-        """Fills the cell; after every step the others have their turn."""
+        """Fills the cell, and yields after every step so that the other ways take their turn."""
         try:
             while len(cell.compiles) < COMPILES and sum(cell.compiles) < SLOW_SECONDS:
                 cell.compiles.append(self.ask(f"compile {order}", self.limit)["wall"])
@@ -201,7 +201,7 @@ def spread(times: list[float], problem: str) -> str:
 
 
 def bars(cells: dict[tuple[str, int, str], Cell], limit: float) -> Iterator[tuple[str, float, float, bool]]:
-    """What is compared, ours over theirs, its bar, and whether theirs ran out of time, and so is at least that."""
+    """For each bar its name, our time over the other's, the limit, and whether the other's time is a lower bound."""
     orders, names = sorted({order for _, order, _ in cells}), dict.fromkeys(name for name, _, _ in cells)
 
     def against(name: str, order: int, way: str, what: str, most: float) -> tuple[str, float, float, bool]:

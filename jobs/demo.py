@@ -1,4 +1,4 @@
-"""Runs every job here on this machine, shows a few rows of each result, and one job once more on Ray.
+"""Runs every job of this folder on this machine, shows a few rows of each result, and runs one job again on Ray.
 
 python jobs/demo.py
 """
@@ -29,11 +29,11 @@ def main() -> None:
         summary = run(job, "--restart")
         show(job.stem, summary)
     on_ray = run(JOBS / f"{ON_RAY}.toml", "--engine", "ray", "--workers", "2", "--restart", output="results/on-ray")
-    here, there = digests(JOBS / "results" / ON_RAY), digests(Path(on_ray["output"]))
-    if here != there:
+    local, on_ray_digests = digests(JOBS / "results" / ON_RAY), digests(Path(on_ray["output"]))
+    if local != on_ray_digests:
         sys.exit(f"{ON_RAY}: the local engine and Ray wrote different bytes")
     console.print(
-        f"\n[bold]{ON_RAY}[/bold] once more on Ray, {on_ray['parts_done']} parts by 2 workers in "
+        f"\n[bold]{ON_RAY}[/bold] again on Ray, {on_ray['parts_done']} parts by 2 workers in "
         f"{on_ray['seconds']:.1f} s: the bytes of every part are equal to the local run's."
     )
 

@@ -10,7 +10,7 @@ def square(x):
 
 
 def sqrt(x):
-    """The notebook's second cell, written as there."""
+    """The notebook's second cell, as it is written in the notebook."""
     return x ** (1 / 2)
 
 

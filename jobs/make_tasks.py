@@ -1,4 +1,4 @@
-"""Makes the sample tasks of the jobs beside it, in jobs/tasks: always the same."""
+"""Writes the sample tasks of the jobs in this folder to jobs/tasks, the same ones each time."""
 
 from pathlib import Path
 

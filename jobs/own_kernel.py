@@ -9,7 +9,7 @@ from jaxbatch import Column, Kernel, Status
 
 @dataclass(frozen=True)
 class Annuity(Kernel):
-    """The level payment of a loan, and what it costs in all."""
+    """The level payment of a loan, and its total interest."""
 
     periods: int = 12
 

@@ -1,7 +1,7 @@
-"""Each day's tasks as a task of Airflow, on a Ray cluster: retried where trying again can help, and only there.
+"""Each day's tasks as a task of Airflow, on a Ray cluster; it is retried only where a retry can help.
 
 The cluster's token is in the worker's environment as RAY_AUTH_TOKEN. A task that is run again, by a retry, by hand or
-as part of a backfill, joins the job if it is still at work and else finishes what is missing.
+as part of a backfill, joins the job if that is still running, and else writes the missing parts.
 """
 
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from airflow.sdk import dag, task
 JOB = "/srv/jobs/job.toml"
 CLUSTER = "http://ray-head.example:8265"
 DEVICE = 'compute.device="gpu"'
-"""What computes on the cluster; compute.device="cpu" where its workers have no GPUs."""
+"""The device on the cluster; compute.device="cpu" where its workers have no GPUs."""
 NO_USE_TO_RETRY = {2, 3, 4, 5}
 """Usage, too many failed rows, a job or input that is refused, an output or cluster that refuses us."""
 
@@ -30,7 +30,7 @@ def jaxbatch_daily() -> None:
         if code in NO_USE_TO_RETRY:
             raise AirflowFailException(f"jaxbatch ended with {code}: see its messages above.")
         if code:
-            raise RuntimeError(f"jaxbatch ended with {code}: trying again finishes what is missing.")
+            raise RuntimeError(f"jaxbatch ended with {code}: a retry writes the missing parts.")
 
     run()
 

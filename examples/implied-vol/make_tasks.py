@@ -1,4 +1,4 @@
-"""Prices of calls of which the volatility is known, and one that no volatility explains."""
+"""Prices of calls of known volatility, and one that no volatility explains."""
 
 from math import erf
 from pathlib import Path

@@ -7,7 +7,7 @@ STEPS = 400
 
 
 def prey(birth, death, hunt, gain, years):
-    """The prey after so many years, from 10 prey and 5 predators."""
+    """The prey after ``years``, from 10 prey and 5 predators."""
 
     def slope(state):
         x, y = state

@@ -1,7 +1,7 @@
 """Linear least squares of one padded dataset: every function here is for ``jit`` and ``vmap``.
 
-Arrays in, arrays out: which columns are features, and what a null means, is decided elsewhere. Begin with ``fits.py``,
-a whole fit; ``gram.py`` is the statistic it rests on, ``double_double.py`` the arithmetic.
+Arrays in, arrays out; which columns are features, and what a null means, is decided by the kernel ``regression``.
+Begin with ``fits.py``, a whole fit; ``gram.py`` is the statistic it rests on, ``double_double.py`` the arithmetic.
 """
 
 from jaxbatch.least_squares.descent import Descent, Stop, descend

@@ -1,4 +1,4 @@
-"""Small matrices of many datasets at once: the datasets on the last axis, so that every operation runs along them."""
+"""Small matrices of many datasets at once, the datasets on the last axis, along which operations are vectorised."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,10 +10,10 @@ from jax.custom_batching import custom_vmap
 
 
 def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` as it is for one dataset; under ``vmap`` it is called once, every array with the datasets last.
+    """``function`` with a ``vmap`` that calls it once, every array with the datasets on its last axis.
 
-    So it must be written for arrays whose first axes are those of one dataset, and treat what follows element by
-    element. Its arguments and results are pytrees of arrays.
+    ``function`` must work on arrays with the axes of one dataset first, and treat any further axes element by element.
+    Its arguments and results are pytrees of arrays. For one dataset it is called as it is.
     """
 
     structures: list[Any] = []
@@ -43,5 +43,5 @@ def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def rows_of(length: int, like: Any) -> Any:
-    """0 … length − 1 along the first axis, to be compared with an array [length, …datasets] of ``like``'s datasets."""
+    """0 … length − 1 shaped [length, 1, …], to be compared with arrays [length, …] of as many axes as ``like``."""
     return jnp.arange(length).reshape(length, *(1,) * (like.ndim - 1))

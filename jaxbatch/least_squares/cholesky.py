@@ -1,6 +1,7 @@
-"""Cholesky's factor of a Gram matrix with complete pivoting, and what is solved with it, in either precision.
+"""Cholesky factors of Gram matrices with complete pivoting, and back substitution, in double-double or plain float64.
 
-Arrays have their datasets last (``batched.py``); a matrix is a :class:`DoubleDouble` or a plain array.
+A matrix is a :class:`DoubleDouble` or a plain array. Arrays have their datasets on trailing axes (``batched.py``),
+written … in shapes.
 """
 
 from typing import Any, NamedTuple
@@ -11,34 +12,38 @@ from jaxtyping import Bool
 
 from jaxbatch.least_squares.double_double import DoubleDouble, full_like, inverse_root, mapped, rounded, where
 
-_NOTHING = 2.0**-98
-"""A pivot below this fraction of its column's square is rounding of the double-double statistic …"""
+_NO_PIVOT = 2.0**-98
+"""A pivot at or below this, with a diagonal of about 1, is rounding of a double-double statistic and counts as none."""
 
-_NOTHING_PLAIN = 2.0**-50
-"""… or of the plain one."""
+_NO_PIVOT_PLAIN = 2.0**-50
+"""The same for a plain statistic."""
 
 
 class Factor(NamedTuple):
-    """G = R'R of a p×p matrix G with further columns: rows in the order of elimination, columns as they were."""
+    """R of G = R'R for the leading p×p block of G [k, k, …]: rows in the order of elimination, columns in that of G."""
 
     rows: Any
-    """R: [p, k, …]; beyond the rank zero. Row j has zeros in the columns of the pivots before it."""
+    """R [p, k, …]: row j is 0 in the columns of earlier pivots, and all 0 where step j found no pivot."""
     pivots: Bool[Array, "p p ..."]
-    """Row j marks the column that step j eliminated."""
+    """Row j marks the one column that step j eliminated; none where it found no pivot."""
     taken: Bool[Array, "p ..."]
     """Whether step j found a pivot."""
     inverses: Any
-    """[p, …]: one over the pivot's element of each row; 1 where there is none."""
+    """[p, …]: the reciprocal of each row's diagonal element of R; 1 where step j found no pivot."""
 
 
 def factor(G: Any, terms: Bool[Array, "p ..."]) -> Factor:
-    """Factor the leading p×p block of G [k, k, …], whose diagonal is about 1; padding is not in ``terms``.
+    """Factors the leading p×p block of G by Cholesky's method with complete pivoting.
 
-    Golub and Van Loan, *Matrix Computations*, 4th ed., §4.2.8; here nothing is moved: each step takes the largest
-    remaining pivot wherever it is.
+    Golub and Van Loan, *Matrix Computations*, 4th ed., §4.2.8, without moving rows or columns: each step takes the
+    largest remaining diagonal element where it stands.
+
+    Args:
+        G: [k, k, …] with k ≥ p, positive semidefinite, its diagonal about 1 (``solve.normalised``).
+        terms: the columns that are used; the others are padding.
     """
     p, k = terms.shape[0], G.shape[0]
-    nothing = _NOTHING if isinstance(G, DoubleDouble) else _NOTHING_PLAIN
+    no_pivot = _NO_PIVOT if isinstance(G, DoubleDouble) else _NO_PIVOT_PLAIN
     index_p = jnp.arange(p)
     index = index_p.reshape(p, *(1,) * (terms.ndim - 1))
     further = jnp.ones((k - p, *terms.shape[1:]), bool)
@@ -49,7 +54,9 @@ def factor(G: Any, terms: Bool[Array, "p ..."]) -> Factor:
         size = jnp.where(left, rounded(diagonal), -jnp.inf)
         chosen = (index == jnp.argmax(size, axis=0)) & left
         pivot = _select(chosen, diagonal)
-        found = jnp.any(chosen, axis=0) & ~(rounded(pivot) <= nothing)  # a NaN goes on, to be seen at the end
+        found = jnp.any(chosen, axis=0) & ~(
+            rounded(pivot) <= no_pivot
+        )  # NaN counts as a pivot, so that it shows in the result
         inverse = inverse_root(where(found, pivot, full_like(pivot, 1.0)))
         row = _select(chosen[:, None], A[:p]) * inverse[None]
         row = where(jnp.concatenate([left, further]) & found, row, full_like(row, 0.0))
@@ -76,7 +83,11 @@ def factor(G: Any, terms: Bool[Array, "p ..."]) -> Factor:
 
 
 def back_substitute(factor: Factor, right: Any, used: Bool[Array, "p ..."]) -> Any:
-    """X [p, m, …] with R X = ``right`` [p, m, …], of the rows ``used``: zero in every column they do not eliminate."""
+    """X [p, m, …] with R X = ``right`` [p, m, …].
+
+    Only the rows ``used`` count: X is 0 for every column that they do not eliminate. Rows of ``right`` are in the order
+    of elimination, those of X in the order of the columns.
+    """
     p = factor.taken.shape[0]
 
     def step(i: Array, state: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -92,7 +103,7 @@ def back_substitute(factor: Factor, right: Any, used: Bool[Array, "p ..."]) -> A
 
 
 def _select(chosen: Array, x: Any) -> Any:
-    """The one element along the first axis that is chosen, or 0."""
+    """The one element along the first axis that ``chosen`` marks, or 0."""
     return mapped(lambda part: jnp.sum(jnp.where(chosen, part, 0.0), axis=0), x)
 
 

@@ -14,7 +14,14 @@ from jaxbatch.least_squares.singular import singular_values
 
 
 class Stop(NamedTuple):
-    """When a descent ends: see :func:`descend`."""
+    """When a descent ends.
+
+    Attributes:
+        tolerance: a step that moves the coefficients by less (2-norm) counts as still.
+        reset: a step that moves them by more sets the count of still steps back to 0.
+        patience: the number of still steps at which the descent has converged.
+        max_steps: the largest number of steps.
+    """
 
     tolerance: float
     reset: float
@@ -23,7 +30,7 @@ class Stop(NamedTuple):
 
 
 class Descent(NamedTuple):
-    """Where a descent ended."""
+    """The end of a descent: its coefficients, float64; its number of steps, int32; whether it converged."""
 
     coefficients: Float[Array, " p"]
     steps: Int[Array, ""]
@@ -41,15 +48,22 @@ def descend(
     stop: Stop,
     dtype: Any,
 ) -> Descent:
-    """Descend from ``initial``, the iterates in ``dtype``, the Gram matrix and the gradient in float64.
+    """Gradient descent with a constant rate: the iterates in ``dtype``, the Gram matrix and the gradient in float64.
 
-    The gradient of (Σw(y − A b)² + λ‖b‖²)/Σw is 2/Σw · ((A'WA + λ)b − A'Wy), so a step never touches the data.
-    ``"auto"`` is the reciprocal of the largest eigenvalue of the Hessian, the longest step that cannot
-    overshoot.
+    The gradient of (Σw(y − A b)² + λ‖b‖²)/Σw is 2/Σw · ((A'WA + λ)b − A'Wy), so no step reads the data. A descent ends
+    as ``stop`` says, or when an iterate is no longer finite. A dataset that has ended no longer changes while its
+    neighbours in a batch go on.
 
-    A count goes up at each step that moves the coefficients by less than ``tolerance`` (2-norm) and, once it has
-    begun, back to 0 at one of more than ``reset``; at ``patience`` the descent has converged. It also ends at
-    ``max_steps``, and where an iterate is no longer finite. A dataset that has ended stands still.
+    Args:
+        statistic: of the dataset, plain or in double-double, without a shift.
+        terms: which columns of the padded design are used.
+        penalised: the terms that ``ridge`` shrinks: all but the intercept.
+        initial: the coefficients to start from.
+        learning_rate: of each step; ``"auto"`` is the reciprocal of the largest eigenvalue of the Hessian, the longest
+            step that cannot overshoot.
+        ridge: λ.
+        stop: when it ends.
+        dtype: of the iterates.
     """
     descent = partial(_descend, learning_rate=learning_rate, ridge=ridge, stop=stop, dtype=dtype)
     return datasets_last(descent)(statistic, terms, penalised, initial)

@@ -7,9 +7,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Design(NamedTuple):
-    """A padded design; observations and terms beyond the true ones are zero.
+    """A padded design and its target; rows and columns of padding are zero.
 
-    ``scaled`` is ``matrix / scale``; a column of zeros has the scale 1.
+    Attributes:
+        matrix: A, each row multiplied by the root of its weight.
+        scaled: A with each column divided by its ``scale``.
+        scale: the 2-norms of the columns of A; 1 for a column of zeros.
+        target: y, each element multiplied by the root of its weight.
+        terms: which columns are used.
+        penalised: the terms that ridge shrinks: all but the intercept.
     """
 
     matrix: Float[Array, "n p"]
@@ -28,13 +34,16 @@ class Design(NamedTuple):
 def columns(
     X: Float[Array, "p n"], y: Float[Array, " n"], observed: Bool[Array, " n"], *, intercept: bool
 ) -> Float[Array, "k n"]:
-    """The columns of [1 X y], zero where nothing was observed."""
+    """The columns of [1 X y] as rows of one array, zero where nothing was observed; without ``intercept`` of [X y]."""
     ones = [jnp.ones((1, len(y)), X.dtype)] if intercept else []
     return jnp.where(observed, jnp.concatenate([*ones, X, y[None]]), 0.0)
 
 
 def terms(features: Bool[Array, " k"], intercept: bool) -> tuple[Bool[Array, " p"], Bool[Array, " p"]]:
-    """Which terms there are, and which of them ridge shrinks: all but the intercept."""
+    """Which terms of the padded design are used, and which of them ridge shrinks: all but the intercept.
+
+    ``features`` marks the used ones of the padded features; the intercept, if there is one, comes first.
+    """
     if not intercept:
         return features, features
     return jnp.concatenate([jnp.ones(1, bool), features]), jnp.concatenate([jnp.zeros(1, bool), features])
@@ -46,7 +55,7 @@ def design(
     penalised: Bool[Array, " p"],
     weights: Float[Array, " n"] | None = None,
 ) -> Design:
-    """The design of [1 X y] (see :func:`columns`): with weights every row is multiplied by the root of its own."""
+    """The design of the columns [1 X y] of :func:`columns`; each row multiplied by the root of its weight."""
     Z = Z if weights is None else jnp.sqrt(weights) * Z
     matrix = Z[:-1].T
     largest = jnp.max(jnp.abs(matrix), axis=0)

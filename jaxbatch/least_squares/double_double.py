@@ -1,9 +1,10 @@
 """Numbers of twice the precision: unevaluated sums of two floats, about 106 bits in float64.
 
-The error-free transformations are those of Dekker, *A floating-point technique for extending the available
-precision* (Numer. Math. 18, 1971), and Knuth (TAOCP 2, §4.2.2); the arithmetic on them is that of Hida, Li and
-Bailey, *Library for double-double and quad-double arithmetic* (2007). They use +, −, × only, so they work on JAX and
-NumPy arrays alike; :func:`error_free_transforms_hold` asks whether the compiler of this device leaves them as they are written.
+The error-free transformations are those of Knuth (*The Art of Computer Programming*, vol. 2, §4.2.2) and Dekker (*A
+floating-point technique for extending the available precision*, Numer. Math. 18, 1971), but for the product, which is
+summed from exact products of halves. The arithmetic on them is that of Hida, Li and Bailey, *Library for double-double
+and quad-double arithmetic* (2007). Sums use + and − only, so they work on JAX and NumPy arrays alike; products are for
+JAX. :func:`error_free_transforms_hold` tells whether the compiler of this device leaves the transformations intact.
 """
 
 import functools
@@ -19,40 +20,43 @@ from jax import Array, lax
 from jax.extend.backend import get_default_device
 
 LARGEST_EXPONENT = 1000
-"""Of the powers of two by which columns are divided."""
+"""The largest exponent, in absolute value, of the powers of two by which columns are divided."""
 
 _FRACTION_BITS = 52
-"""Stored of a float64 …"""
+"""The stored bits of a float64's significand."""
 
 _LOWER_BITS = 27
-"""… and how many of them the lower half has."""
+"""How many of those bits :func:`split` leaves to the lower half."""
 
 
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """a + b, rounded, and the error of it, exactly."""
+    """a + b rounded, and its exact error (Knuth's TwoSum)."""
     total = a + b
     rest = total - a
     return total, (a - (total - rest)) + (b - rest)
 
 
 def fast_two_sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """The same where |a| ≥ |b| or a = 0."""
+    """a + b rounded, and its exact error, where |a| ≥ |b| or a = 0 (Dekker's FastTwoSum)."""
     total = a + b
     return total, b - (total - a)
 
 
 def split(a: Array) -> tuple[Array, Array]:
-    """a = upper + lower, of 26 bits each: by its bits, so that no contraction of operations can change it."""
+    """a = upper + lower exactly, of 26 bits each, for float64.
+
+    Dekker splits by a multiplication; here it is done on the bits, so that no contraction of operations can change it.
+    """
     bits = lax.bitcast_convert_type(a, jnp.uint64) + jnp.uint64(1 << (_LOWER_BITS - 1))
     upper = lax.bitcast_convert_type((bits >> _LOWER_BITS) << _LOWER_BITS, a.dtype)
     return upper, a - upper
 
 
 def two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """a·b, rounded up or down, and the error of it, exactly.
+    """a·b rounded up or down, and its exact error, for float64 JAX arrays.
 
-    Made of products of halves, which are exact: a compiler that contracts a product and a sum to one fused operation,
-    as XLA does, changes nothing then. Dekker's own formula would be wrong by an ulp of a·b.
+    It is summed from products of halves, which are exact: a compiler that contracts a product and a sum to one fused
+    operation, as XLA does, then changes nothing. Dekker's own formula would be wrong by an ulp of a·b.
     """
     (a_upper, a_lower), (b_upper, b_lower) = split(a), split(b)
     middle, lost = two_sum(a_upper * b_lower, a_lower * b_upper)
@@ -63,7 +67,10 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class DoubleDouble:
-    """``high + low`` with |low| ≤ ulp(high)/2, element by element; operands may be plain arrays too."""
+    """Numbers ``high + low`` with |low| ≤ ulp(high)/2, element by element.
+
+    +, − and × with another or with a plain array are right to about 104 bits.
+    """
 
     high: Array
     low: Array
@@ -103,7 +110,7 @@ class DoubleDouble:
 
 
 def times_power(x: "DoubleDouble | Array", power: Array) -> Any:
-    """``x`` times a power of two, which changes no digit."""
+    """``x`` times powers of two, which changes no digit."""
     return jax.tree.map(lambda part: part * power, x)
 
 
@@ -126,12 +133,12 @@ def exponent_of(x: Array) -> Array:
 
 
 def rounded(x: "DoubleDouble | Array") -> Array:
-    """The nearest float."""
+    """The nearest float64."""
     return x.high + x.low if isinstance(x, DoubleDouble) else x
 
 
 def inverse(x: "DoubleDouble | Array") -> Any:
-    """1/x, by one of Newton's steps from the float's."""
+    """1/x, by one Newton step from the reciprocal in float64."""
     if not isinstance(x, DoubleDouble):
         return 1.0 / x
     first = 1.0 / x.high
@@ -139,7 +146,7 @@ def inverse(x: "DoubleDouble | Array") -> Any:
 
 
 def inverse_root(x: "DoubleDouble | Array") -> Any:
-    """1/√x, by one of Newton's steps from the float's."""
+    """1/√x, by one Newton step from the root in float64."""
     if not isinstance(x, DoubleDouble):
         return 1.0 / jnp.sqrt(x)
     first = 1.0 / jnp.sqrt(x.high)
@@ -152,19 +159,19 @@ def where(condition: Array, x: Any, y: Any) -> Any:
 
 
 def full_like(x: Any, value: float) -> Any:
-    """A number for every element, in the precision of ``x``."""
+    """An array of one number with the shape and precision of ``x``."""
     if isinstance(x, DoubleDouble):
         return DoubleDouble(jnp.full_like(x.high, value), jnp.zeros_like(x.low))
     return jnp.full_like(x, value)
 
 
 def mapped(function: Callable[..., Array], *xs: Any) -> Any:
-    """A function that moves elements about, applied to both parts."""
+    """``function`` applied to the high and to the low parts: it may move elements, not compute with them."""
     return jax.tree.map(function, *xs)
 
 
 def summed(x: Any) -> Any:
-    """The sum over the leading axis, by halves."""
+    """The sum over the leading axis, pairwise."""
     while (length := x.shape[0]) > 1:
         half = (length + 1) // 2
         upper = mapped(lambda part, half=half, length=length: _padded(part[half:], 2 * half - length), x)
@@ -177,13 +184,13 @@ def _padded(x: Array, missing: int) -> Array:
 
 
 def error_free_transforms_hold() -> bool:
-    """Whether the error-free transformations stay what they are under this device's compiler, tried on some numbers."""
+    """Whether the error-free transformations are exact under the default device's compiler, tried on 1,024 numbers."""
     return _transforms_hold(get_default_device().platform)
 
 
 @functools.cache
 def _transforms_hold(platform: str) -> bool:
-    del platform  # by which it is remembered: a process may compute on one device after another
+    del platform  # the key of the cache: a process may compute on one device after another
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 1024)) * 2.0 ** rng.integers(-40, 40, (2, 1024))
 

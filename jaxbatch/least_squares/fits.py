@@ -1,4 +1,4 @@
-"""One fit of arrays, by the way that the kernel ``regression`` takes by default."""
+"""One fit of arrays, by the method that the kernel ``regression`` takes by default."""
 
 from typing import NamedTuple
 
@@ -13,20 +13,29 @@ from jaxbatch.least_squares.solve import solve
 
 
 class Fit(NamedTuple):
-    """A fit of n observations by p terms, the intercept first; NaN where inference is undefined."""
+    """A fit of n observations by p terms, the intercept first; every field is float64 but ``rank``.
+
+    NaN marks what is undefined: where n ≤ p all inference but r², and standard errors, t and p values of a ridge fit.
+    """
 
     coefficients: Float[Array, " p"]
+    """b̂, in the units of y by those of each feature."""
     standard_errors: Float[Array, " p"]
+    """Of the coefficients, s·√diag (A'WA)⁺."""
     t_values: Float[Array, " p"]
+    """Each coefficient over its standard error."""
     p_values: Float[Array, " p"]
+    """Two-sided, of Student's t with n − rank degrees of freedom."""
     rank: Int[Array, ""]
+    """Of the design A."""
     condition: Float[Array, ""]
-    """Of the column-scaled design."""
+    """κ of the design with columns of unit norm: its largest singular value over the smallest."""
     loss: Float[Array, ""]
-    """The mean squared residual; with weights Σwr²/Σw."""
+    """The mean squared residual Σr²/n; with weights Σwr²/Σw."""
     r_squared: Float[Array, ""]
+    """1 − Σwr²/Σw(y − ȳ)²; without an intercept 1 − Σwr²/Σwy²."""
     residual_sd: Float[Array, ""]
-    """With n − rank degrees of freedom."""
+    """s = √(Σwr²/(n − rank)), in the units of y."""
 
 
 def fit(
@@ -38,20 +47,23 @@ def fit(
     ridge: float = 0.0,
     eps: float | None = None,
 ) -> Fit:
-    """Least squares by Cholesky's factor of the Gram matrix in twice the precision; for ``jit`` and ``vmap``.
+    """A least-squares fit by a Cholesky factor of the Gram matrix in twice the precision; for ``jit`` and ``vmap``.
 
-    To the last digit that float64 data allow, where QR loses those of the condition, and plain normal equations those
-    of its square. Below full rank it is the fit of least norm. Float64 must be on; arrays of a smaller precision are
-    computed in it.
+    It has all digits that float64 data allow, where QR loses as many as the condition number has, and plain normal
+    equations twice as many. Below full rank it is the fit of least norm. Float64 must be on; arrays of a lower
+    precision are converted to it.
 
     Args:
-        X: the features, a row an observation.
-        y: what is to be fitted.
-        weights: of the observations, 0 or more; those of 0 are none.
-        intercept: whether a constant term is fitted, which ``ridge`` does not shrink.
-        ridge: λ of Σr² + λΣb²; standard errors, t and p are undefined with it.
+        X: the features, a row per observation; any floats.
+        y: the response.
+        weights: w ≥ 0 of the observations; one of weight 0 does not count.
+        intercept: whether a constant term is fitted; ``ridge`` does not shrink it.
+        ridge: λ ≥ 0 of Σwr² + λΣb²; with λ > 0 standard errors, t and p values are NaN.
         eps: the unit roundoff of the coarsest precision that the data have had, by which the rank is judged; by default
             that of the arrays.
+
+    Returns:
+        A :class:`Fit` in float64.
 
     Raises:
         ValueError: float64 is off.

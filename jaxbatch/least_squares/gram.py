@@ -1,7 +1,7 @@
-"""The Gram matrix of one dataset in twice the precision: the one statistic of least squares.
+"""The Gram matrix of one dataset in twice the precision: the statistic that every fit follows from.
 
-Every product of two columns is taken without error and added in double-double, so what the matrix has lost against
-the exact one is below 2⁻¹⁰⁰ of its diagonal, and matrices of parts of the data add up to that of the whole.
+Every product of two columns is computed without error and added in double-double, so the matrix differs from the exact
+one by less than 2⁻¹⁰⁰ of its diagonal, and the matrices of parts of the data add up to that of the whole.
 """
 
 from typing import Any, NamedTuple
@@ -22,38 +22,40 @@ from jaxbatch.least_squares.double_double import (
 )
 
 BLOCK_ROWS = 256
-"""So many rows of a short dataset are added up one after the other; more are cut, and their blocks added by halves."""
+"""Rows of a short dataset are summed one after the other in blocks of at most this many; blocks are added pairwise."""
 
 LONG_ROWS = 4096
-"""From here on a dataset's own rows are taken side by side: then nothing has to be transposed."""
+"""From this many rows on the lanes of a pass hold rows of one dataset, not of many: then nothing is transposed."""
 
 PASS_SIZE = 8192
-"""So many sums are kept side by side in one pass over them: they stay in the cache of one processor, and XLA does not
-divide a pass among threads, whose meeting would take longer than the pass."""
+"""The most sums that one pass over rows keeps. They stay in the cache of one core, and XLA does not divide the pass
+among threads, whose synchronisation would take longer than the pass."""
 
 PASSES = 4
-"""The diagonals of the matrix are taken in at most so many groups, each one fused loop."""
+"""The diagonals of the matrix are computed in at most this many groups, each one fused loop."""
 
 
 class Statistic(NamedTuple):
-    """All that a fit needs to know of a dataset: [1 X y]'W[1 X y] of its columns divided by powers of two.
+    """All that a fit needs of a dataset: G = Z'WZ for Z = [1 X y], its columns divided by powers of two.
 
-    Columns are those of the terms, the intercept's ones first where there is one, and y last.
+    The k columns are those of the terms, with the intercept's ones first if it has one, and y last.
     """
 
     products: DoubleDouble | Float[Array, "k k"]
+    """G of the divided columns."""
     exponents: Int[Array, " k"]
     """Column i was divided by 2^exponents[i], so that its largest element, times the root of the largest weight, is
     about 1."""
     n: Int[Array, ""]
-    """Observations; those of weight 0 are none."""
+    """n, the number of observations of weight above 0."""
     weight: Float[Array, ""]
-    """The sum of their weights; n without weights."""
-    least: Float[Array, ""]
-    most: Float[Array, ""]
-    """The range of y, as it was."""
+    """Σw, the sum of the weights; n without weights."""
+    y_min: Float[Array, ""]
+    """The smallest y, neither divided nor shifted; +∞ without observations."""
+    y_max: Float[Array, ""]
+    """The largest y likewise; −∞ without observations."""
     shift: Float[Array, ""]
-    """What was subtracted from y, so that a plain matrix does not lose the digits of a large mean; 0 otherwise."""
+    """Subtracted from y before all else, so that a plain matrix does not lose the digits of a large mean; else 0."""
 
 
 def statistic(
@@ -68,10 +70,10 @@ def statistic(
 
     Args:
         Z: the columns of [1 X y], zero where nothing was observed.
-        observed: which elements of the padded columns are there, and have a weight.
-        weights: of the observations, 1 each by default.
-        plain: in plain arithmetic, which is faster, and no better than the square of the condition allows.
-        shifted: whether y may be taken from its first observation on: it needs an intercept, the first column.
+        observed: which elements of the padded columns are observations of weight above 0.
+        weights: w of the observations, 1 each by default.
+        plain: in plain float64, which is faster but loses twice the digits of the condition number.
+        shifted: whether the first observed y is subtracted from all; this needs an intercept, the first column.
     """
     y, shift = Z[-1], jnp.zeros((), Z.dtype)
     if shifted:
@@ -97,8 +99,8 @@ def statistic(
         exponents,
         n,
         weight=n.astype(Z.dtype) if used is None else used.sum(),
-        least=jnp.min(jnp.where(observed, y, jnp.inf)),
-        most=jnp.max(jnp.where(observed, y, -jnp.inf)),
+        y_min=jnp.min(jnp.where(observed, y, jnp.inf)),
+        y_max=jnp.max(jnp.where(observed, y, -jnp.inf)),
         shift=shift,
     )
 
@@ -131,20 +133,20 @@ def _(axis_size: int, in_batched: Any, Z: Array, weights: Array) -> tuple[Any, A
 
 
 def _blocked(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
-    """High and low parts [B, k, k]: of short datasets many side by side, of long ones the rows of each."""
+    """The high and low parts of the Gram matrices, [B, k, k]."""
     datasets, k, n = Z.shape
     if n >= LONG_ROWS:
-        high, low = _of_long(Z, weights)
+        high, low = _sums_of_long(Z, weights)
     else:
-        high, low = _of_short(Z, weights)
+        high, low = _sums_of_short(Z, weights)
     i, j = np.indices((k, k))
     stored = (j - i) % k <= k // 2
     place = np.where(stored, (j - i) % k * k + i, (i - j) % k * k + j)
     return high.reshape(datasets, -1)[:, place], low.reshape(datasets, -1)[:, place]
 
 
-def _of_short(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
-    """Sums by diagonals [B, D, k], high and low: blocks of rows side by side; each dataset's added by halves."""
+def _sums_of_short(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
+    """The sums by diagonals, high and low parts [B, D, k]: lanes hold blocks of rows of many datasets."""
     datasets, k, n = Z.shape
     rows = min(n, BLOCK_ROWS)
     blocks = -(-n // rows)
@@ -161,11 +163,11 @@ def _of_short(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> 
     cuts = [cut(Z), *([] if weights is None else [cut(weights)])]
     sums = lax.map(lambda chunk: _diagonals(*chunk), cuts)  # [chunks, D, k, lanes] twice
     sums = (jnp.moveaxis(x, 3, 1).reshape(chunks * lanes, -1, k)[: datasets * blocks] for x in sums)
-    return _by_halves(*(jnp.moveaxis(x.reshape(datasets, blocks, -1, k), 1, -1) for x in sums))
+    return _pairwise_sum(*(jnp.moveaxis(x.reshape(datasets, blocks, -1, k), 1, -1) for x in sums))
 
 
-def _of_long(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
-    """The same: one dataset after the other, its rows side by side in as many lanes."""
+def _sums_of_long(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> tuple[Array, Array]:
+    """The same as of short datasets, one dataset after the other: lanes hold rows of one dataset."""
     _, k, n = Z.shape
     lanes = _lanes(k)
     steps = -(-n // lanes)
@@ -176,13 +178,13 @@ def _of_long(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None) -> t
         return x.reshape(*x.shape[:-1], steps, lanes)
 
     def of_one(dataset: Any) -> tuple[Array, Array]:
-        return _by_halves(*_diagonals(*map(cut, dataset), axis=-2))
+        return _pairwise_sum(*_diagonals(*map(cut, dataset), axis=-2))
 
     return lax.map(of_one, [Z, *([] if weights is None else [weights])])
 
 
-def _by_halves(high: Array, low: Array) -> tuple[Array, Array]:
-    """Sums along the last axis, which is no longer there then."""
+def _pairwise_sum(high: Array, low: Array) -> tuple[Array, Array]:
+    """Pairwise double-double sums over the last axis."""
     while (count := high.shape[-1]) > 1:
         half = count // 2
         total, error = two_sum(high[..., :half], high[..., half : 2 * half])
@@ -193,23 +195,26 @@ def _by_halves(high: Array, low: Array) -> tuple[Array, Array]:
 
 
 def _group(k: int) -> int:
-    """How many diagonals of a k×k matrix one pass takes."""
+    """The number of diagonals of a k×k matrix in one pass."""
     return max(4, -(-(k // 2 + 1) // PASSES))
 
 
 def _lanes(k: int) -> int:
-    """How many sums are kept side by side."""
+    """The number of lanes, a power of two from 8 to 128: the sums of one pass fill ``PASS_SIZE`` where they can."""
     fitting = max(PASS_SIZE // (k * _group(k)), 1)
     return min(128, max(8, 1 << fitting.bit_length() - 1))
 
 
 def _diagonals(Z: Array, weights: Array | None = None, *, axis: int = 0) -> tuple[Array, Array]:
-    """Sums over the rows of z_i·z_{i+d}, d = 0 … k/2, i + d taken modulo k: [D, k, L], the lanes last.
+    """Sums over the rows of z_i·z_{i+d} for the D diagonals d = 0 … k/2, i + d taken modulo k.
 
     Args:
-        Z: [n, k, L], or [k, n, L] if the axis is −2.
+        Z: [n, k, L], or [k, n, L] if the axis is −2, with the lanes last.
         weights: [n, L].
         axis: of the rows.
+
+    Returns:
+        High and low parts, [D, k, L] each.
     """
     lanes, rows, k = Z.shape[-1], Z.shape[axis], Z.shape[1 if axis == 0 else 0]
     distances, group = k // 2 + 1, _group(k)

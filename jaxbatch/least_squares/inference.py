@@ -1,4 +1,4 @@
-"""What a fit says beyond its coefficients: loss, r², standard errors, t and p values."""
+"""Classical inference: loss, r², residual standard deviation, standard errors, t and p values of a fit."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,41 +14,47 @@ from jaxbatch.least_squares.solve import Solution, normalised
 from jaxbatch.least_squares.student import two_sided
 
 _DIGITS = 1000.0
-"""A squared residual is known where it is so many times what cancellation may have left of it: to three digits."""
+"""A squared residual is known, to three digits, if it is this many times what rounding may have left of it."""
 
 
 class ResponseMoments(NamedTuple):
-    """What there is to explain."""
+    """Moments of the response y, in the units of the solution: y divided by 2^exponents[-1]."""
 
     n: Int[Array, ""]
-    """Observations."""
+    """n, the number of observations."""
     weight: Float[Array, ""]
-    """Their weights' sum; n without weights."""
-    total: Float[Array, ""]
-    """Σw(y − mean)², or Σwy² without an intercept; of y divided as the solution divides it."""
-    square: Float[Array, ""]
-    """Σwy², likewise."""
+    """Σw, the sum of their weights; n without weights."""
+    tss: Float[Array, ""]
+    """The total sum of squares: Σw(y − ȳ)², or Σwy² without an intercept."""
+    uncentered_tss: Float[Array, ""]
+    """Σwy²."""
     varies: Bool[Array, ""]
-    """Whether y is not one number everywhere (not 0, without an intercept)."""
+    """Whether y has two different values; without an intercept, whether any is not 0."""
 
 
 class Inference(NamedTuple):
-    """Each field that can be undefined is a :class:`Maybe`."""
+    """Inference of one fit; each field that can be undefined is a :class:`Maybe`. Arrays of p have one per term."""
 
     loss: Float[Array, ""]
+    """Σwr²/Σw, in squared units of y."""
     r_squared: Maybe
+    """1 − Σwr²/Σw(y − ȳ)²; without an intercept 1 − Σwr²/Σwy²."""
     residual_sd: Maybe
+    """s = √(Σwr²/(n − rank)), in the units of y."""
     standard_errors: Maybe
+    """s·√diag (A'WA)⁺ [p]."""
     t_values: Maybe
+    """Coefficients over their standard errors [p]."""
     p_values: Maybe
+    """Two-sided p values of Student's t with n − rank degrees of freedom [p]."""
 
 
 def response_moments(statistic: Statistic, *, intercept: bool) -> ResponseMoments:
-    """The spread of y, from the statistic alone."""
+    """The moments of y, from the statistic alone."""
 
-    total, square = datasets_last(partial(_sums_of_squares, intercept=intercept))(statistic)
-    same = statistic.least == statistic.most if intercept else (statistic.least == 0) & (statistic.most == 0)
-    return ResponseMoments(statistic.n, statistic.weight, total, square, ~same)
+    tss, uncentered = datasets_last(partial(_sums_of_squares, intercept=intercept))(statistic)
+    same = statistic.y_min == statistic.y_max if intercept else (statistic.y_min == 0) & (statistic.y_max == 0)
+    return ResponseMoments(statistic.n, statistic.weight, tss, uncentered, ~same)
 
 
 def _sums_of_squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, Array]:
@@ -68,7 +74,7 @@ def response_moments_of_data(
     *,
     intercept: bool,
 ) -> ResponseMoments:
-    """The spread of y, from the columns of [1 X y] themselves; 2^``exponent`` is what the solution divides y by."""
+    """The moments of y, from the columns of [1 X y]; the solution divides y by 2^``exponent``."""
     used = observed.astype(Z.dtype) if weights is None else jnp.where(observed, weights, 0.0)
     y, n, weight = Z[-1] * power_of_two(-exponent), observed.sum(), used.sum()
     mean = used @ y / jnp.where(weight > 0, weight, 1.0) if intercept else 0.0
@@ -83,31 +89,33 @@ def infer(
     *,
     sampled: Bool[Array, ""] | bool = True,
 ) -> Inference:
-    """Classical inference with n − rank degrees of freedom; undefined where n ≤ p, t and p also where the residual
-    is nothing but rounding, and all but the loss where what is left of cancellation in it is.
+    """Classical inference with n − rank degrees of freedom.
+
+    Where cancellation left no digits of the squared residual, all but the loss is undefined. So are r² where y does not
+    vary, the others where n ≤ p, and t and p values also where the residual is nothing but rounding of y.
 
     Args:
-        solution: of the fit; its ``rss`` are those of its coefficients.
+        solution: of the fit.
         moments: of y.
         p: the number of terms.
         sampled: whether the coefficients follow Student's t at all; those of a ridge fit do not.
     """
     n, rss, exponents = moments.n, solution.rss, solution.exponents
-    freedom: Any = jnp.maximum(n - solution.rank, 1)
+    dof: Any = jnp.maximum(n - solution.rank, 1)
     known = rss >= _DIGITS * solution.rss_rounding
     enough = (n > p) & known
     unit = power_of_two(exponents[-1])
-    residual_sd = jnp.sqrt(rss / freedom)
+    residual_sd = jnp.sqrt(rss / dof)
     errors = residual_sd * solution.unscaled_stderr
-    rounding = 8 * p * jnp.finfo(rss.dtype).eps * jnp.sqrt(moments.square)
+    rounding = 8 * p * jnp.finfo(rss.dtype).eps * jnp.sqrt(moments.uncentered_tss)
     testable = enough & sampled & moments.varies & (rss > rounding**2)
     t = solution.scaled / jnp.where(errors > 0, errors, 1.0)
-    varies = moments.varies & (moments.total > 0)
+    varies = moments.varies & (moments.tss > 0)
     return Inference(
         loss=rss * unit / moments.weight * unit,
-        r_squared=Maybe(1.0 - rss / jnp.where(varies, moments.total, 1.0), varies & known),
+        r_squared=Maybe(1.0 - rss / jnp.where(varies, moments.tss, 1.0), varies & known),
         residual_sd=Maybe(residual_sd * unit, enough),
         standard_errors=Maybe(errors * power_of_two(exponents[-1:] - exponents[:-1]), enough & sampled),
         t_values=Maybe(t, testable),
-        p_values=Maybe(two_sided(t, freedom.astype(t.dtype)), testable),
+        p_values=Maybe(two_sided(t, dof.astype(t.dtype)), testable),
     )

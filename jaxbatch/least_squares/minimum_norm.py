@@ -1,4 +1,4 @@
-"""The fit of least norm where columns depend on each other."""
+"""The fit of least norm of a design with linearly dependent columns."""
 
 from typing import Any
 
@@ -23,22 +23,23 @@ from jaxbatch.least_squares.double_double import (
 def minimum_norm(
     factored: Factor, rank: Array, terms: Array, exponents: Array, fitted: Any, root: Any
 ) -> tuple[Any, Any]:
-    """Of all coefficients that fit as well, those of least norm.
+    """The coefficients b of least norm among all that fit as well, and the root of their unscaled covariance.
 
     Args:
-        factored: R of the scaled design S, A = S D with D = 2^exponents.
-        rank: how many of its pivots count.
-        terms: the columns that are there.
+        factored: R of the scaled design S, where A = S D with D = 2^exponents.
+        rank: the number of pivots that count.
+        terms: which of the columns are used.
         exponents: [p, …].
-        fitted: coefficients of the basic solution, [p, …]: 0 for every column that was not a pivot.
+        fitted: the basic solution, [p, …]: 0 for every column that was not a pivot.
         root: M with M M' the unscaled covariance of the basic solution, [p, p, …].
 
     Returns:
-        The same two for the solution of least norm. All of them are of the scaled columns, β = D b.
+        ``fitted`` and ``root`` for the solution of least norm. Like the arguments they are those of the scaled columns,
+        β = D b.
 
     The null space of S is spanned by N = (−R₁₁⁻¹R₁₂, I) (Golub and Van Loan, *Matrix Computations*, 4th ed., §5.5.6),
-    so D⁻¹N spans that of A. What is orthogonal to it of the basic solution is the solution of least norm; it is found
-    by modified Gram–Schmidt (§5.2.8).
+    so D⁻¹N spans that of A. The solution of least norm is the component of the basic one orthogonal to it, found by
+    modified Gram–Schmidt (§5.2.8).
     """
     p = terms.shape[0]
     used = factored.taken & (rows_of(p, factored.taken) < rank)

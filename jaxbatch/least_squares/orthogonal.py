@@ -1,8 +1,8 @@
-"""Fits from the data by orthogonal transformations, for those who ask: QR and the singular value decomposition.
+"""Fits from the data by orthogonal transformations, for the methods ``qr`` and ``svd``.
 
 The column-scaled design S is reduced to a p×p factor R and z with R'R = S'S and R'z = S'y; rank, condition and the
 minimum-norm solution come from the SVD of R (Björck, *Numerical Methods for Least Squares Problems*, §1.3, §2.7).
-Both call LAPACK, dataset by dataset, on CPU.
+On a CPU both call LAPACK dataset by dataset.
 """
 
 from typing import Literal
@@ -19,9 +19,13 @@ Method = Literal["qr", "svd"]
 
 
 def solve_orthogonally(problem: Design, *, method: Method, ridge: float, eps: float) -> Solution:
-    """Fit one dataset; below full rank the minimum-norm solution of the unscaled problem.
+    """Fits one dataset; below full rank by the minimum-norm solution of the unscaled problem.
 
-    ``eps`` is the unit roundoff of the coarsest of the stored columns and the precision of the run.
+    Args:
+        problem: the design.
+        method: how it is reduced; ``svd`` also truncates singular values in the solution.
+        ridge: λ ≥ 0 of Σwr² + λΣb².
+        eps: the unit roundoff of the coarsest precision among the stored columns and the run.
     """
     R, z = _reduce(problem, method)
     U, singular, Vt = jnp.linalg.svd(R)
@@ -65,6 +69,7 @@ def solve_orthogonally(problem: Design, *, method: Method, ridge: float, eps: fl
 
 
 def _reduce(problem: Design, method: Method) -> tuple[Array, Array]:
+    """R [p, p] and z [p] with R'R = S'S and R'z = S'y."""
     S, y = problem.scaled, problem.target
     p = S.shape[1]
     if method == "qr":
@@ -78,7 +83,7 @@ def _reduce(problem: Design, method: Method) -> tuple[Array, Array]:
 
 
 def _minimum_norm(scale: Array, singular: Array, Vt: Array, kept: Array) -> Array:
-    """M with b = M U'z of least norm in the *unscaled* coefficients.
+    """M for the coefficients b = M U'z of least norm in the *unscaled* coordinates.
 
     The design truncated to its rank is U Σ V'D with D the scales, so M = (V'D)⁺ Σ⁻¹.
     """
@@ -90,7 +95,7 @@ def _minimum_norm(scale: Array, singular: Array, Vt: Array, kept: Array) -> Arra
 
 
 def _ridge(problem: Design, R: Array, z: Array, ridge: float) -> Array:
-    """The penalised solution: R over √λ/scale for each penalised term, by QR of that small matrix."""
+    """The ridge solution: a row √λ/scale for each penalised term is stacked below R, and the result solved by QR."""
     p = R.shape[0]
     penalty = jnp.where(problem.penalised, jnp.sqrt(ridge) / problem.scale, 0.0)
     stacked = jnp.block([[R, z[:, None]], [jnp.diag(penalty), jnp.zeros((p, 1), R.dtype)]])

@@ -1,4 +1,4 @@
-"""The squared residual of any coefficients, from the Gram matrix, without cancellation."""
+"""The squared residual of any coefficients, computed from the Gram matrix without cancellation."""
 
 from typing import Any
 
@@ -9,11 +9,18 @@ from jaxbatch.least_squares.double_double import DoubleDouble, fast_two_sum, map
 
 
 def squared_residual(G: Any, coefficients: Any) -> Array:
-    """‖y − A b‖² = v'G v with v = (−b, 1), for G = [A y]'[A y] of shape [p + 1, p + 1, …].
+    """‖y − A b‖² = v'G v with v = (−b, 1).
 
-    G v is small where b fits, though its terms are not. So they are taken without error and added to four floats in a
-    cascade (the sums of Shewchuk, *Adaptive precision floating-point arithmetic*, 1997, cut after four): what is
-    lost is below 2⁻²⁰⁰ of the terms. In plain arithmetic it cancels.
+    G v is small where b fits, though its terms are not. So the terms are computed without error and added to four
+    floats in a cascade (the expansions of Shewchuk, *Adaptive precision floating-point arithmetic*, 1997, cut after
+    four): the error is below 2⁻²⁰⁰ of the terms. For a plain G, digits cancel.
+
+    Args:
+        G: [A y]'[A y], double-double or plain, [p + 1, p + 1, …].
+        coefficients: b in the same precision, [p, …].
+
+    Returns:
+        Plain float64 numbers ≥ 0, […].
     """
     v = mapped(lambda part: jnp.concatenate([-part, jnp.zeros_like(part[:1])]), coefficients)
     last = jnp.zeros(v.shape).at[-1].set(1.0)

@@ -8,13 +8,14 @@ from jax import Array, lax
 from jaxtyping import Bool, Float
 
 WRITTEN_OUT = 24
-"""Larger matrices go to LAPACK (cuSOLVER on a GPU) one by one, which is faster for them."""
+"""The largest p for Jacobi rotations; larger matrices go to LAPACK (cuSOLVER on a GPU) one by one, which is faster."""
 
 _SWEEPS = 40
+"""The largest number of sweeps over all pairs of columns."""
 
 
 def singular_values(A: Float[Array, "p p ..."]) -> Float[Array, "p ..."]:
-    """The singular values of square matrices, the datasets last; largest first, NaN where an element is.
+    """The singular values of square matrices, largest first; all NaN for a matrix with an element that is not finite.
 
     One-sided Jacobi rotations in round-robin order, all p/2 pairs of a round at once (Golub and Van Loan, *Matrix
     Computations*, 4th ed., §8.6.3 and §8.5.5): to full relative accuracy for a column-scaled triangle.
@@ -31,7 +32,7 @@ def singular_values(A: Float[Array, "p p ..."]) -> Float[Array, "p ..."]:
         left: Array
         right: Array
         turning: Bool[Array, "..."]
-        """The datasets whose columns are not orthogonal yet; the others stand still, whatever their neighbours do."""
+        """The datasets whose columns are not orthogonal yet; the others change no more, whatever these do."""
         sweeps: Array
 
     def turn(_: Any, state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:

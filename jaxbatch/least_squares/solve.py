@@ -1,7 +1,7 @@
-"""A fit from the statistic alone: Cholesky's factor in the statistic's own precision, and what follows from it.
+"""A fit from the statistic alone, by a Cholesky factor in the statistic's own precision.
 
-Every function is for arrays with their datasets last (``batched.py``), but for :func:`solve`, which is for one
-dataset and for ``vmap``.
+:func:`solve` and :func:`with_coefficients` are for one dataset, and for ``vmap``; all other functions are for arrays
+with the datasets on trailing axes (``batched.py``), written … in shapes.
 """
 
 from functools import partial
@@ -29,38 +29,50 @@ from jaxbatch.least_squares.minimum_norm import minimum_norm
 from jaxbatch.least_squares.quadratic import squared_residual
 from jaxbatch.least_squares.singular import singular_values
 
-_HARDEST = 1e300
-"""Of the penalties: such a term is 0, and its pivot still a number."""
+_LARGEST_PENALTY = 1e300
+"""Penalties are cut here: the term comes out 0, and its pivot is still finite."""
 
 
 class Solution(NamedTuple):
-    """The coefficients of a fit, and what its inference needs."""
+    """The coefficients of a fit, and all that its inference needs; p terms, and k = p + 1 columns with y the last.
+
+    ``scaled``, ``unscaled_stderr``, ``rss`` and ``rss_rounding`` are those of the columns divided by 2^exponents, so
+    that no square of them is out of range.
+    """
 
     coefficients: Float[Array, " p"]
+    """b̂, in the units of the data: ``scaled[i]``·2^(exponents[-1] − exponents[i])."""
     exponents: Int[Array, " k"]
-    """Below, terms and y are divided by these powers of two, so that no square of them is out of range: see ``scaled``,
-    ``deviations`` and ``squares``. Coefficient i is ``scaled[i]``·2^(exponents[-1] − exponents[i])."""
+    """The exponents e of the powers of two by which the terms and y are divided."""
     scaled: Float[Array, " p"]
+    """The coefficients of the divided columns."""
     rank: Int[Array, ""]
+    """The numerical rank of the design A."""
     condition: Float[Array, ""]
-    """Of the design with columns of unit norm: largest singular value over smallest."""
+    """κ of the design with columns of unit norm: its largest singular value over the smallest."""
     unscaled_stderr: Float[Array, " p"]
-    """The roots of the diagonal of (A'WA)⁺."""
+    """√diag (A'WA)⁺: the standard errors over the residual standard deviation s."""
     rss: Float[Array, ""]
-    """The squared residual."""
+    """The residual sum of squares Σw(y − A b̂)²."""
     rss_rounding: Float[Array, ""]
-    """Of the terms that cancel in ``squares``, what rounding may leave; 0 where nothing cancels."""
+    """A bound on what rounding may leave of the terms that cancel in ``rss``; 0 if nothing cancels there."""
 
 
 def rank_tolerance(terms: Int[Array, "..."], eps: float, *, plain: bool) -> Float[Array, "..."]:
-    """Singular values at or below this fraction of the largest count as zero.
+    """The fraction of the largest singular value at or below which others count as zero.
 
-    8·p·eps: exactly dependent columns, scaled to unit norm, were seen to leave at most 2.6·p·eps. A plain Gram matrix
-    in float64 has squared the singular values, so below the root of its own roundoff nothing can be told.
+    It is 8·p·eps for p terms: exactly dependent columns, scaled to unit norm, were seen to leave at most 2.6·p·eps. A
+    plain Gram matrix in float64 has squared the singular values, so below the root of its own roundoff they mean
+    nothing.
+
+    Args:
+        terms: p, the number of terms.
+        eps: the unit roundoff of the data.
+        plain: whether the singular values come from a plain Gram matrix.
     """
     fraction = 8.0 * terms
-    own = jnp.sqrt(fraction * jnp.finfo(jnp.float64).eps) if plain else 0.0
-    return jnp.maximum(fraction * eps, own)
+    of_gram = jnp.sqrt(fraction * jnp.finfo(jnp.float64).eps) if plain else 0.0
+    return jnp.maximum(fraction * eps, of_gram)
 
 
 def solve(
@@ -72,15 +84,15 @@ def solve(
     eps: float,
     least_norm: bool = True,
 ) -> Solution:
-    """The least-squares fit of one dataset; below full rank that of least norm in the data's own coordinates.
+    """The least-squares fit of one dataset; below full rank the one of least norm in the data's own coordinates.
 
     Args:
-        statistic: in twice the precision, or plain.
-        terms: which columns of the padded design are there.
+        statistic: in double-double or plain.
+        terms: which columns of the padded design are used.
         penalised: the terms that ``ridge`` shrinks: all but the intercept.
-        ridge: λ of Σr² + λΣb².
-        eps: the unit roundoff of the coarsest of the stored columns and the run.
-        least_norm: whether it is; without, what is given below full rank is one of the fits.
+        ridge: λ ≥ 0 of Σwr² + λΣb².
+        eps: the unit roundoff of the coarsest precision among the stored columns and the run.
+        least_norm: False gives, below full rank, any one of the fits; that of least norm takes more time.
     """
     return datasets_last(partial(_solve, ridge=ridge, eps=eps, least_norm=least_norm))(statistic, terms, penalised)
 
@@ -102,7 +114,7 @@ def _solve(
     fitted, root = _basic(factored, rank)
     shift = jnp.zeros((p, *terms.shape[1:])).at[0].set(statistic.shift * power_of_two(exponents[0] - exponents[-1]))
     if ridge > 0:
-        penalty = jnp.where(penalised, jnp.minimum(ridge * power_of_two(-2 * exponents[:p]), _HARDEST), 0.0)
+        penalty = jnp.where(penalised, jnp.minimum(ridge * power_of_two(-2 * exponents[:p]), _LARGEST_PENALTY), 0.0)
         diagonal = jnp.eye(p + 1).reshape(p + 1, p + 1, *(1,) * (terms.ndim - 1))
         shrunk, more = _unit_diagonal(G + diagonal * jnp.concatenate([penalty, jnp.zeros_like(penalty[:1])]))
         fitted, _ = _basic(factor(shrunk, terms), jnp.full_like(rank, p))
@@ -128,7 +140,10 @@ def _solve(
 
 
 def with_coefficients(solution: Solution, statistic: Statistic, coefficients: Float[Array, " p"]) -> Solution:
-    """The solution with other coefficients of the same dataset, and their squared residual."""
+    """``solution`` with other coefficients, in the units of the data, and their residual sum of squares.
+
+    ``statistic`` is of the same dataset, and may differ in precision; the rank and the condition stay.
+    """
 
     def replaced(solution: Solution, statistic: Statistic, coefficients: Array) -> Solution:
         G, exponents = normalised(statistic)
@@ -147,6 +162,7 @@ def with_coefficients(solution: Solution, statistic: Statistic, coefficients: Fl
 
 
 def _rss_rounding(G: Any) -> Array:
+    """64·k·eps·Σwy² for a plain G; 0 in double-double, where nothing cancels."""
     square = rounded(G[-1, -1])
     if isinstance(G, DoubleDouble):
         return jnp.zeros_like(square)
@@ -154,9 +170,9 @@ def _rss_rounding(G: Any) -> Array:
 
 
 def normalised(statistic: Statistic) -> tuple[Any, Int[Array, "k ..."]]:
-    """The Gram matrix with a diagonal between 1/4 and 4, and the exponents by which its columns are divided now.
+    """The Gram matrix rescaled to a diagonal between 1/4 and 4, and the exponents that now divide its columns.
 
-    A column of zeros is taken to be divided like the largest of the others.
+    A column of zeros has the largest of the other columns' exponents.
     """
     G, more = _unit_diagonal(statistic.products)
     index = jnp.arange(G.shape[0])
@@ -175,7 +191,7 @@ def _unit_diagonal(G: Any) -> tuple[Any, Array]:
 
 
 def _basic(factored: Factor, rank: Array) -> tuple[Any, Any]:
-    """Coefficients [p, …] of the first ``rank`` pivots' columns, and R⁻¹ [p, p, …] of them; others are 0."""
+    """The basic solution: coefficients [p, …] of the first ``rank`` pivots' columns, others 0, and R⁻¹ [p, p, …]."""
     p = factored.taken.shape[0]
     used = factored.taken & (rows_of(p, factored.taken) < rank)
     unit = jnp.eye(p).reshape(p, p, *(1,) * (factored.taken.ndim - 1))
@@ -194,7 +210,7 @@ def _where_deficient(
     fitted: Any,
     root: Any,
 ) -> tuple[Any, Any]:
-    """The results with those of deficient datasets replaced; where there are none, nothing is computed."""
+    """``fitted`` and ``root``, those of least norm for deficient datasets; nothing is computed if there are none."""
 
     def replace(state: tuple[Array, Any, Any]) -> tuple[Array, Any, Any]:
         deficient, fitted, root = state

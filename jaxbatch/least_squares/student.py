@@ -8,25 +8,26 @@ from jax.scipy.special import gammaln
 from jaxtyping import Float
 
 _STEPS = 20_000
-"""Of the continued fraction; it takes about √ν."""
+"""The most steps of the continued fraction; it takes about √ν."""
 
 _TINY = 1e-300
+"""Takes the place of denominators nearer to 0 in the continued fraction."""
 
 
-def two_sided(t: Float[Array, "..."], freedom: Float[Array, "..."]) -> Float[Array, "..."]:
-    """P(|T| ≥ |t|) for T of Student's distribution with ν = ``freedom`` > 0 degrees of freedom.
+def two_sided(t: Float[Array, "..."], dof: Float[Array, "..."]) -> Float[Array, "..."]:
+    """P(|T| ≥ |t|) for T of Student's distribution with ν = ``dof`` > 0 degrees of freedom.
 
     It is I_x(ν/2, ½) with x = ν/(ν + t²), the regularised incomplete beta function (DLMF 8.17.4), by its continued
-    fraction (DLMF 8.17.22) in the modified form of Lentz, from whichever end converges. An element stands still as
-    soon as it has converged, so none depends on its neighbours.
+    fraction (DLMF 8.17.22) in the modified form of Lentz, from whichever end converges. An element no longer
+    changes once it has converged, so none depends on its neighbours.
     """
-    t, freedom = jnp.broadcast_arrays(jnp.abs(t), freedom)
-    large = t * t > freedom * jnp.finfo(t.dtype).max ** 0.25
-    ratio = jnp.where(large, 0.0, t / jnp.sqrt(freedom)) ** 2
-    x = jnp.where(large, freedom / t / t, 1.0 / (1.0 + ratio))
-    log_x = jnp.where(large, jnp.log(freedom) - 2.0 * jnp.log(t), -jnp.log1p(ratio))
+    t, dof = jnp.broadcast_arrays(jnp.abs(t), dof)
+    large = t * t > dof * jnp.finfo(t.dtype).max ** 0.25
+    ratio = jnp.where(large, 0.0, t / jnp.sqrt(dof)) ** 2
+    x = jnp.where(large, dof / t / t, 1.0 / (1.0 + ratio))
+    log_x = jnp.where(large, jnp.log(dof) - 2.0 * jnp.log(t), -jnp.log1p(ratio))
     rest = jnp.where(large, 1.0, ratio / (1.0 + ratio))  # 1 − x without cancellation
-    a, b = freedom / 2.0, 0.5
+    a, b = dof / 2.0, 0.5
     near_zero = x < (a + 1.0) / (a + b + 2.0)
     front = jnp.exp(a * log_x + 0.5 * jnp.log(jnp.where(rest > 0, rest, 1.0)) - _log_beta_half(a))
     fraction = _fraction(
@@ -57,7 +58,7 @@ class _State(NamedTuple):
 
 
 def _fraction(a: Array, b: Array, x: Array, wanted: Array) -> Array:
-    """The continued fraction of I_x(a, b) without its factor xᵃ(1 − x)ᵇ/(a B(a, b))."""
+    """The continued fraction of I_x(a, b), without its factor xᵃ(1 − x)ᵇ/(a B(a, b)), converged where ``wanted``."""
     one = jnp.ones_like(x)
     first = _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
     epsilon = 2.0 * jnp.finfo(x.dtype).eps

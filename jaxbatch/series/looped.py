@@ -1,4 +1,4 @@
-"""Series on a leading axis, recurrences as loops over the order: a program whose size no order changes."""
+"""Series as one array, recurrences as loops over the order: the program is of the same size at any order."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

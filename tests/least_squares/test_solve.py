@@ -32,8 +32,8 @@ def test_neighbours_change_no_bit():
     spoilt[4] = 0
     spoilt[5] *= 1e-160
     spoilt[6, :, 1] = spoilt[6, :, 0] * (1 + 1e-9)
-    beside = jax.tree.leaves(jax.device_get(fit(spoilt, y)))
-    for before, after in zip(alone, beside, strict=True):
+    spoilt_neighbours = jax.tree.leaves(jax.device_get(fit(spoilt, y)))
+    for before, after in zip(alone, spoilt_neighbours, strict=True):
         same = [0, *range(7, 16)]
         assert np.asarray(before)[same].tobytes() == np.asarray(after)[same].tobytes()
 

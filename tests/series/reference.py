@@ -1,4 +1,4 @@
-"""Coefficients to compare with: by mpmath at 50 digits, or by ``jax.jvp`` of ``jax.jvp`` …"""
+"""Reference coefficients: by mpmath at 50 digits, or by nested ``jax.jvp``."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ DIGITS = 50
 
 
 class Case(NamedTuple):
-    """A function of one number and what its coefficients are."""
+    """A function of one number and its exact coefficients."""
 
     name: str
     function: Callable[..., Any]
@@ -122,7 +122,7 @@ def assert_coefficients(
 
 
 def _envelope(size: np.ndarray) -> np.ndarray:
-    there = np.flatnonzero(size)
-    largest = max(size[there[:2]], default=0.0)
-    rates = [(size[n] / largest) ** (1 / n) for n in there if n > 0]
+    nonzero = np.flatnonzero(size)
+    largest = max(size[nonzero[:2]], default=0.0)
+    rates = [(size[n] / largest) ** (1 / n) for n in nonzero if n > 0]
     return largest * max(rates, default=1.0) ** np.arange(len(size))

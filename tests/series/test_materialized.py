@@ -1,4 +1,4 @@
-"""What a chain of functions shares is computed once, whatever the order."""
+"""Functions that a chain shares are computed once, whatever the order."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""High orders far from 1: coefficients are there wherever they can be represented."""
+"""High orders far from 1: coefficients are right wherever they can be represented."""
 
 import math
 
@@ -52,9 +52,9 @@ def test_log_in_float32(point):
     found = coefficients(jnp.log, point, 64, np.float32)
     wanted = np.array(logarithm(point, 64))
     limits = np.finfo(np.float32)
-    there = (np.abs(wanted) > float(limits.tiny)) & (np.abs(wanted) < float(limits.max))
-    np.testing.assert_allclose(found[there], wanted[there], rtol=2e-5)
-    assert (np.abs(found[~there]) <= float(limits.tiny)).all()
+    normal = (np.abs(wanted) > float(limits.tiny)) & (np.abs(wanted) < float(limits.max))
+    np.testing.assert_allclose(found[normal], wanted[normal], rtol=2e-5)
+    assert (np.abs(found[~normal]) <= float(limits.tiny)).all()
 
 
 def test_derivatives_of_log_far_out():

@@ -1,7 +1,12 @@
-"""Programs within programs are opened; a function with a derivative of its own is expanded by that derivative."""
+"""Calls of other programs, and every primitive that has no rule of its own.
+
+``jit``, ``checkpoint`` and other plain calls are opened. A function with a derivative of its own (``custom_jvp``,
+``custom_vjp``) is expanded by that derivative: opened, relu'(0) would be 0.5. Functions of JAX that lose digits either
+way (sinc, hypot, logaddexp, i0) have rules here, with their formulas beside them.
+"""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,7 +15,7 @@ from jax.extend.core import primitives
 
 from jaxbatch.series import stable_derivatives
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value
-from jaxbatch.series.derivative_rule import by_derivative, jvp_of, vjp_of
+from jaxbatch.series.derivative_rule import Tangent, by_derivative, jvp_of, vjp_of
 from jaxbatch.series.interpreter import DEFAULT_RULE, interpret, register_rule
 from jaxbatch.series.loop_primitives import LOOPS
 from jaxbatch.series.rules.elementary import logistic
@@ -21,7 +26,7 @@ from jaxbatch.series.stable_derivatives import call_matching, elementary
 
 
 def open_program(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, **_: Any) -> list[Value]:
-    """Run the inner program in place."""
+    """The results of an inner jaxpr, open or closed, run in place."""
     if hasattr(jaxpr, "jaxpr"):
         return interpret(arithmetic, jaxpr.jaxpr, jaxpr.consts, operands)
     return interpret(arithmetic, jaxpr, (), operands)
@@ -39,7 +44,7 @@ for _name in ("closed_call", "core_call", "call"):
 
 @register_rule("custom_vmap_call")
 def custom_vmap_call(arithmetic: Arithmetic, *operands: Value, call: Any, **_: Any) -> list[Value]:
-    """Opened: how it is batched is another matter."""
+    """Opened; its own way of being batched does not apply to series."""
     return open_program(arithmetic, *operands, jaxpr=call)
 
 
@@ -58,49 +63,44 @@ for _name, _function in LOOPS.items():
 @register_rule("jit")
 @register_rule("pjit")
 def jit(arithmetic: Arithmetic, *operands: Value, jaxpr: Any, **parameters: Any) -> Any:
-    """Opened, but for functions of JAX that are no use opened."""
-    rule = _known_rule({"jaxpr": jaxpr, **parameters})
+    """Opened, except calls of the functions of JAX in ``_JAX_FUNCTIONS``."""
+    rule = _rule_of_call({"jaxpr": jaxpr, **parameters})
     return rule(arithmetic, *operands) if rule else open_program(arithmetic, *operands, jaxpr=jaxpr)
 
 
 @register_rule("custom_jvp_call")
 def custom_jvp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, **parameters: Any) -> Any:
-    """By the function's own derivative, but for those of JAX whose series is known."""
+    """By the function's own derivative, except calls of the functions of JAX in ``_JAX_FUNCTIONS``."""
     described = {"call_jaxpr": call_jaxpr, **parameters}
-    rule = _known_rule(described)
+    rule = _rule_of_call(described)
     if rule:
         return rule(arithmetic, *operands)
-    return by_derivative(
-        arithmetic,
-        stable_derivatives.stable_primitive(primitives.custom_jvp_call_p, described),
-        jvp_of,
-        call_matching.call_identity(described),
-        operands,
-    )
+    return _by_custom_rule(arithmetic, primitives.custom_jvp_call_p, jvp_of, described, operands)
 
 
 @register_rule("custom_vjp_call")
 def custom_vjp_call(arithmetic: Arithmetic, *operands: Value, call_jaxpr: Any, **parameters: Any) -> Any:
-    """By the function's own pull-back, transposed."""
+    """By the function's own reverse-mode rule, transposed to a forward one."""
     described = {"call_jaxpr": call_jaxpr, **parameters}
-    return by_derivative(
-        arithmetic,
-        stable_derivatives.stable_primitive(primitives.custom_vjp_call_p, described),
-        vjp_of,
-        call_matching.call_identity(described),
-        operands,
-    )
+    return _by_custom_rule(arithmetic, primitives.custom_vjp_call_p, vjp_of, described, operands)
+
+
+def _by_custom_rule(
+    arithmetic: Arithmetic, primitive: Any, tangent: Tangent, parameters: Mapping[str, Any], operands: Sequence[Value]
+) -> list[Value]:
+    function = stable_derivatives.stable_primitive(primitive, parameters)
+    return by_derivative(arithmetic, function, tangent, call_matching.call_identity(parameters), operands)
 
 
 @register_rule(DEFAULT_RULE)
-def differentiated(arithmetic: Arithmetic, *operands: Value, primitive: Any, parameters: Any) -> list[Value]:
-    """Any other primitive, by its first derivative: erf, atan2, the inverse functions, factorizations."""
+def by_first_derivative(arithmetic: Arithmetic, *operands: Value, primitive: Any, parameters: Any) -> list[Value]:
+    """Any primitive without a rule, by its first derivative: erf, atan2, asin, the factorizations …"""
     key = (primitive.name, str(parameters))
     return by_derivative(arithmetic, stable_derivatives.stable_primitive(primitive, parameters), jvp_of, key, operands)
 
 
 def _logaddexp(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
-    """ln(e^a + e^b): θy = θb + σ(a − b)·θ(a − b), which at a tie is the derivative that JAX gives."""
+    """ln(e^a + e^b): θy = θb + σ(a − b)·θ(a − b), with θ = t·d/dt and the logistic σ; at a tie as ``jax.grad``."""
     return _log_of_sum(arithmetic, a, b, 1.0, elementary.logaddexp)
 
 
@@ -133,16 +133,16 @@ def _hypot(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
     return arithmetic.with_value(root, elementary.hypot(arithmetic.value(a), arithmetic.value(b)))
 
 
-_KNOWN = {
+_JAX_FUNCTIONS = {
     "sinc": (jnp.sinc, sinc),
     "hypot": (jnp.hypot, _hypot),
     "logaddexp": (jnp.logaddexp, _logaddexp),
     "logaddexp2": (jnp.logaddexp2, _logaddexp2),
     "_i0": (jnp.i0, bessel_i0),
 }
-"""By the names that programs within a program have: functions of JAX, and their rules."""
+"""Functions of JAX, by the names that their calls have in a program, and their rules."""
 
 
-def _known_rule(parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
-    function, rule = _KNOWN.get(call_matching.called_name(parameters) or "", (None, None))
+def _rule_of_call(parameters: Mapping[str, Any]) -> Callable[..., Any] | None:
+    function, rule = _JAX_FUNCTIONS.get(call_matching.called_name(parameters) or "", (None, None))
     return rule if function is not None and call_matching.is_call_of(parameters, function) else None

@@ -1,4 +1,7 @@
-"""Products and log-sum-exps along an axis, by combining neighbours: a program of the logarithm of the axis' length."""
+"""Cumulative products and log-sum-exps along an axis, by an associative scan of the series.
+
+The program grows with the logarithm of the axis' length (Blelloch, *Prefix sums and their applications*, 1990).
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,13 +25,13 @@ def _accumulate(
 
 @register_rule("cumprod")
 def cumprod(arithmetic: Arithmetic, x: Series, *, axis: int, reverse: bool) -> Series:
-    """x_1, x_1 x_2, x_1 x_2 x_3 …"""
+    """x_1, x_1 x_2, x_1 x_2 x_3 …, each product that of two series."""
     return _accumulate(arithmetic, arithmetic.product, x, axis, reverse)
 
 
 @register_rule("reduce_prod")
 def reduce_prod(arithmetic: Arithmetic, x: Series, *, axes: Sequence[int], **_: Any) -> Series:
-    """The last of the cumulative products, axis by axis."""
+    """The product along each axis in turn: the last of the cumulative products."""
     if 0 in arithmetic.value(x).shape:
         return arithmetic.constant(jnp.prod(arithmetic.value(x), axis=tuple(axes)))
     for axis in sorted(axes, reverse=True):
@@ -39,7 +42,7 @@ def reduce_prod(arithmetic: Arithmetic, x: Series, *, axes: Sequence[int], **_: 
 
 @register_rule("cumlogsumexp")
 def cumlogsumexp(arithmetic: Arithmetic, x: Series, *, axis: int, reverse: bool) -> Series:
-    """By :func:`jax.numpy.logaddexp` of neighbours."""
+    """The cumulative log-sum-exp, with :func:`jax.numpy.logaddexp` as the operation of the scan."""
 
     def combine(a: Series, b: Series) -> Any:
         closed = jax.make_jaxpr(jnp.logaddexp)(arithmetic.value(a), arithmetic.value(b))

@@ -1,8 +1,8 @@
 """Products, quotients, exponentials, trigonometric and hyperbolic functions.
 
-With θ = t·d/dt every function with a derivative y' = g(y, x) x' becomes θy = g(y, x)·θx, and the coefficient of order
-n of θy is n·y_n: the recurrences of Griewank and Walther, *Evaluating Derivatives*, 2nd ed., §13.2, table 13.2, with
-one formula for every order. Below Σ is over 0 < j < n.
+With θ = t·d/dt every function with a derivative y' = g(y, x) x' satisfies θy = g(y, x)·θx, and the coefficient of
+order n of θy is n·y_n. The recurrences are those of Griewank and Walther, *Evaluating Derivatives*, 2nd ed., §13.2,
+table 13.2, written as one formula for every order. In the formulas below Σ is over 0 < j < n.
 """
 
 import math
@@ -31,7 +31,7 @@ def mul(arithmetic: Arithmetic, a: Value, b: Value, **_: Any) -> Series:
 
 @register_rule("square")
 def square(arithmetic: Arithmetic, x: Series) -> Series:
-    """x·x, each product taken once."""
+    """x·x; products a_j a_{n−j} and a_{n−j} a_j are computed once."""
     return arithmetic.product(x, x)
 
 
@@ -53,7 +53,7 @@ def div(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
 
 
 def quotient(arithmetic: Arithmetic, a: Series, b: Series) -> Series:
-    """``a / b``."""
+    """``a / b`` of two series, by :data:`QUOTIENT`."""
     first = arithmetic.value(a) / arithmetic.value(b)
     (c,) = arithmetic.recur(QUOTIENT, [first], [a, b], [1 / arithmetic.value(b)])
     return c
@@ -68,7 +68,7 @@ EXPONENTIAL = Recurrence(((0, 1),), _exponential)
 
 
 def exponential(arithmetic: Arithmetic, x: Series, value: Array) -> Series:
-    """``exp(x)``, whose coefficient of order 0 is given."""
+    """``exp(x)``, by :data:`EXPONENTIAL`; ``value`` is its coefficient of order 0."""
     (y,) = arithmetic.recur(EXPONENTIAL, [value], [arithmetic.theta(x)])
     return y
 
@@ -87,10 +87,10 @@ def exp2(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 
 @register_rule("expm1")
 def expm1(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
-    """exp(x) but for the coefficient of order 0."""
+    """exp(x) with expm1(x_0) as the coefficient of order 0."""
     value = arithmetic.value(x)
-    known = jnp.expm1 if jnp.iscomplexobj(value) else exact.expm1
-    return arithmetic.with_value(exp(arithmetic, x), known(value))
+    at_order_0 = jnp.expm1 if jnp.iscomplexobj(value) else exact.expm1
+    return arithmetic.with_value(exp(arithmetic, x), at_order_0(value))
 
 
 @register_rule("log")
@@ -117,10 +117,10 @@ def _oscillation(sign: int) -> Recurrence:
 
 
 OSCILLATION = {-1: _oscillation(-1), 1: _oscillation(1)}
-"""θs = c·θx, θc = ∓s·θx: sine and cosine, or the hyperbolic ones."""
+"""θs = c·θx, θc = ±s·θx: sine and cosine for the sign −1, the hyperbolic ones for 1."""
 
 
-def _pair(sign: int, sine: Callable, cosine: Callable, which: int) -> Callable[..., Series]:
+def _one_of_pair(sign: int, sine: Callable, cosine: Callable, which: int) -> Callable[..., Series]:
     def rule(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
         value = arithmetic.value(x)
         first = [materialized(sine(value)), materialized(cosine(value))]
@@ -129,10 +129,10 @@ def _pair(sign: int, sine: Callable, cosine: Callable, which: int) -> Callable[.
     return rule
 
 
-register_rule("sin")(_pair(-1, jnp.sin, jnp.cos, 0))
-register_rule("cos")(_pair(-1, jnp.sin, jnp.cos, 1))
-register_rule("sinh")(_pair(1, jnp.sinh, jnp.cosh, 0))
-register_rule("cosh")(_pair(1, jnp.sinh, jnp.cosh, 1))
+register_rule("sin")(_one_of_pair(-1, jnp.sin, jnp.cos, 0))
+register_rule("cos")(_one_of_pair(-1, jnp.sin, jnp.cos, 1))
+register_rule("sinh")(_one_of_pair(1, jnp.sinh, jnp.cosh, 0))
+register_rule("cosh")(_one_of_pair(1, jnp.sinh, jnp.cosh, 1))
 
 
 def _tangent(sign: int) -> Recurrence:
@@ -153,7 +153,7 @@ def _logistic(n: Any, sums: Any, first: Any, known: Any) -> Any:
 
 
 LOGISTIC = Recurrence(((1, 2), (0, 0)), _logistic)
-"""θy = w·θx with w = y − y²: w_n = (1 − 2 y_0) y_n − Σ y_j y_{n−j}, where 1 − 2 y_0 = −tanh(x_0/2) is given."""
+"""θy = w·θx with w = y − y²: w_n = (1 − 2 y_0) y_n − Σ y_j y_{n−j}. The constant 1 − 2 y_0 is −tanh(x_0/2)."""
 
 
 @register_rule("tan")
@@ -181,8 +181,8 @@ def logistic(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     value = arithmetic.value(x)
     if jnp.iscomplexobj(value):
         y = materialized(lax.logistic(value))
-        first, bend = [y, y * materialized(lax.logistic(-value))], 1 - 2 * y
+        first, constant = [y, y * materialized(lax.logistic(-value))], 1 - 2 * y
     else:
         first = [materialized(exact.logistic(value)), materialized(exact.logistic_slope(value))]
-        bend = -exact.tanh(value / 2)
-    return arithmetic.recur(LOGISTIC, first, [arithmetic.theta(x)], [bend])[0]
+        constant = -exact.tanh(value / 2)
+    return arithmetic.recur(LOGISTIC, first, [arithmetic.theta(x)], [constant])[0]

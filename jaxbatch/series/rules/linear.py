@@ -1,4 +1,7 @@
-"""Linear primitives act on each coefficient as on a number; bilinear ones are products."""
+"""Linear primitives (add, reshape, gather, FFT …) and bilinear ones (dot_general, convolution).
+
+A linear primitive is applied to each coefficient; a bilinear one takes the place of × in the Cauchy product.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +14,7 @@ from jaxbatch.series.interpreter import NoRule, register_rule
 
 
 def _linear(primitive: Any, positions: Callable[[int], bool]) -> Callable[..., Any]:
-    """The rule of a primitive that is linear in all operands at ``positions`` together; others are indices."""
+    """The rule of a primitive that is linear in the operands at ``positions`` together; others are indices."""
 
     def rule(arithmetic: Arithmetic, *operands: Value, **parameters: Any) -> Any:
         linear = [positions(i) for i in range(len(operands))]
@@ -67,7 +70,7 @@ def scatter(arithmetic: Arithmetic, *operands: Value, **parameters: Any) -> Seri
 
 @register_rule("gather")
 def gather(arithmetic: Arithmetic, x: Value, indices: Value, *, fill_value: Any, **parameters: Any) -> Series:
-    """What lies outside is filled with ``fill_value``, a constant: its coefficients above order 0 are 0."""
+    """Elements out of bounds become ``fill_value``, a constant: their coefficients above order 0 are 0."""
     rule = _linear(lax.gather_p, _only_first)
     value = lax.gather_p.bind(arithmetic.value(x), indices, fill_value=fill_value, **parameters)
     return arithmetic.with_value(rule(arithmetic, x, indices, fill_value=0, **parameters), value)
@@ -87,7 +90,10 @@ register_rule("add_any")(_add)
 
 
 def of_one_shape(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
-    """A primitive may be given an axis of length 1 for a longer one: each coefficient of a sum needs all of it."""
+    """``xs`` with every series broadcast to their common shape.
+
+    A primitive may get an axis of length 1 for a longer one, but a sum of series adds coefficients one by one.
+    """
     shape = jnp.broadcast_shapes(*(jnp.shape(arithmetic.value(x)) for x in xs))
 
     def broadcast(x: Value) -> Value:
@@ -110,7 +116,7 @@ def sub(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
 
 @register_rule("convert_element_type")
 def convert_element_type(arithmetic: Arithmetic, x: Series, **parameters: Any) -> Value:
-    """To integers and booleans only the value goes: their derivative is zero."""
+    """Each coefficient converted; for integers and booleans, whose derivative is zero, the value alone."""
     if not jnp.issubdtype(parameters["new_dtype"], jnp.inexact):
         return lax.convert_element_type_p.bind(arithmetic.value(x), **parameters)
     return arithmetic.map(lambda term: lax.convert_element_type_p.bind(term, **parameters), x)
@@ -150,4 +156,4 @@ PRIMITIVES = frozenset(
         *(p.name for p in (*_UNARY, *_JOINT)),
     }
 )
-"""Those that cost no product of series."""
+"""The names of those that take no product of series."""

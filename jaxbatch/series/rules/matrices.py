@@ -1,6 +1,7 @@
-"""Linear systems: A x = b gives A_0 x_n = b_n − Σ_{0<j≤n} A_j x_{n−j}, one solve with A_0 per order.
+"""Linear systems: A x = b gives A_0 x_n = b_n − Σ_{0<j≤n} A_j x_{n−j}, the Cauchy product solved for x_n.
 
-Factorizations (Cholesky, LU, QR, …) are by their derivatives, which are built of such systems.
+That is one solve with A_0 per order. Factorizations (Cholesky, LU, QR …) have no rule here: they are expanded by
+their derivatives (``derivative_rule.py``), which are made of such systems.
 """
 
 from collections.abc import Callable
@@ -15,10 +16,14 @@ from jaxbatch.series.arithmetic import Arithmetic, Series, Value, is_series
 from jaxbatch.series.interpreter import interpret, register_rule
 
 Bands = tuple[Array, Array, Array]
+"""The diagonal below the main one, the main one and the one above, each [..., n]."""
 
 
 def _by_orders(arithmetic: Arithmetic, like: Array, next_term: Callable[[Array, Array], Array]) -> Series:
-    """The series whose coefficient of order n is ``next_term(n, coefficients below n, and zeros)``."""
+    """The series with the coefficients ``next_term(n, terms)``.
+
+    ``terms`` [order + 1, …] has the coefficients below order n, and zeros from there on; each is shaped like ``like``.
+    """
 
     def step(n: Array, terms: Array) -> Array:
         return lax.dynamic_update_index_in_dim(terms, next_term(n, terms), n, 0)
@@ -29,7 +34,7 @@ def _by_orders(arithmetic: Arithmetic, like: Array, next_term: Callable[[Array, 
 
 @register_rule("triangular_solve")
 def triangular_solve(arithmetic: Arithmetic, a: Value, b: Value, **parameters: Any) -> Series:
-    """Only the triangle that the solver reads takes part in the products."""
+    """Solves with a triangle; only the elements that the solver reads enter the products."""
 
     def solve(matrix: Array, right: Array) -> Array:
         return jax.lax.linalg.triangular_solve(matrix, right, **parameters)
@@ -61,7 +66,7 @@ def triangular_solve(arithmetic: Arithmetic, a: Value, b: Value, **parameters: A
 def tridiagonal_solve(
     arithmetic: Arithmetic, below: Value, diagonal: Value, above: Value, b: Value, **parameters: Any
 ) -> Series:
-    """The first element of ``below`` and the last of ``above`` lie outside the matrix and take no part."""
+    """Solves with three diagonals; the first element of ``below`` and the last of ``above`` are outside the matrix."""
 
     def solve(bands: Bands, right: Array) -> Array:
         return lax.linalg.tridiagonal_solve(*bands, right, **parameters)
@@ -83,7 +88,7 @@ def tridiagonal_solve(
 
 
 def _partners(n: Array, terms: Array) -> Array:
-    """x_{n−j} at j, and zero where j > n."""
+    """x_{n−j} at index j, and 0 where j > n."""
     orders = n - jnp.arange(len(terms))
     inside = (orders >= 0).reshape(-1, *(1,) * (terms.ndim - 1))
     return jnp.where(inside, jnp.take(terms, orders, axis=0, mode="wrap"), 0)
@@ -91,7 +96,10 @@ def _partners(n: Array, terms: Array) -> Array:
 
 @register_rule("custom_linear_solve")
 def custom_linear_solve(arithmetic: Arithmetic, *operands: Value, const_lengths: Any, jaxprs: Any) -> list[Value]:
-    """The residual goes through the system's own matrix product, run on series, and its own solver at order 0."""
+    """A system given by functions: its residual by its own matrix product, run on series, its solve at order 0.
+
+    Where the matrix does not depend on t, each coefficient of the right side is solved for by itself.
+    """
     lengths = list(const_lengths)
     consts, start = [], 0
     for length in lengths:

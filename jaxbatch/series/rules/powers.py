@@ -1,4 +1,7 @@
-"""Powers and roots."""
+"""Powers and roots, by the recurrences of Griewank and Walther, *Evaluating Derivatives*, 2nd ed., §13.2, table 13.2.
+
+θ is t·d/dt, and Σ is over 0 < j < n. Integer powers are repeated squarings, so that a base of 0 is like any other.
+"""
 
 from typing import Any
 
@@ -15,7 +18,7 @@ from jaxbatch.series.rules.elementary import exponential, log, quotient
 from jaxbatch.series.rules.linear import of_one_shape
 
 LARGEST_WRITTEN_OUT = 64
-"""Integer exponents known to the program, up to here, are products; beyond, the recurrence of real powers."""
+"""Constant integer exponents up to this size are written as products; larger ones take :data:`POWER`."""
 
 
 def _power(n: Any, sums: Any, first: Any, known: Any) -> Any:
@@ -36,7 +39,7 @@ SQUARE_ROOT = Recurrence(((0, 0),), _square_root)
 
 
 def real_power(arithmetic: Arithmetic, x: Series, exponent: Any, value: Array) -> Series:
-    """``x^exponent`` where x_0 is not 0; the coefficient of order 0 is given."""
+    """``x^exponent`` where x_0 is not 0, by :data:`POWER`; ``value`` is the coefficient of order 0."""
     start = arithmetic.value(x)
     exponent = jnp.broadcast_to(jnp.asarray(exponent, value.dtype), value.shape)
     (y,) = arithmetic.recur(POWER, [value], [x, arithmetic.theta(x)], [1 / start, exponent])
@@ -67,7 +70,7 @@ def cbrt(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
 
 @register_rule("integer_pow")
 def integer_pow(arithmetic: Arithmetic, x: Series, *, y: int) -> Series:
-    """By repeated squaring, so that a base of 0 is like any other."""
+    """x^y by repeated squaring; the quotient 1/x^(−y) for negative y."""
     if y < 0:
         return quotient(
             arithmetic, arithmetic.constant(jnp.ones_like(arithmetic.value(x))), _positive(arithmetic, x, -y)
@@ -88,7 +91,7 @@ def _positive(arithmetic: Arithmetic, x: Series, exponent: int) -> Series:
 
 @register_rule("pow")
 def pow_(arithmetic: Arithmetic, x: Value, y: Value) -> Series:
-    """x^y for a series in either place."""
+    """x^y, where either or both are series; exp(y·ln x) where y is one."""
     x, y = of_one_shape(arithmetic, x, y)
     if isinstance(y, Series):
         product = (
@@ -98,9 +101,9 @@ def pow_(arithmetic: Arithmetic, x: Value, y: Value) -> Series:
     assert isinstance(x, Series)
     if jnp.issubdtype(jnp.result_type(y), jnp.integer):
         y = jnp.asarray(y, jnp.finfo(arithmetic.value(x).dtype).dtype)
-    known = _number(y)
-    if known is not None and known == int(known) and abs(known) <= LARGEST_WRITTEN_OUT:
-        return integer_pow(arithmetic, x, y=int(known))
+    constant = _constant(y)
+    if constant is not None and constant == int(constant) and abs(constant) <= LARGEST_WRITTEN_OUT:
+        return integer_pow(arithmetic, x, y=int(constant))
     start = arithmetic.value(x)
     regular = real_power(arithmetic, x, y, materialized(jnp.power(start, y)))
     if jnp.iscomplexobj(start) or jnp.iscomplexobj(y):
@@ -111,8 +114,8 @@ def pow_(arithmetic: Arithmetic, x: Value, y: Value) -> Series:
     )
 
 
-def _number(y: Any) -> float | None:
-    """An exponent that the program knows, if it is one number."""
+def _constant(y: Any) -> float | None:
+    """The value of an exponent that is one real, finite number while the program is traced; else None."""
     if isinstance(y, Tracer):
         return None
     values = np.unique(np.asarray(y))
@@ -123,8 +126,8 @@ def _number(y: Any) -> float | None:
 def _power_at_zero(arithmetic: Arithmetic, x: Series, exponent: Array) -> Series:
     """x^exponent where x_0 = 0.
 
-    For an integer, (t·x_1 + …)^exponent by squaring with the bits of the exponent. For any other what repeated
-    ``jax.grad`` gives: zero derivatives below the exponent, infinite or undefined ones above.
+    For an integer from 0 on, (t·x_1 + …)^exponent by squaring with the bits of the exponent. For any other, what
+    repeated ``jax.grad`` gives: zero derivatives at orders below the exponent, infinite or undefined ones above.
     """
     top = arithmetic.order + 1
     whole = (exponent == jnp.floor(exponent)) & (exponent >= 0)

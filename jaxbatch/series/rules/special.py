@@ -1,4 +1,8 @@
-"""Special functions: by a differential equation, or by their own expansion at x_0 composed with the series."""
+"""Special functions: gamma and zeta functions, Bessel functions, the inverse error function, sinc.
+
+Each is given by a differential equation or by its own expansion at x_0, composed with the series x. The sources are the
+sections of the NIST Digital Library of Mathematical Functions (DLMF) that its rule names.
+"""
 
 from typing import Any
 
@@ -15,9 +19,14 @@ from jaxbatch.series.stable_derivatives.bessel import ratios
 
 
 def compose(arithmetic: Arithmetic, local: Float[Array, "orders ..."], x: Series) -> Series:
-    """Σ_n local[n]·(x − x_0)^n: a function's expansion at x_0, by Horner's rule in series.
+    """Σ_n local[n]·(x − x_0)^n, a function's expansion at x_0, by Horner's rule on series.
 
-    Along a line, x = x_0 + t·x_1, the coefficients are local[n]·x_1^n at once.
+    For a line, x = x_0 + t·x_1, the coefficients are simply local[n]·x_1^n.
+
+    Args:
+        arithmetic: of the series.
+        local: the coefficients of the expansion, [order + 1, …] with the shape of the values of ``x``.
+        x: the series.
     """
     if arithmetic.degree(x) <= 1:
         slope = arithmetic.stack(x)[1] if arithmetic.degree(x) and arithmetic.order else jnp.zeros_like(local[0])
@@ -35,12 +44,12 @@ def compose(arithmetic: Arithmetic, local: Float[Array, "orders ..."], x: Series
 
 
 def _column(numbers: Array, like: Array) -> Array:
-    """One number per order, to be broadcast against values."""
+    """One number per order [orders], shaped [orders, 1, …] to be broadcast against values shaped like ``like``."""
     return numbers.astype(like.dtype).reshape(-1, *(1,) * like.ndim)
 
 
 def _zetas(arithmetic: Arithmetic, shift: Array, x: Array) -> Array:
-    """ζ(shift + n, x) for every order n (Hurwitz)."""
+    """Hurwitz' ζ(shift + n, x) for every order n, [order + 1, …]."""
     exponents = shift + _column(jnp.arange(arithmetic.order + 1), x)
     return exact.zeta(exponents, jnp.broadcast_to(x, exponents.shape))
 
@@ -67,8 +76,8 @@ def digamma(arithmetic: Arithmetic, x: Series, **_: Any) -> Series:
     return compose(arithmetic, local.at[0].set(exact.digamma(start)), x)
 
 
-def _held(parameter: Any, x: Array) -> tuple[Any, Array]:
-    """A parameter in which there is no derivative, and ``x``, which makes one in it NaN."""
+def _stop_derivative(parameter: Any, x: Array) -> tuple[Any, Array]:
+    """A parameter with its derivative stopped, and ``x``, changed so that a derivative in the parameter is NaN."""
     return lax.stop_gradient(parameter), x + exact.undifferentiated(jnp.asarray(parameter, x.dtype))
 
 
@@ -77,7 +86,7 @@ def polygamma(arithmetic: Arithmetic, m: Value, x: Value) -> Series:
     """ψ^(m)(x_0 + h): coefficients (−1)^{m+n+1} (m + n)!/n! ζ(m + n + 1, x_0) (DLMF 5.15.1)."""
     if isinstance(m, Series) or not isinstance(x, Series):
         raise NoRule("the order of a polygamma function depends on t")
-    m, start = _held(m, arithmetic.value(x))
+    m, start = _stop_derivative(m, arithmetic.value(x))
     value = exact.polygamma(jnp.broadcast_to(m, start.shape), start)
     leading = jnp.where(m == 0, -1.0, value / exact.zeta(jnp.where(m == 0, 2.0, m + 1) + jnp.zeros_like(start), start))
     local = leading * _signs(arithmetic, start) * _rising(arithmetic, m + 1, start)
@@ -90,14 +99,14 @@ def zeta(arithmetic: Arithmetic, s: Value, q: Value) -> Series:
     """ζ(s, q_0 + h): coefficients (−1)^n s(s + 1)…(s + n − 1)/n! ζ(s + n, q_0) (DLMF 25.11.17)."""
     if isinstance(s, Series) or not isinstance(q, Series):
         raise NoRule("the exponent of a zeta function depends on t")
-    s, start = _held(s, arithmetic.value(q))
+    s, start = _stop_derivative(s, arithmetic.value(q))
     s = jnp.broadcast_to(s, start.shape)
     local = _signs(arithmetic, start) * _rising(arithmetic, s, start) * _zetas(arithmetic, s, start)
     return compose(arithmetic, local, q)
 
 
 def _rising(arithmetic: Arithmetic, first: Any, like: Array) -> Array:
-    """first·(first + 1)…(first + n − 1)/n! for every order n."""
+    """Pochhammer's (first)_n/n! = first·(first + 1)…(first + n − 1)/n! for every order n (DLMF 5.2.4)."""
     n = _column(jnp.arange(1, arithmetic.order + 1), like)
     ratios = jnp.broadcast_to((first + n - 1) / n, (arithmetic.order, *like.shape))
     return jnp.cumprod(jnp.concatenate([jnp.ones_like(like)[None], ratios]), axis=0)
@@ -111,12 +120,12 @@ def _inverse_error(n: Any, sums: Any, first: Any, known: Any) -> Any:
 
 
 INVERSE_ERROR = Recurrence(((3, 4), (0, 1), (2, 3)), _inverse_error)
-"""θy = (√π/2) e·θx with e = exp(y²), θe = e·θ(y²), θ(y²) = 2y·θy. Unknown: y, θy, θ(y²), e."""
+"""θy = (√π/2) e·θx with e = exp(y²), θe = e·θ(y²), θ(y²) = 2y·θy. The unknown series are y, θy, θ(y²) and e."""
 
 
 @register_rule("erf_inv")
 def erf_inv(arithmetic: Arithmetic, x: Series) -> Series:
-    """See :data:`INVERSE_ERROR`."""
+    """By :data:`INVERSE_ERROR`, from the derivative of erf (DLMF 7.2.1)."""
     y = materialized(lax.erf_inv(arithmetic.value(x)))
     zero = jnp.zeros_like(y)
     slope = jnp.full_like(y, 0.5 * jnp.pi**0.5)
@@ -138,9 +147,10 @@ def bessel_i1e(arithmetic: Arithmetic, x: Series) -> Series:
 
 
 def _scaled_bessel(arithmetic: Arithmetic, x: Series, kind: int) -> Series:
-    """exp(−|x|) I_ν(x): the expansion of exp(−|x_0|) I_ν at x_0, times exp(∓(x − x_0)).
+    """exp(−|x|) I_ν(x), ν = ``kind``: the expansion of exp(−|x_0|) I_ν at x_0, times exp(∓(x − x_0)).
 
-    At 0 the side is that which |x| takes, so that exp(|x|)·exp(−|x|) I_ν is smooth there as I_ν is.
+    At 0 it is the expansion from the right, as the rule of |x| is, so that exp(|x|)·exp(−|x|) I_ν is smooth there as
+    I_ν is.
     """
     start = arithmetic.value(x)
     plain = compose(arithmetic, _bessel_expansion(arithmetic, start, kind), x)
@@ -150,7 +160,7 @@ def _scaled_bessel(arithmetic: Arithmetic, x: Series, kind: int) -> Series:
 
 
 def bessel_i0(arithmetic: Arithmetic, x: Series) -> Series:
-    """I_0(x)."""
+    """I_0(x), by the expansion of exp(−|x_0|) I_0 at x_0."""
     start = arithmetic.value(x)
     local = jnp.exp(jnp.abs(start)) * _bessel_expansion(arithmetic, start, 0)
     return arithmetic.with_value(compose(arithmetic, local, x), exact.unscaled_bessel(0, start))
@@ -177,9 +187,9 @@ def _bessel_expansion(arithmetic: Arithmetic, x: Array, kind: int) -> Array:
 
 @register_rule("sinc")
 def sinc(arithmetic: Arithmetic, x: Series) -> Series:
-    """sin(πx)/(πx): the quotient away from 0, the Maclaurin series moved to u_0 = πx_0 for |u_0| < 2.
+    """sin(πx)/(πx): the Maclaurin series moved to u_0 = πx_0 where |u_0| < 2, elsewhere the quotient.
 
-    There the quotient would multiply rounding errors by 1/u_0 with every order.
+    Near 0 the quotient would multiply rounding errors by 1/u_0 with every order.
     """
     u = arithmetic.times(x, jnp.pi)
     start = arithmetic.value(u)

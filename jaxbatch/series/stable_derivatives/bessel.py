@@ -1,17 +1,18 @@
-"""exp(−|x|)·Iᵥ(x) for whole ν from the ratios of neighbours."""
+"""exp(−|x|)·Iᵥ(x) for integers ν ≥ 0, from the ratios of neighbouring orders."""
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 BEYOND = 120
-"""How far beyond the last ratio that is wanted the continued fraction starts, for the first digit to be forgotten."""
+"""The continued fraction starts this many orders above the last wanted one, to forget its start value."""
 
 
 def ratios(x: Array, count: int) -> Array:
-    """I₁/I₀ … I_count/I_{count−1} at |x|, ``[count, …]``.
+    """The ratios I₁/I₀, …, I_count/I_{count−1} at |x|, [count, …] with the shape of ``x`` behind.
 
-    By the continued fraction run backwards (Miller; DLMF 3.6(vi), 10.33.1), which forgets where it started like
-    exp(−BEYOND²/|x|). Where that is too slow, Iᵥ₊₁ = Iᵥ₋₁ − (2ν/x)·Iᵥ (DLMF 10.29.1) is stable instead.
+    By the continued fraction run backwards (Miller's algorithm; DLMF 3.6(vi), 10.33.1), which forgets its start value
+    like exp(−BEYOND²/|x|). Where |x| is too large for that, Iᵥ₊₁ = Iᵥ₋₁ − (2ν/x)·Iᵥ (DLMF 10.29.1) is stable and is run
+    forwards.
     """
     size = jnp.abs(x)
     beyond = count + BEYOND
@@ -38,7 +39,7 @@ def ratios(x: Array, count: int) -> Array:
 
 
 def scaled_bessel(order: int, x: Array) -> Array:
-    """exp(−|x|)·I_order(x)."""
+    """exp(−|x|)·I_order(x) for ``order`` from 0 on, element by element."""
     if order == 0:
         return lax.bessel_i0e(x)
     if order == 1:

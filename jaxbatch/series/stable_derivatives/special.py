@@ -1,6 +1,11 @@
-"""Gamma, zeta, Bessel and cardinal sine functions, of real numbers."""
+"""Gamma, zeta, Bessel and sinc functions of real floats, with derivative rules that lose no digits, to any order.
+
+Values are JAX's where JAX has the function. The formulas are those of the NIST Digital Library of Mathematical
+Functions (DLMF), at the numbers named.
+"""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +19,7 @@ from jaxbatch.series.stable_derivatives.bessel import scaled_bessel
 
 @jax.custom_jvp
 def lgamma(x: Array) -> Array:
-    """ln |Γ(x)|."""
+    """ln |Γ(x)|, whose derivative is ψ(x) (DLMF 5.2.2)."""
     return lax.lgamma(x)
 
 
@@ -23,7 +28,7 @@ lgamma.defjvps(lambda v, _, x: v * digamma(x))
 
 @jax.custom_jvp
 def digamma(x: Array) -> Array:
-    """ψ(x), whose derivative is ζ(2, x)."""
+    """ψ(x), whose derivative is ζ(2, x) (DLMF 25.11.12)."""
     return lax.digamma(x)
 
 
@@ -36,39 +41,34 @@ def zeta(s: Array, q: Array) -> Array:
     return lax.zeta(s, q)
 
 
-@partial(zeta.defjvp, symbolic_zeros=True)
-def _zeta(primals: Any, tangents: Any) -> Any:
-    (s, q), (ds, dq) = primals, tangents
-    _refuse(ds, "exponent of a zeta function")
-    return zeta(s, q), _along(dq, q) * (-s * zeta(s + 1, q))
-
-
 @jax.custom_jvp
 def polygamma(m: Array, x: Array) -> Array:
-    """ψ⁽ᵐ⁾(x), whose derivative is ψ⁽ᵐ⁺¹⁾(x)."""
+    """ψ⁽ᵐ⁾(x), whose derivative in x is ψ⁽ᵐ⁺¹⁾(x) (DLMF 5.15)."""
     return lax.polygamma(m, x)
 
 
-@partial(polygamma.defjvp, symbolic_zeros=True)
-def _polygamma(primals: Any, tangents: Any) -> Any:
-    (m, x), (dm, dx) = primals, tangents
-    _refuse(dm, "order of a polygamma function")
-    return polygamma(m, x), _along(dx, x) * polygamma(m + 1, x)
+def _define_slope(function: Any, slope: Callable[[Array, Array], Array], parameter_name: str) -> None:
+    """Gives a function of a parameter and x its derivative in x; one in the parameter raises NotImplementedError."""
+
+    @partial(function.defjvp, symbolic_zeros=True)
+    def _(primals: Any, tangents: Any) -> Any:
+        (parameter, x), (along_parameter, along_x) = primals, tangents
+        if not isinstance(along_parameter, SymbolicZero):
+            raise NotImplementedError(f"there is no derivative in the {parameter_name}")
+        direction = jnp.zeros_like(x) if isinstance(along_x, SymbolicZero) else along_x
+        return function(parameter, x), direction * slope(parameter, x)
 
 
-def _refuse(tangent: Any, what: str) -> None:
-    if not isinstance(tangent, SymbolicZero):
-        raise NotImplementedError(f"there is no derivative in the {what}")
-
-
-def _along(tangent: Any, like: Array) -> Array:
-    return jnp.zeros_like(like) if isinstance(tangent, SymbolicZero) else tangent
+_define_slope(zeta, lambda s, q: -s * zeta(s + 1, q), "exponent of a zeta function")
+_define_slope(polygamma, lambda m, x: polygamma(m + 1, x), "order of a polygamma function")
 
 
 @jax.custom_jvp
 def undifferentiated(s: Array) -> Array:
-    """0, with a derivative of NaN: what is computed from ``s`` elsewhere is constant to forward mode, and must not pass
-    for a constant."""
+    """0 with a derivative of NaN along any direction but 0.
+
+    It is added to results that depend on ``s`` with no derivative in it here: they must not pass for constants in it.
+    """
     return jnp.zeros_like(s)
 
 
@@ -77,7 +77,7 @@ undifferentiated.defjvps(lambda v, _, s: jnp.where(v == 0, 0.0, jnp.nan).astype(
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def bessel(order: int, x: Array) -> Array:
-    """exp(−|x|)·I_order(x), from the right at 0: 2Iᵥ' = Iᵥ₋₁ + Iᵥ₊₁ (DLMF 10.29.1)."""
+    """exp(−|x|)·I_order(x), whose derivative, at 0 from the right, follows from 2Iᵥ' = Iᵥ₋₁ + Iᵥ₊₁ (DLMF 10.29.1)."""
     return scaled_bessel(order, x)
 
 
@@ -90,7 +90,7 @@ def _bessel(order: int, primals: Any, tangents: Any) -> Any:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def unscaled_bessel(order: int, x: Array) -> Array:
-    """I_order(x)."""
+    """I_order(x), whose derivative follows from 2Iᵥ' = Iᵥ₋₁ + Iᵥ₊₁ (DLMF 10.29.1)."""
     return jnp.exp(jnp.abs(x)) * scaled_bessel(order, x)
 
 
@@ -102,9 +102,10 @@ def _unscaled_bessel(order: int, primals: Any, tangents: Any) -> Any:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def sinc(order: int, x: Array) -> Array:
-    """The derivative of this order of sin(πx)/(πx).
+    """The derivative of order n of sin(πx)/(πx).
 
-    With u = πx it is πⁿ times Σ_k (−1)ᵏ u²ᵏ⁻ⁿ/((2k + 1)(2k − n)!) near 0. Beyond, from u·f⁽ⁿ⁾ + n·f⁽ⁿ⁻¹⁾ = sin⁽ⁿ⁾(u).
+    With u = πx it is πⁿ·f⁽ⁿ⁾(u) for f = sin(u)/u. Near 0, f⁽ⁿ⁾ = Σ_k (−1)ᵏ u²ᵏ⁻ⁿ/((2k + 1)(2k − n)!), the derivative of
+    the Maclaurin series; elsewhere it follows from u·f⁽ⁿ⁾ + n·f⁽ⁿ⁻¹⁾ = sin⁽ⁿ⁾(u).
     """
     if order == 0:
         return jnp.sinc(x)
@@ -121,7 +122,7 @@ def _sinc(order: int, primals: Any, tangents: Any) -> Any:
 
 
 SINC_TERMS = 16
-"""2³⁰/30! is below the precision of 64 bits."""
+"""Terms of the Maclaurin series: |u| < 2 there, and 2³⁰/30! is below the precision of float64."""
 
 
 def _near_zero(order: int, u: Array) -> Array:
@@ -142,7 +143,7 @@ def _far_from_zero(order: int, x: Array) -> Array:
 
 
 def half_turns(x: Array) -> tuple[Array, Array]:
-    """sin πx and cos πx, with the whole turns left out before they are multiplied by a rounded π."""
+    """sin πx and cos πx; whole half turns are subtracted from x, exactly, before the rest is multiplied by π."""
     whole = jnp.round(x)
     sign = 1 - 2 * jnp.mod(whole, 2)
     part = math.pi * (x - whole)

@@ -219,7 +219,7 @@ def as_columns(statistic: least_squares.Statistic) -> dict[str, Any]:
         "exponents": statistic.exponents.astype("int64"),
         "n": statistic.n,
         "weight": statistic.weight,
-        "least": statistic.least,
-        "most": statistic.most,
+        "least": statistic.y_min,
+        "most": statistic.y_max,
         "shift": statistic.shift,
     }
