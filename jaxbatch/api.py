@@ -144,7 +144,7 @@ def _check_whole(limit: int | None) -> None:
     """Refuse to add a part of some files to an output: nobody would ever add the rest."""
     if limit is not None:
         raise UsageError(
-            'The output is one that grows (mode = "append"), where --limit would leave rows out for good.',
+            'In an output with mode = "append", --limit would leave rows out for good.',
             "Try the job with --set 'output.mode=\"create\"' --set 'output.path=\"elsewhere\"'.",
         )
 

@@ -269,7 +269,7 @@ def test_gpus_that_only_ray_counts_never_have_the_cpu_compute_instead(job, bench
         refused = jaxbatch("run", "job.toml", "--address", address, *on_gpus, env=known)
         computed = jaxbatch("run", "job.toml", "--address", address, "--set", "compute.device='cpu'", env=known)
     assert refused.returncode == 4, refused.stderr
-    told = f"Ray gave this worker GPU 0 of {socket.gethostname()} and JAX finds none: install jaxbatch[cuda] there"
+    told = f"Ray gave this worker GPU 0 of {socket.gethostname()}, but JAX finds none: install jaxbatch[cuda] there"
     assert told in refused.stderr
     assert len(refused.stderr.splitlines()) <= 3
     assert computed.returncode == 0, computed.stderr

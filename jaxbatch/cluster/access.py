@@ -30,23 +30,23 @@ def check_access(address: str) -> None:
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         raise _open(address, "RAY_AUTH_MODE turns tokens off")
     if own_token() is None:
-        raise _open(address, "there is no token for it")
+        raise _open(address, "you have no token for it")
     mode = {"RAY_AUTH_MODE": "token"}
     others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     with ThreadPoolExecutor() as pool:
         ours = pool.submit(_answers, address, os.environ | mode)
         anyone = pool.submit(_answers, address, others | {"RAY_AUTH_MODE": "disabled"})
     if anyone.result():
-        raise _open(address, "it asks for no token")
+        raise _open(address, "it does not require a token")
     if None in (anyone.result(), ours.result()):
         raise ClusterError(
-            f"The cluster at {address} does not say whether it asks for a token.",
-            "Give the host and port of its GCS, HOST:6379 for one; or try again later.",
+            f"The cluster at {address} does not say whether it requires a token.",
+            "Give the host and port of its GCS, for example HOST:6379, or try again later.",
         )
     if not ours.result():
         raise AccessError(
-            f"The cluster at {address} refuses our token.",
-            "Give the cluster's own in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
+            f"The cluster at {address} rejected your token.",
+            "Put the cluster's token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
         )
 
 
@@ -70,7 +70,7 @@ def _answers(address: str, environment: Mapping[str, str]) -> bool | None:
 
 def _open(address: str, why: str) -> AccessError:
     return AccessError(
-        f"The cluster at {address} is refused: {why}.",
-        "Start it with RAY_AUTH_MODE=token and give its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH; "
-        "or --allow-unauthenticated, if nobody else can reach it.",
+        f"The cluster at {address} was not used: {why}.",
+        "Start it with RAY_AUTH_MODE=token and put its token in RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH; "
+        "or pass --allow-unauthenticated if nobody else can reach it.",
     )

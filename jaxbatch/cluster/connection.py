@@ -43,7 +43,7 @@ class Connection:
 
     def __init__(self, address: str | None, *, allow_unauthenticated: bool = False):
         if ray.is_initialized():
-            raise UsageError("This process is connected to Ray already.", "Call ray.shutdown() first.")
+            raise UsageError("This process is already connected to Ray.", "Call ray.shutdown() first.")
         self._before = dict(os.environ)
         self._changed: set[str] = set()
         """The variables that Ray has set in this process: one of them has its own debugger answer ``breakpoint()``."""
@@ -66,12 +66,12 @@ class Connection:
                 raise
             if isinstance(error, ray.exceptions.AuthenticationError):
                 raise AccessError(
-                    f"The cluster at {address} refuses access: {last_line(error)[:120]}",
-                    "Give the cluster's token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
+                    f"The cluster at {address} denied access: {last_line(error)[:120]}",
+                    "Put the cluster's token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
                 ) from error
             where = f"The cluster at {address}" if address else "A private Ray on this machine"
             raise ClusterError(
-                f"{where} cannot be reached: {last_line(error)}", "Check the address and the token; try again later."
+                f"{where} cannot be reached: {last_line(error)}", "Check the address and the token, or try again later."
             ) from error
 
     def _private(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _check_reachable(address: str) -> None:
     except OSError as error:
         raise ClusterError(
             f"The cluster at {address} cannot be reached: {error.strerror or error}.",
-            "Check the address; try again later.",
+            "Check the address, or try again later.",
         ) from error
 
 

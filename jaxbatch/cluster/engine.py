@@ -167,7 +167,9 @@ class RayEngine:
         """
         self._failed_starts += 1
         if not (by_chance or self._any_started) or self._failed_starts > 2 * self._workers:
-            raise ClusterError(f"No worker can start: {reason}", "Give every node the job's files and versions.")
+            raise ClusterError(
+                f"No worker can start: {reason}", "Give every node the job's files and package versions."
+            )
 
     def close(self) -> None:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
@@ -231,7 +233,7 @@ class RayEngine:
 
 def _why_it_died(error: Exception) -> str:
     if isinstance(error, ray.exceptions.OutOfMemoryError):
-        return "its worker was killed for lack of memory: lower [compute] batch_rows, or give workers more"
+        return "its worker ran out of memory and was killed: lower [compute] batch_rows, or give workers more memory"
     return f"its worker died: {last_line(error)}"
 
 

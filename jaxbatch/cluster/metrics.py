@@ -17,9 +17,9 @@ class Metrics:
         self._rows = metrics.Counter("jaxbatch_rows", "Rows written, by status.", (*_TAGS, "status"))
         self._parts = metrics.Counter("jaxbatch_parts", "Parts written or failed.", (*_TAGS, "outcome"))
         self._seconds = metrics.Counter(
-            "jaxbatch_stage_seconds", "Time of workers' threads, by stage.", (*_TAGS, "stage")
+            "jaxbatch_stage_seconds", "Seconds of workers' threads, by stage.", (*_TAGS, "stage")
         )
-        self._workers = metrics.Gauge("jaxbatch_workers", "Workers at work or asked for.", _TAGS)
+        self._workers = metrics.Gauge("jaxbatch_workers", "Workers running or requested.", _TAGS)
 
     def count(self, outcome: ShardResult) -> None:
         """Count one shard's outcome; of a first stage the time alone, for what that writes does not stay."""

@@ -47,7 +47,7 @@ class Placement:
             try:
                 found = self._asked(platform)
             except NoDevice:
-                _LOG.info("Ray counts a %s on this machine and JAX finds none: the CPU computes.", platform.upper())
+                _LOG.info("Ray reports a %s on this machine but JAX finds none: using the CPU.", platform.upper())
             else:
                 devices.tell_taken(found)
                 return found
@@ -88,12 +88,12 @@ class Placement:
             raise self._job.error(
                 ("compute", "device"),
                 f"Ray finds no {platform.upper()} on this machine.",
-                'Check its driver; or write device = "cpu" in [compute].',
+                'Check its driver, or set device = "cpu" in [compute].',
             )
         there = ", ".join(f"{counted.get(name, 0.0):g} {name}s" for name in self.needs.amounts)
         raise self._job.error(
             ("cluster",),
-            f"a worker needs more than this machine has: {there}.",
+            f"a worker needs more than this machine has, which is {there}.",
             "Lower cpus_per_worker or gpus_per_worker.",
         )
 
@@ -127,9 +127,9 @@ class Placement:
             return False
         if error.node not in self._without:
             self._without[error.node] = error
-            _LOG.warning("%s The run goes on without it.", error.what)
+            _LOG.warning("%s The run continues without this node.", error.what)
         return True
 
     def tell_waiting(self) -> None:
         """Say that no worker has found a place so far."""
-        _LOG.warning("Still waiting for a worker: each needs %s, and the cluster gives none.", self.needs)
+        _LOG.warning("Still waiting for a worker: each needs %s, which the cluster does not have free.", self.needs)

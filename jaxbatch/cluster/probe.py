@@ -27,9 +27,9 @@ def missing(error: NoDevice, platform: str) -> NoDevice:
     else:
         named = f"{platform.upper()}{'s' * (len(given) > 1)} {', '.join(given)}"
         told = NoDevice(
-            f"Ray gave this worker {named} of {socket.gethostname()} and JAX finds none: "
-            f"install {devices.INSTALLED_BY[platform]} there, check its driver.",
-            'Or have the CPU compute: device = "cpu" in [compute].',
+            f"Ray gave this worker {named} of {socket.gethostname()}, but JAX finds none: "
+            f"install {devices.INSTALLED_BY[platform]} there and check the driver.",
+            'Or use the CPU: device = "cpu" in [compute].',
         )
     told.node = context.get_node_id()
     return told
@@ -88,7 +88,9 @@ def ask(
         for reference in asked:
             ray.cancel(reference, force=True)
     first, *others = without.values()
-    raise NoDevice(f"{first.what} It is the same on {len(others)} other nodes." if others else first.what, first.remedy)
+    raise NoDevice(
+        f"{first.what} {len(others)} other nodes have the same problem." if others else first.what, first.remedy
+    )
 
 
 def nodes(needs: Resources, *, but: Collection[str] = ()) -> list[str]:

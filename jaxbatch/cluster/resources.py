@@ -48,18 +48,18 @@ def check_device(job: Job, *, on_cluster: bool) -> None:
     if on_cluster and device is None:
         raise job.error(
             ("compute", "device"),
-            "is missing, and on a cluster it says what computes.",
+            "is missing; on a cluster the job must say what computes.",
             'Add device = "cpu" or device = "gpu" to [compute].',
         )
     if device not in (None, "gpu") and gpus:
         raise job.error(
             ("cluster", "gpus_per_worker"),
-            f'is {gpus:g}, and device = "{device}" computes.',
-            'Leave it out, or write device = "gpu" in [compute].',
+            f'is {gpus:g}, but device is "{device}".',
+            'Remove it, or set device = "gpu" in [compute].',
         )
     if device == "gpu" and gpus == 0:
         raise job.error(
             ("cluster", "gpus_per_worker"),
-            'is 0, and device = "gpu" computes.',
-            'Leave it out, or write device = "cpu" in [compute].',
+            'is 0, but device is "gpu".',
+            'Remove it, or set device = "cpu" in [compute].',
         )

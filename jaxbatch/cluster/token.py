@@ -20,7 +20,9 @@ def own_token() -> str | None:
         return None
     found = file.stat()
     if found.st_uid not in (os.getuid(), 0) or stat.S_IMODE(found.st_mode) & 0o077:
-        raise AccessError(f"Others can read or change the token in {file}.", f"chmod 600 {file}, or make a new one.")
+        raise AccessError(
+            f"Others can read or change the token in {file}.", f"Run chmod 600 {file}, or create a new token."
+        )
     found_token = file.read_text(encoding="utf-8", errors="replace").strip()
     return _checked(found_token, str(file)) if found_token else None
 
@@ -28,5 +30,7 @@ def own_token() -> str | None:
 def _checked(token: str, where: str) -> str:
     """A token that can stand in a line of HTTP; what it is instead is not shown."""
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise AccessError(f"{where} holds no token: there are spaces or other characters in it.", "Make a new one.")
+        raise AccessError(
+            f"{where} does not hold a token: a token has no spaces or control characters.", "Create a new one."
+        )
     return token

@@ -70,7 +70,7 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
     forgotten = ledger.forget_unfinished(store) if restart else 0
     known = Ledger.read(store)
     if restart and not forgotten and known.runs and known.unfinished is None:
-        _LOG.warning('--restart: no run is unfinished, and those that are sealed stay (mode = "append").')
+        _LOG.warning('--restart has nothing to remove: no run is unfinished, and mode = "append" keeps sealed runs.')
     try:
         done, idle = _run(job, known, open_engine, progress)
     except JaxbatchError:
@@ -96,8 +96,8 @@ def _run(
         new = work.unfinished is None
         if (work.number, new) in tried:
             raise OutputError(
-                f"{known.store.url}: what run {work.number} has done does not stay.",
-                "Something else changes this folder: let that end, and run again.",
+                f"{known.store.url}: the records of run {work.number} keep disappearing.",
+                "Something else is changing this folder: stop it, then run again.",
             )
         tried.append((work.number, new))
         backend = open_engine()
@@ -136,12 +136,12 @@ def next_work(job: Job, known: Ledger) -> PendingRun | NothingToDo:
         return _as_output_error(begun, partial(_begun, job, begun))
     news = known.diff(job, list_files(job))
     if news.changed and job.input.on_bad_file == "stop":
-        anew, kept = 'compute all anew: mode = "replace"', 'keep what was computed of them: on_bad_file = "skip"'
-        raise refuse(news.changed, remedy=f"Put them back, and new rows into files of their own; or {anew}; or {kept}.")
+        anew, kept = 'recompute everything: mode = "replace"', 'keep their earlier results: on_bad_file = "skip"'
+        raise refuse(news.changed, remedy=f"Restore them and put new rows in new files; or {anew}; or {kept}.")
     if not news.files:
         _check_same_job(job, known)
         for file in news.changed:
-            _LOG.warning("%s is left out: %s.", file.path, file.reason)
+            _LOG.warning("Left out %s: %s.", file.path, file.reason)
         return NothingToDo(tuple(news.changed))
     types = known.runs[-1].claim["types"] if known.runs else {}
     return PendingRun(job, Addition(news.files, types, known.next), tuple(news.changed), news.same)
@@ -163,8 +163,8 @@ def _check_same_job(job: Job, known: Ledger) -> None:
 
 def _unlike(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> OutputError:
     return OutputError(
-        f"{where}: what this job would add is not like what is there: {'; '.join(differences(before, now))}.",
-        'Choose another [output] path, or compute all anew: mode = "replace".',
+        f"{where}: this job does not match the earlier runs: {'; '.join(differences(before, now))}.",
+        'Choose another [output] path, or recompute everything: mode = "replace".',
     )
 
 
@@ -173,11 +173,11 @@ def _begun(job: Job, begun: Run) -> PendingRun:
     try:
         before = job.as_begun(begun.claim["job"])
     except ValidationError as error:
-        raise JobError("its record is of another version of jaxbatch", "Use that version") from error
+        raise JobError("another version of jaxbatch wrote its record", "Use that version") from error
     files = [Listed(before.resolve(each.path), each.name, version=each.version) for each in begun.files]
     for file in files:
         if not is_input(job, file.path):
-            raise InputError(f"{file.path} is no file of [input] path", "Put that back as it was")
+            raise InputError(f"{file.path} is not in [input] path", "Restore [input] path")
     skipped = tuple(BadFile(each["path"], each["reason"]) for each in begun.claim["skipped_files"])
     return PendingRun(before, Addition(files, begun.claim["types"], begun.records), skipped, unfinished=begun)
 
@@ -198,11 +198,11 @@ def _as_output_error(begun: Run | None, make: Callable[[], _T]) -> _T:
 
 def _cannot_finish(begun: Run, what: str, remedy: str = "") -> OutputError:
     if begun.receipts is None:
-        way_out = "or forget that run with --restart, and its files are computed with the new ones"
+        way_out = "or drop that run with --restart, to compute its files together with the new ones"
     else:
-        way_out = "or put back what is missing of its parts from a copy"
+        way_out = "or restore its missing parts from a copy"
     return OutputError(
-        f"Run {begun.records.number} is unfinished, and cannot be finished as it began: {what.rstrip('.')}.",
+        f"Run {begun.records.number} is unfinished and cannot be completed: {what.rstrip('.')}.",
         f"{remedy.rstrip('.') or 'Undo the change'}; {way_out}.",
     )
 
@@ -239,8 +239,8 @@ def checked(work: PendingRun, known: Ledger, make: Callable[[], Plan]) -> Plan:
         raise _unlike(planned.output, before or {}, now)
     if any(planned.fingerprint[:8] == other[:8] for other in known.others(work.addition.records)):
         raise OutputError(
-            f"{planned.output}: by chance the run's fingerprint begins as that of another, and so would its parts.",
-            "Change [output] rows_per_part by one: then it is another.",
+            f"{planned.output}: by chance this run's fingerprint starts like another's, so part names would clash.",
+            "Change [output] rows_per_part by one, which changes the fingerprint.",
         )
     return replace(planned, skipped=(*planned.skipped, *work.left_out))
 

@@ -112,7 +112,7 @@ def _finish_claimed(
     tally = ProgressTracker(planned, there, lambda: backend.workers)
     progress(tally.progress())
     run = planned.fingerprint
-    emit("%d of %d parts are to be written to %s.", final.parts - len(there), final.parts, planned.output, run=run)
+    emit("Writing %d of %d parts to %s.", final.parts - len(there), final.parts, planned.output, run=run)
     if todo:
         check_space(final, todo, output.store)
         output.unseal()
@@ -148,7 +148,7 @@ def _prefer_part_failures(failed: Mapping[int, str]) -> Iterator[None]:
     except OSError as error:
         if not failed:
             raise
-        _LOG.warning("The record of the failed parts could not be written: %s", error)
+        _LOG.warning("Could not record the failed parts: %s", error)
 
 
 def _run_stage(
@@ -166,7 +166,7 @@ def _run_stage(
         tally.add(stage, outcome)
         for failure in outcome.failures:
             told = {"run": stage.fingerprint, "part": failure.part, "worker": outcome.worker}
-            emit("Part %d has failed: %s", failure.part, failure.reason, level=logging.ERROR, **told)
+            emit("Part %d failed: %s", failure.part, failure.reason, level=logging.ERROR, **told)
         published.record(outcome.receipts)
         progress(tally.progress())
         if time.monotonic() - checked > OWNER_S:

@@ -69,7 +69,7 @@ class Evaluation:
         if batch.rows and not 0 <= buckets.min() <= buckets.max() < self._kernel.buckets:
             name = type(self._kernel).__name__
             raise JobError(
-                f"{name}.bucket() gives {buckets.max()}, and {name} declares {self._kernel.buckets} buckets.",
+                f"{name}.bucket() gives {buckets.max()}, but {name} declares {self._kernel.buckets} buckets.",
                 "Return 0 … buckets - 1.",
             )
         names = tuple(batch.dimensions)
@@ -154,7 +154,9 @@ def _computed(
         return results
     if program.bucket + 1 >= programs.kernel.buckets:
         name = type(programs.kernel).__name__
-        raise JobError(f"{name}.unfinished() names rows of its last bucket.", "No bucket is left to compute them.")
+        raise JobError(
+            f"{name}.needs_recompute() returns rows of the last bucket.", "There is no later bucket to compute them in."
+        )
     rows = np.flatnonzero(unfinished)
     again = {name: array[rows] for name, array in arrays.items()}
     following = replace(program, bucket=program.bucket + 1)

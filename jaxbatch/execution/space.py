@@ -29,11 +29,11 @@ def check_space(plan: Plan, todo: Mapping[int, list[int]], store: Store) -> None
     rows = sum(part.rows for shard in plan.shards for part in shard.parts if part.index in todo.get(shard.index, ()))
     needed = rows * sum(_width(field.type) for field in plan.schema)
     least = needed if plan.job.output.compression == "none" else needed // SHRINKS
-    said = f"{store.url} has {_mib(free)} of space, and the parts still to be written hold {_mib(needed)} of numbers"
+    said = f"{store.url} has {_mib(free)} free, and the parts still to be written hold {_mib(needed)} of numbers"
     if least > free:
-        raise OutputError(f"{said}.", "Make space, or choose another [output] path.")
+        raise OutputError(f"{said}.", "Free some space, or choose another [output] path.")
     if needed > free:
-        _LOG.warning("%s: it may become full.", said)
+        _LOG.warning("%s: it may run out of space.", said)
 
 
 def _width(kind: pa.DataType) -> int:

@@ -35,6 +35,6 @@ def retrace_and_check(plan: Plan, device: Any) -> programs.Programs:
     if here != planned:
         raise ClusterError(
             f"A worker on {node} would compute something else: {'; '.join(differences(planned, here))}.",
-            "Give every node the same kind of device, the same files and the versions of constraints.txt.",
+            "Give every node the same kind of device, the same files and the package versions of constraints.txt.",
         )
     return made

@@ -155,7 +155,7 @@ class Worker:
 
     def _too_large(self) -> str:
         return (
-            f"its rows hold more than the {device_memory.gib(self._room.size)} of memory that there are for parts: "
+            f"its rows hold more than the {device_memory.gib(self._room.size)} of memory available for parts: "
             "lower [output] rows_per_part, or leave the largest columns out of [input] keep"
         )
 
@@ -277,8 +277,8 @@ class Worker:
                 raise  # it is not there or cannot be reached: that says nothing of what it holds
             self._store.delete(name)
             raise OutputError(
-                f"{self._store.url}/{name} was damaged, and is removed ({printable(error, 80)}).",
-                "Run again to make it anew.",
+                f"{self._store.url}/{name} was damaged and has been removed ({printable(error, 80)}).",
+                "Run again to recreate it.",
             ) from error
 
     def _groups(self, tables: list[pa.Table], making: PartContext) -> tuple[pa.Table, np.ndarray]:

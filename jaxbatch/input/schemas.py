@@ -121,7 +121,7 @@ def _misfit(file: InputFile, schema: pa.Schema, known: Mapping[str, str]) -> Bad
     return None
 
 
-_MEND = 'Mend or remove them, or leave them out: on_bad_file = "skip".'
+_MEND = 'Fix or remove them, or leave them out with on_bad_file = "skip".'
 
 
 def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError, remedy: str = _MEND) -> InputError:
@@ -258,7 +258,7 @@ def _with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tu
         if tuple(name for name, _ in file.keys) != names:
             raise InputError(
                 f"{file.path} lies under the keys {[n for n, _ in file.keys]}, {files[0].path} under {list(names)}.",
-                "Give all files the same key=value folders.",
+                "Put all files in the same key=value folders.",
             )
     values = zip(*([value for _, value in file.keys] for file in files), strict=True)
     integer = {

@@ -135,12 +135,12 @@ class Kernel:
 
     def empty_state(self) -> Mapping[str, np.ndarray]:
         """The outputs for no observations at all: what merging leaves as it is."""
-        raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define nothing().")
+        raise JobError(f"The kernel {type(self).__name__} cannot merge.", "Define empty_state().")
 
     def row(self, *args: Any, **columns: Any) -> Mapping[str, Any]:
         """One row's outputs, the columns given as keywords. Every kernel has either this or :meth:`program`."""
         del args, columns
-        raise JobError(f"The kernel {type(self).__name__} defines neither row() nor program().", "Define one.")
+        raise JobError(f"The kernel {type(self).__name__} defines neither row() nor program().", "Define one of them.")
 
 
 def dimensions(columns: Sequence[Column]) -> tuple[str, ...]:

@@ -44,13 +44,15 @@ class Output:
         names = list_owned(self.store)
         if self.records == SINGLE_RUN and (runs := numbered(names)):
             raise OutputError(
-                f"{self.store.url} has grown by {len(runs)} runs, to which this job does not add.",
-                'Write mode = "append" in [output], choose another path, or remove it all with --restart.',
+                f'{self.store.url} holds {len(runs)} appended runs, but this job is not in mode "append".',
+                'Set mode = "append" in [output], choose another path, or delete everything there with --restart.',
             )
         try:
             owner = json.loads(self.store.read(self.records.plan))
             if owner == TOMBSTONE:
-                raise ClaimedByAnother(f"{self.store.url}: run {self.records.number} was forgotten.", "Run again.")
+                raise ClaimedByAnother(
+                    f"{self.store.url}: run {self.records.number} was dropped by a --restart.", "Run again."
+                )
             fingerprint, before = owner["fingerprint"], owner["identity"]
         except FileNotFoundError:
             if self.records == SINGLE_RUN:
@@ -58,13 +60,13 @@ class Output:
             return
         except (ValueError, KeyError, TypeError):
             raise OutputError(
-                f"{self.store.url}/{self.records.plan} is damaged.", "Start anew with --restart."
+                f"{self.store.url}/{self.records.plan} is damaged.", "Start over with --restart."
             ) from None
         if fingerprint != self.fingerprint:
             changed = "; ".join(differences(before, identity)) or "its identity differs"
             raise ClaimedByAnother(
                 f"{self.store.url} belongs to another run: {changed}.",
-                "Choose another [output] path, or remove that run's output with --restart.",
+                "Choose another [output] path, or delete that run's output with --restart.",
             )
 
     def is_ours(self) -> bool:
@@ -175,8 +177,8 @@ class Output:
         missing = sorted(set(self.data.expected) - set(receipts))
         if missing:
             raise OutputError(
-                f"{self.store.url}: {len(missing)} parts have vanished, the first is part {missing[0]}.",
-                "Something else changes this folder; run again to write them anew.",
+                f"{self.store.url}: {len(missing)} parts have disappeared, the first is part {missing[0]}.",
+                "Something else is changing this folder. Run again to rewrite them.",
             )
         self.store.settle(DATA)
         remove_orphans(self.store, self._others, keep={receipt.name for receipt in receipts.values()})
@@ -234,6 +236,6 @@ def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
         if there == data:
             return
         raise OutputError(
-            f"{store.url}/{receipt.name} is there already with other contents.",
+            f"{store.url}/{receipt.name} already exists with other contents.",
             "It was altered, or this run is not reproducible: is the function pure?",
         )

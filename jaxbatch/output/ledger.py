@@ -96,8 +96,8 @@ class Ledger:
         names = list_owned(store)
         if SINGLE_RUN.plan in names:
             raise OutputError(
-                f"{store.url} is the output of a single run, to which nothing can be added.",
-                'Choose another [output] path, or compute all anew: mode = "replace".',
+                f"{store.url} is the output of a single run and cannot be appended to.",
+                'Choose another [output] path, or recompute everything: mode = "replace".',
             )
         found = numbered(names)
         if not (found or orphans):
@@ -199,8 +199,8 @@ def _read(store: Store, records: RunPaths) -> Run | None:
         run = Run(records, kept, entries, None)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         raise OutputError(
-            f"{store.url}/{records.plan} is damaged or gone, so nobody knows which files that run has computed.",
-            f"Put it back from a copy; or remove {records.folder} as a whole, and its files are computed again.",
+            f"{store.url}/{records.plan} is damaged or missing, so it is unknown which files that run computed.",
+            f"Restore it from a copy, or delete the whole of {records.folder} to compute its files again.",
         ) from None
     try:
         return replace(run, receipts=_receipts(store, records, run.fingerprint))

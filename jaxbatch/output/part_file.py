@@ -245,7 +245,7 @@ def read_receipt(store: Store, name: str, size: int) -> Receipt:
     tail = store.read(name, max(size - _TAIL, 0)) if size else b""
     length = int.from_bytes(tail[-8:-4], "little") + 8
     if tail[-4:] != b"PAR1" or length > size:
-        raise NotAPart(f"{name} is not a whole Parquet file")
+        raise NotAPart(f"{name} is not a complete Parquet file")
     if length > len(tail):
         tail = store.read(name, size - length)
     try:
@@ -254,7 +254,7 @@ def read_receipt(store: Store, name: str, size: int) -> Receipt:
             raise NotAPart(f"{name} has {size - length} bytes of data, its footer says {stamp['data_bytes']}")
         return _receipt(name, stamp, size, _digest(tail[-length:]))
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise NotAPart(f"{name} has no receipt of jaxbatch in its footer") from error
+        raise NotAPart(f"{name} has no jaxbatch receipt in its footer") from error
 
 
 def data_digest(store: Store, receipt: Receipt) -> str:

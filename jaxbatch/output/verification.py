@@ -32,7 +32,7 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
     found = (records for records in (SINGLE_RUN, *numbered(names)) if {records.plan, records.manifest} & set(names))
     runs = [records for records in found if _claim(store, records) != TOMBSTONE]
     if not runs:
-        raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
+        raise InputError(f"{path} is not an output of jaxbatch.", "Give the folder named in [output] path.")
     problems = _taken_twice(store, runs)
     verified = {records: _verify_run(store, records, names) for records in runs if records.manifest in names}
     problems += [problem for _, found in verified.values() for problem in found]
@@ -47,7 +47,7 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
     return [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)] + problems
 
 
-_AGAIN = "there is no manifest yet. Run it again to finish it."
+_AGAIN = "it has no manifest yet. Run it again to finish it."
 
 
 def _named(records: RunPaths) -> str:
@@ -77,7 +77,7 @@ def _verify_run(store: Store, records: RunPaths, names: Mapping[str, int]) -> tu
     if records.plan not in names:
         problems.append(f"{records.plan} is missing.")
     elif _claim(store, records).get("fingerprint") != manifest["fingerprint"]:
-        problems.append(f"{records.plan} and {records.manifest} are of different runs.")
+        problems.append(f"{records.plan} and {records.manifest} belong to different runs.")
     held = sum(part.rows for part in parts)
     if held != rows:
         problems.append(f"{records.manifest}: its parts hold {held} rows, not {rows}.")
@@ -103,9 +103,9 @@ def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str |
     except NotAPart as error:
         return f"{error}."
     if receipt != part:
-        return f"{part.name} has another footer than the manifest says."
+        return f"{part.name} has a different footer than the manifest says."
     if data_digest(store, part) != part.digest:
-        return f"{part.name}: its data differ from the digest. Delete it and run again to write it anew."
+        return f"{part.name}: its data do not match the digest. Delete it and run again to rewrite it."
     return None
 
 

@@ -29,9 +29,9 @@ def input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str]
     takers = [*known, *sorted(source.used)]
     for own, value in job.input.constants.items():
         if own not in known and own not in source.used:
-            raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, takers))
+            raise job.error(("input", "constants", own), f"nothing uses the constant '{own}'.", nearest(own, takers))
         if own in groups:
-            raise job.error(("input", "constants", own), f"'{own}' names the groups, which a constant cannot.")
+            raise job.error(("input", "constants", own), f"'{own}' is a group key, which cannot be a constant.")
         if own in read:
             _check_constant(job, kernel, next(c for c in kernel.read if c.name == own), value)
     for name in groups:
@@ -86,12 +86,12 @@ def kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) 
     """
     if kernel.grouping:
         if job.input.keep is not None:
-            raise job.error(("input", "keep"), "where rows are grouped, just the groups' keys are kept.", "Remove it.")
+            raise job.error(("input", "keep"), "a grouped output keeps only the group keys.", "Remove it.")
         for name in kernel.grouping.by:
             if not is_key(schema.field(names[name]).type):
                 raise InputError(
-                    f"Column '{names[name]}' is {schema.field(names[name]).type}, which cannot name groups.",
-                    "Group by integers, texts, dates or times; cast others.",
+                    f"Column '{names[name]}' is {schema.field(names[name]).type}, which cannot be a group key.",
+                    "Group by integers, texts, dates or times, or cast the column.",
                 )
         return kernel.grouping.by
     if job.input.keep is None:
@@ -100,7 +100,7 @@ def kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) 
         if name not in schema.names:
             raise InputError(f"[input] keep: the input has no column '{name}'.", nearest(name, schema.names))
     if len(set(job.input.keep)) < len(job.input.keep):
-        raise job.error(("input", "keep"), "a column is named twice.", "Name each once.")
+        raise job.error(("input", "keep"), "a column is named twice.", "List each column once.")
     return tuple(job.input.keep)
 
 
@@ -120,8 +120,8 @@ def output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, s
         if name in taken:
             clash = "a kept column" if name in keep else "another result"
             raise JobError(
-                f"The result '{own}' would be written as '{name}', which {clash} has for a name.",
-                f'Rename it, [output] columns = {{ {own} = "…" }}, or list the columns to keep in [input] keep.',
+                f"The result '{own}' would be written as '{name}', which is already {clash}.",
+                f'Rename it with [output] columns = {{ {own} = "…" }}, or list the columns to keep in [input] keep.',
             )
         taken.add(name)
     return written

@@ -121,7 +121,7 @@ def test_long_texts_that_share_one_entry_of_a_dictionary(bench, baseline):
     ended, peak = run(bench, memory=2048 * MIB)
     assert ended.returncode == 1
     (first, second) = ended.stderr.splitlines()
-    assert "part 0: its rows hold more than the 0.5 GiB of memory that there are for parts" in first
+    assert "part 0: its rows hold more than the 0.5 GiB of memory available for parts" in first
     assert "[output] rows_per_part" in first
     assert "[input] keep" in first
     assert "errors.jsonl" in second

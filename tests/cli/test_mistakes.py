@@ -109,8 +109,8 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
     "a function misspelt": (function("own.py:ff"), (), 4, ("own.py has no 'ff'", "Did you mean 'f'?")),
     "a JAX function misspelt": (function("jax.numpy:sqr"), (), 4, ("no 'sqr'", "Did you mean 'sqrt'?")),
     "a file misspelt": (function("onw.py:f"), (), 4, ("there is no file", "onw.py", "start at the job file's folder")),
-    "no colon": (function("own.f"), (), 4, ("'own.f' names no function", "Did you mean 'own.py:f'?")),
-    "neither colon nor file": (function("f"), (), 4, ("'f' names no function", '"file.py:name"')),
+    "no colon": (function("own.f"), (), 4, ("'own.f' does not name a function", "Did you mean 'own.py:f'?")),
+    "neither colon nor file": (function("f"), (), 4, ("'f' does not name a function", '"file.py:name"')),
     "a parameter misspelt": (
         instead("order = 2", "ordr = 2"),
         (),
@@ -173,7 +173,7 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
         beside_path("constants = { rate = 1.0 }"),
         (),
         4,
-        ("line 7", "nothing takes the constant 'rate'", "Known: x"),
+        ("line 7", "nothing uses the constant 'rate'", "Known: x"),
     ),
     "a column to keep misspelt": (beside_path('keep = ["idd"]'), (), 4, ("no column 'idd'", "Did you mean 'id'?")),
     "an if": (
@@ -182,7 +182,7 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
         4,
         ("own.py, line 8, 'if x > 0:'", "x: float64[]", "jnp.where(condition, a, b)"),
     ),
-    "NumPy": (function("own.py:wants_numpy"), (), 4, ("own.py, line 13", "call jax.numpy in its place")),
+    "NumPy": (function("own.py:wants_numpy"), (), 4, ("own.py, line 13", "use jax.numpy instead")),
     "float()": (function("own.py:wants_a_number"), (), 4, ("own.py, line 16", "float(), int()")),
     "a mask": (function("own.py:selects"), (), 4, ("own.py, line 19", "jnp.where(mask, value, 0)")),
     "a tuple": (function("own.py:returns_a_tuple"), (), 4, ("returns a tuple of 2", "use the kernel 'apply'")),
@@ -203,7 +203,7 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
         instead("tasks.parquet", "tasks-{date}.parquet"),
         ("--var", "dat=2026-11-22"),
         4,
-        ("'{date}' has no value", "--var date=… in the place of --var dat"),
+        ("'{date}' has no value", "--var date=… instead of --var dat"),
     ),
     "two results": (function("own.py:returns_two"), (), 4, ("float64[2]", "use the kernel 'apply'")),
     "an if, beside an argument that is a text": (

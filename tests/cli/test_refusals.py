@@ -21,7 +21,7 @@ REFUSED = {
     "an empty glob": (["input.path='nothing/*.parquet'"], "no Parquet file"),
     "output inside the input": (["output.path='tasks/results'"], "lies in"),
     "input inside the output": (["output.path='.'"], "lies in"),
-    "an unused constant": (["input.constants={speed=1.0}"], "nothing takes the constant 'speed'"),
+    "an unused constant": (["input.constants={speed=1.0}"], "nothing uses the constant 'speed'"),
     "an unused column": (["input.columns={speed='x'}"], "no input 'speed'"),
     "a result named as a kept column": (["output.columns={value='id'}"], "a kept column"),
     "an unknown result": (["output.columns={valu='v'}"], "Did you mean 'value'?"),

@@ -76,7 +76,7 @@ def test_a_gpu_is_waited_for_asked_of_every_node_and_never_replaced(growing, tmp
     _, said = running.communicate(timeout=200)
     assert running.returncode == 4, said
     assert "Ray gave this worker GPU 0 of " in said
-    assert "and JAX finds none: install jaxbatch[cuda] there, check its driver" in said
+    assert "but JAX finds none: install jaxbatch[cuda] there and check the driver" in said
     growing.add(cpus=2, gpus=2, PYTHONPATH=str(tmp_path))
     until = time.monotonic() + 200
     while True:  # the node must be known before the other has been asked

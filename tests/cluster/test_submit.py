@@ -154,7 +154,7 @@ def test_an_interrupt_leaves_the_job_and_says_how_to_come_back(ray_cluster, subm
     client.send_signal(signal.SIGTERM)
     _, said = client.communicate(timeout=60)
     assert client.returncode == ExitCode.TERMINATED, said
-    assert f"{identity} goes on" in said
+    assert f"{identity} keeps running" in said
     assert f"jaxbatch logs {identity} --follow" in said
     assert submitter("status", identity).stdout == "RUNNING\n"
 
@@ -204,7 +204,7 @@ def test_exit_codes_are_those_of_the_run(job, code, reason, submitter, tmp_path)
 
 def test_who_has_no_token_or_another_is_refused_in_a_line_or_two(submitter, tmp_path):
     job = slow_job(tmp_path, 0, 20)
-    for token, reason in (("f" * 64, "refuses our token"), ("", "no token")):
+    for token, reason in (("f" * 64, "rejected your token"), ("", "no token")):
         home = {"RAY_AUTH_TOKEN": token, "HOME": str(tmp_path / "home")}
         for command in (["submit", job.name], ["status", "x"], ["logs", "x"], ["cancel", "x"]):
             ended = submitter(*command, env=home)

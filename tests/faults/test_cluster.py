@@ -95,9 +95,9 @@ def test_an_open_cluster_is_refused(site):
         (site.folder / "ray.py").unlink()
         allowed = site.process("--address", address, "--allow-unauthenticated", RAY_AUTH_MODE="disabled")
     assert without.returncode == 5, without.stderr
-    assert "there is no token for it" in without.stderr
+    assert "you have no token for it" in without.stderr
     assert with_one.returncode == 5, with_one.stderr
-    assert "it asks for no token" in with_one.stderr
+    assert "it does not require a token" in with_one.stderr
     assert "--allow-unauthenticated" in with_one.stderr
     assert allowed.returncode == 0, allowed.stderr
     site.check_finished()

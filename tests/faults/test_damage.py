@@ -162,7 +162,7 @@ def test_what_cannot_fit_is_refused_before_the_first_part(small_disk):
     pq.write_table(pq.read_table(small_disk.folder / "tasks").take([0] * rows), small_disk.folder / "many/a.parquet")
     ended = small_disk.process("--engine", "local")
     assert ended.returncode == 5
-    assert "has 0.2 MiB of space" in ended.stderr
+    assert "has 0.2 MiB free" in ended.stderr
     assert not (small_disk.output / "data").exists()
 
 
@@ -178,5 +178,5 @@ def test_a_file_system_without_links_is_told_of_once_and_keeps_the_promise(site,
         thread.join()
     site.check_finished()
     assert [r.message for r in caplog.records].count(
-        f"{site.output} has no links (Operation not permitted): parts are published by renaming."
+        f"{site.output} does not support hard links (Operation not permitted): publishing parts by renaming."
     ) in range(1, 7)

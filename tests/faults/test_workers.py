@@ -108,7 +108,7 @@ def test_a_segfault_ends_the_local_engine_and_the_next_runs_close_in_on_it(poiso
     assert first.returncode == -signal.SIGSEGV
     second = poisoned.process("--engine", "local", "--workers", "2", POISON="segfault")
     assert second.returncode == -signal.SIGSEGV
-    assert "was killed, or is still at work, while it computed part" in second.stderr
+    assert "was killed, or is still running, while computing part" in second.stderr
     for _ in range(2):  # the one that ended it comes last then, and whatever stood beside it before
         third = poisoned.process("--engine", "local", "--workers", "2", POISON="segfault")
         assert third.returncode == -signal.SIGSEGV
@@ -116,7 +116,7 @@ def test_a_segfault_ends_the_local_engine_and_the_next_runs_close_in_on_it(poiso
         poisoned.check_readable()
     assert len(poisoned.digests()) == 5, "all but the poisoned part are there"
     fourth = poisoned.process("--engine", "local")
-    assert "while it computed part 2." in fourth.stderr
+    assert "while computing part 2." in fourth.stderr
     assert fourth.returncode == 0
     poisoned.check_finished()
 
@@ -175,7 +175,7 @@ def test_threads_that_hang_are_bounded_and_what_nobody_is_left_for_is_said(site)
     reasons = errors(site)
     assert len(reasons) == 16
     assert any("took more than" in reason for reason in reasons.values())
-    assert any("6 threads hang" in reason for reason in reasons.values())
+    assert any("6 threads are stuck" in reason for reason in reasons.values())
 
 
 @pytest.mark.faults

@@ -64,14 +64,15 @@ def bundle(job: Job, file: Path) -> Bundle:
     if not _names_files(job, folder):
         return Bundle(folder, (file.name,))
     if folder in (Path.home(), Path(folder.anchor)):
-        raise JobError(f"{file} lies in {folder}, all of which would go along.", "Give the job a folder of its own.")
+        raise JobError(f"Submitting {file} would upload all of {folder}.", "Give the job a folder of its own.")
     found = Bundle(folder, tuple(sorted({file.name, *_below(folder, job)})))
     if found.size > LIMIT_BYTES:
         sizes = sorted(((folder / name).stat().st_size, name) for name in found.files)
         largest = ", ".join(f"{name} ({size / 2**20:,.0f} MiB)" for size, name in sizes[:-4:-1])
         raise JobError(
-            f"{found.size / 2**20:,.0f} MiB would go along with {file.name}, {LIMIT_BYTES / 2**20:.0f} may: {largest}.",
-            f"Name in {folder}/{IGNORE_FILE} what is not needed.",
+            f"{found.size / 2**20:,.0f} MiB would be uploaded with {file.name}, "
+            f"the limit is {LIMIT_BYTES / 2**20:.0f}: {largest}.",
+            f"List files that the job does not need in {folder}/{IGNORE_FILE}.",
         )
     return found
 
@@ -82,7 +83,7 @@ def _names_files(job: Job, folder: Path) -> bool:
     targets = [text.rpartition(":")[0] for text in references if ":" in text]
     for target in targets:
         if target.endswith(".py") and not (folder / target).resolve().is_relative_to(folder):
-            raise JobError(f"'{target}' does not lie in {folder}, which is what goes along.", "Put it there.")
+            raise JobError(f"'{target}' does not lie in {folder}, the folder that is uploaded.", "Move it there.")
     return any(target.endswith(".py") or _lies_beside(target.split(".")[0], folder) for target in targets if target)
 
 

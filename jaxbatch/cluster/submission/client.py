@@ -53,7 +53,7 @@ class JobServer:
     def __init__(self, address: str, *, allow_unauthenticated: bool = False):
         if not address.startswith(("http://", "https://")):
             raise UsageError(
-                f"--address {address}: a job is submitted to a cluster's job server.",
+                f"--address {address} is not the URL of a cluster's job server.",
                 "Give its URL, http://HOST:8265 or https://….",
             )
         self.address = address.rstrip("/")
@@ -61,8 +61,9 @@ class JobServer:
         if not allow_unauthenticated:
             if token is None:
                 raise AccessError(
-                    f"The cluster at {self.address} is refused: there is no token for it.",
-                    "Give its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH; or --allow-unauthenticated.",
+                    f"The cluster at {self.address} was not used: you have no token for it.",
+                    "Put its token in RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH, "
+                    "or pass --allow-unauthenticated.",
                 )
             self._check_closed()
         with self._told():
@@ -79,12 +80,12 @@ class JobServer:
             return
         if answer.status_code < 400:
             raise AccessError(
-                f"The cluster at {self.address} is refused: it asks for no token.",
-                "Start it with RAY_AUTH_MODE=token; or --allow-unauthenticated, if nobody else can reach it.",
+                f"The cluster at {self.address} was not used: it does not require a token.",
+                "Start it with RAY_AUTH_MODE=token, or pass --allow-unauthenticated if nobody else can reach it.",
             )
         raise ClusterError(
-            f"The cluster at {self.address} does not say whether it asks for a token: it answers {answer.status_code}.",
-            "Give the URL of its job server; or try again later.",
+            f"The cluster at {self.address} does not say whether it requires a token: it answers {answer.status_code}.",
+            "Give the URL of its job server, or try again later.",
         )
 
     def states(self) -> list[JobState]:
@@ -135,20 +136,21 @@ class JobServer:
             yield
         except AuthenticationError as error:
             raise AccessError(
-                f"The cluster at {self.address} refuses our token.",
-                "Give the cluster's own in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
+                f"The cluster at {self.address} rejected your token.",
+                "Put the cluster's token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names.",
             ) from error
         except OSError as error:  # as all errors of requests are
             raise ClusterError(
                 f"The cluster at {self.address} cannot be reached: {type(error).__name__}.",
-                "Check the address; try again later.",
+                "Check the address, or try again later.",
             ) from error
         except RuntimeError as error:
             if identity and "status code 404" in str(error):
                 raise UsageError(
-                    f"The cluster at {self.address} has no job '{identity}'.", "submit prints the id of each."
+                    f"The cluster at {self.address} has no job '{identity}'.",
+                    "jaxbatch submit prints the id of each job.",
                 ) from error
-            raise ClusterError(f"The cluster at {self.address} fails: {one_line(str(error))[:300]}") from error
+            raise ClusterError(f"The cluster at {self.address} failed: {one_line(str(error))[:300]}") from error
 
 
 def _client(address: str, headers: dict[str, str]) -> Any:

@@ -48,7 +48,9 @@ def start(server: JobServer, request: Request) -> tuple[str, bool]:
                 continue
             if state.metadata.get(CONTENT) == request.content:
                 return state.id, False
-            raise UsageError(f"The job {state.id} is at work, and is another.", "Give another --id, or wait.")
+            raise UsageError(
+                f"A different job with the id {state.id} is running.", "Choose another --id, or wait until it ends."
+            )
         taken = {state.id for state in states}
         while (identity := request.id if number == 1 else f"{request.id}-{number}") in taken:
             number += 1
@@ -76,10 +78,12 @@ def follow(server: JobServer, identity: str, show: Callable[[str], None]) -> Job
         except UsageError as error:
             if state is None:
                 raise
-            raise ClusterError(f"{error.what} It had it before.", "Submit again: what is finished stays.") from error
+            raise ClusterError(
+                f"{error.what} It had the job before.", "Submit it again: finished parts are kept."
+            ) from error
         except ClusterError as error:
             if state is not None and state.ended:
-                _LOG.warning("What %s has printed cannot be read: %s", identity, error.what)
+                _LOG.warning("The log of %s cannot be read: %s", identity, error.what)
                 return state
             if time.monotonic() - answered > PATIENCE_S:
                 raise

@@ -83,5 +83,5 @@ def request(
     name = _OTHER.sub("-", str(job.name)).strip("-.") or "job"
     environment = {"RAY_JOB_STOP_WAIT_TIME_S": STOP_S}
     if identity is not None and not _ID.fullmatch(identity):
-        raise UsageError(f"--id {identity}: not an id.", "Letters, digits, '-', '_' and '.', at most 100 of them.")
+        raise UsageError(f"--id {identity} is not a valid id.", "Use at most 100 letters, digits, '-', '_' and '.'.")
     return Request(identity or f"{name}-{content[:8]}", content, tuple(command), found, environment)

@@ -164,7 +164,7 @@ class LocalEngine:
                             in_flight.end(task.shard.index)
                         yield outcome
                     if not at_work:
-                        yield from _not_begun(waiting, f"{len(left)} threads hang in parts past their deadline")
+                        yield from _not_begun(waiting, f"{len(left)} threads are stuck in parts past their deadline")
                         return
                     continue
                 if waiting.get(task.shard.index) is not task:
@@ -194,10 +194,10 @@ def _tell(plan: Plan, left: Mapping[int, int]) -> None:
     parts = sorted(part.index for shard in left for part in plan.shards[shard].parts)
     named = ", ".join(map(str, parts[:20])) + (" …" if len(parts) > 20 else "")
     often = max(left.values())
-    blame = f" For some it is time {often}: one at a time." if often > 1 else ""
+    blame = f" Some were interrupted {often} times: these run one at a time." if often > 1 else ""
     _LOG.warning(
-        "An earlier process was killed, or is still at work, while it computed part %s. Lest that be the cause, they "
-        "come last.%s",
+        "An earlier process was killed, or is still running, while computing part %s. In case a part caused that, "
+        "these run last.%s",
         named,
         blame,
     )
@@ -206,7 +206,7 @@ def _tell(plan: Plan, left: Mapping[int, int]) -> None:
 def _not_begun(waiting: Mapping[int, _Task], reason: str) -> Iterator[ShardResult]:
     """What comes of attempts for which there is no thread."""
     for shard, task in waiting.items():
-        yield ShardResult(shard, failures=[Failure(part, f"not begun: {reason}") for part in task.wanted])
+        yield ShardResult(shard, failures=[Failure(part, f"not started: {reason}") for part in task.wanted])
 
 
 def _overdue(

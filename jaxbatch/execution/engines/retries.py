@@ -55,4 +55,4 @@ class Attempts:
 
     def _tell_again(self, part: int, reason: str, worker: str = "") -> None:
         fields = {"run": self._run, "part": part, "worker": worker}
-        emit("Part %d is tried again: %s", part, reason, level=logging.WARNING, **fields)
+        emit("Retrying part %d: %s", part, reason, level=logging.WARNING, **fields)
