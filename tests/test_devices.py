@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import plan
-from jaxbatch.cli.progress import shown
+from jaxbatch.cli.progress import show_progress
 from jaxbatch.cluster import resources
 from jaxbatch.compilation import devices
 from jaxbatch.compilation.devices import Device
@@ -171,7 +171,7 @@ def test_the_plug_ins_of_a_platform_are_found_by_their_distributions(tmp_path, m
 def test_who_takes_an_accelerator_unasked_says_so_but_for_quiet(capfd):
     taken = Device("NVIDIA H100", "gpu")
     for quiet, as_json, lines in ((False, False, 1), (True, False, 0), (False, True, 1)):
-        with shown(quiet, as_json):
+        with show_progress(quiet, as_json):
             devices.tell_taken(taken)
             devices.tell_taken(Device())
         said = capfd.readouterr().err.splitlines()

@@ -9,7 +9,7 @@ import pytest
 from jaxbatch.cli import job_templates
 
 
-@pytest.mark.parametrize("kernel", list(job_templates.SAMPLES))
+@pytest.mark.parametrize("kernel", list(job_templates.TEMPLATES))
 def test_init_writes_a_job_that_runs_and_kernels_describes_it(kernel, main):
     assert main("init", "new", "--kernel", kernel)[0] == 0
     assert main("run", "new/job.toml", "--quiet") == (0, "", "")

@@ -14,7 +14,7 @@ def test_verify_finds_a_changed_byte(main, job, tmp_path):
     code, said, err = main("verify", out)
     assert (code, said) == (1, "")
     assert part.name in err
-    assert "Run the job again to write what is missing" in err
+    assert "run the job again to write what is missing" in err
     assert main("verify", str(job))[0] == 1
     assert main("verify", str(tmp_path / "nowhere"))[0] == 4
 
@@ -24,5 +24,5 @@ def test_verify_finds_the_output_of_a_job(main, job, tmp_path):
     assert main("run", str(job), *changed)[0] == 0
     assert main("verify", str(job))[0] == 4
     code, said, _ = main("verify", str(job), *changed)
-    assert (code, said) == (0, f"{tmp_path / 'elsewhere' / '1'}: every part is there and as the manifest says.\n")
+    assert (code, said) == (0, f"{tmp_path / 'elsewhere' / '1'}: every part is present and matches the manifest.\n")
     assert main("verify", str(tmp_path / "elsewhere" / "1"), *changed)[0] == 2

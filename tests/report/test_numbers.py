@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch.report import source
-from jaxbatch.report.source import RunRecords
+from jaxbatch.report import sample as sampling
+from jaxbatch.report.run_records import RunRecords
 from jaxbatch.storage import StorageOptions
 from tests.report.conftest import JOBS, Page
 
@@ -40,7 +40,7 @@ def test_rows_that_did_not_end_well_are_shown(finished, pages):
 
 
 def test_a_sample_is_of_all_of_a_part_and_the_same_each_time(finished, monkeypatch):
-    monkeypatch.setattr(source, "ROWS", 120)
+    monkeypatch.setattr(sampling, "MAX_ROWS", 120)
     samples = [RunRecords.read(str(finished("derivatives") / "results"), StorageOptions()).sample for _ in range(2)]
     table = output(finished("derivatives"))
     for sample in samples:
@@ -53,7 +53,7 @@ def test_a_sample_is_of_all_of_a_part_and_the_same_each_time(finished, monkeypat
             assert found == table["x"].take(100 * part + rows).to_pylist()
     np.testing.assert_array_equal(samples[0].row, samples[1].row)
     assert samples[0].first is None
-    monkeypatch.setattr(source, "LOOKED_AT", 160)
+    monkeypatch.setattr(sampling, "MAX_SCANNED_ROWS", 160)
     limited = RunRecords.read(str(finished("derivatives") / "results"), StorageOptions()).sample
     assert (limited.first, limited.row.max() < 40) == (40, True)
 
