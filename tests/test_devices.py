@@ -54,11 +54,11 @@ def job(bench):
     [
         (None, None, ("key 'compute.device': is missing", 'Add device = "cpu" or device = "gpu" to [compute].')),
         (None, 1, ("key 'compute.device': is missing", 'Add device = "cpu" or device = "gpu" to [compute].')),
-        ("cpu", 1, ("key 'cluster.gpus_per_worker': is 1", 'write device = "gpu"')),
-        ("cpu", 0.25, ("key 'cluster.gpus_per_worker': is 0.25", 'write device = "gpu"')),
-        ("tpu", 4, ("key 'cluster.gpus_per_worker': is 4", 'write device = "gpu"')),
-        ("gpu", 0, ("key 'cluster.gpus_per_worker': is 0", 'write device = "cpu"')),
-        ("gpu", 0.0, ("key 'cluster.gpus_per_worker': is 0", 'write device = "cpu"')),
+        ("cpu", 1, ("key 'cluster.gpus_per_worker': is 1", 'set device = "gpu"')),
+        ("cpu", 0.25, ("key 'cluster.gpus_per_worker': is 0.25", 'set device = "gpu"')),
+        ("tpu", 4, ("key 'cluster.gpus_per_worker': is 4", 'set device = "gpu"')),
+        ("gpu", 0, ("key 'cluster.gpus_per_worker': is 0", 'set device = "cpu"')),
+        ("gpu", 0.0, ("key 'cluster.gpus_per_worker': is 0", 'set device = "cpu"')),
     ],
 )
 @pytest.mark.parametrize("way", ["argument", "job", "variable"])
@@ -103,7 +103,7 @@ def test_a_device_that_jax_does_not_find_is_refused(command, device, job, bench,
     ended = jaxbatch(command, "job.toml")
     assert ended.returncode == 4, ended.stderr
     assert f"job.toml, line 3, key 'compute.device': JAX finds no {device.upper()} on this machine." in ended.stderr
-    assert 'write device = "cpu"' in ended.stderr
+    assert 'set device = "cpu"' in ended.stderr
     assert not (bench.folder / "results").exists()
 
 

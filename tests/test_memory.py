@@ -33,7 +33,7 @@ def large(bench):
 
 def test_what_does_not_fit_is_refused_with_the_width_that_does(large, monkeypatch):
     monkeypatch.setattr(device_memory, "host_bytes", lambda: 80 << 20)
-    with pytest.raises(JobError, match=r"A batch of 256 rows .* needs .* GiB, and the cpu has 0.0781 GiB") as refused:
+    with pytest.raises(JobError, match=r"A batch of 256 rows .* needs .* GiB, but the cpu has 0.0781 GiB") as refused:
         large.run(JOB)
     assert refused.value.exit_code == ExitCode.REFUSED
     assert not (large.folder / "results/data").exists()
@@ -67,7 +67,7 @@ def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_dev
     programs.prepare(smallest_programs(programs.kernel)[0], device)
     programs.check_memory(device)
     programs.share(8)
-    with pytest.raises(JobError, match="for each of 8 at once"):
+    with pytest.raises(JobError, match="for each of 8 concurrent batches"):
         programs.check_memory(device)
 
 
