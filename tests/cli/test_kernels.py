@@ -14,13 +14,13 @@ def test_init_writes_a_job_that_runs_and_kernels_describes_it(kernel, main):
     assert main("init", "new", "--kernel", kernel)[0] == 0
     assert main("run", "new/job.toml", "--quiet") == (0, "", "")
     assert main("init", "new", "--kernel", kernel)[0] == 4
-    code, said, _ = main("kernels", kernel)
+    code, out, _ = main("kernels", kernel)
     assert code == 0
-    assert "[params]" in said
-    assert f'kernel = "{kernel}"' in said
+    assert "[params]" in out
+    assert f'kernel = "{kernel}"' in out
 
 
-def test_what_else_kernels_shows_is_a_job_too(main, tmp_path):
+def test_the_further_examples_that_kernels_shows_run(main, tmp_path):
     (tmp_path / "functions.py").write_text("def price(spot, vol, maturity):\n    return spot * vol * vol * maturity\n")
     options = pa.table({"spot": [2.0], "vol": [3.0], "maturity": [1.0]})
     days = pa.table(
@@ -43,7 +43,7 @@ def test_what_else_kernels_shows_is_a_job_too(main, tmp_path):
     assert [len(each) for each in found["taylor"]["coefficients"].to_pylist()] == [3, 3]
 
 
-def test_kernels_tells_what_each_parameter_is(main):
+def test_kernels_gives_the_type_of_each_parameter(main):
     kinds = {
         each["name"]: each["type"] for each in json.loads(main("kernels", "regression", "--json")[1])["parameters"]
     }
@@ -54,6 +54,6 @@ def test_kernels_tells_what_each_parameter_is(main):
 
 
 def test_kernels_lists_every_kernel(main):
-    code, said, _ = main("kernels")
+    code, out, _ = main("kernels")
     assert code == 0
-    assert [line.split()[0] for line in said.splitlines()[:4]] == ["apply", "derivatives", "regression", "taylor"]
+    assert [line.split()[0] for line in out.splitlines()[:4]] == ["apply", "derivatives", "regression", "taylor"]

@@ -28,7 +28,7 @@ def test_what_a_command_does_not_import(arguments, absent, job, tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
 
 
-def test_a_signal_that_got_lost_in_a_destructor_is_met_again():
+def test_a_signal_swallowed_by_a_destructor_is_raised_again():
     script = (
         "import os, signal, sys\nfrom jaxbatch.cli import signals\nfrom jaxbatch.errors import Interrupted\n\n"
         "class Destructor:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -51,7 +51,7 @@ def test_shells_complete_commands_and_options(tmp_path):
     assert "plain,--nothing-to-do-exit" in completed("jaxbatch run --no", 2)
 
 
-def test_a_thread_that_user_code_leaves_does_not_hold_up_the_end(jaxbatch, tmp_path):
+def test_a_thread_left_by_user_code_does_not_delay_the_exit(jaxbatch, tmp_path):
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "tasks.parquet")
     (tmp_path / "lingers.py").write_text(
         "import threading, time\nimport jax.numpy as jnp\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"

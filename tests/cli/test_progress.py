@@ -24,16 +24,18 @@ def test_a_terminal_shows_a_bar(seconds, tmp_path):
         f'kernel = "counting.py:Counting"\nparams = {{ seconds = {seconds} }}\n'
         '[input]\npath = "tasks.parquet"\n[output]\npath = "results"\nrows_per_part = 10\n'
     )
-    ours, theirs = pty.openpty()
+    terminal, program_side = pty.openpty()
     command = [sys.executable, "-m", "jaxbatch", "run", "job.toml", "--workers", "1"]
     size = {"TERM": "xterm", "COLUMNS": "120", "LINES": "24"}
-    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **size}, stdout=theirs, stderr=theirs)
-    os.close(theirs)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, **size}, stdout=program_side, stderr=program_side
+    )
+    os.close(program_side)
     shown = bytearray()
     with contextlib.suppress(OSError):  # the end of a terminal
-        while read := os.read(ours, 4096):
+        while read := os.read(terminal, 4096):
             shown += read
-    os.close(ours)
+    os.close(terminal)
     assert process.wait(timeout=60) == 0, shown
     assert b"40 (40 ok)" in shown
     assert b"Error" not in shown
@@ -41,15 +43,15 @@ def test_a_terminal_shows_a_bar(seconds, tmp_path):
         assert re.search(rb"[1-3]0 of 40 rows .* rows/s .* 0 failed rows", shown)
 
 
-def test_progress_for_programs(jaxbatch):
+def test_progress_as_json(jaxbatch):
     assert jaxbatch("init", ".").returncode == 0
     ended = jaxbatch("run", "job.toml", "--progress", "json", "--quiet")
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert [list(line) for line in lines] == [["progress"] if "progress" in line else ["log"] for line in lines]
-    told = [line["progress"] for line in lines if "progress" in line]
-    assert told[0]["parts_done"] == 0
-    assert told[-1]["parts_done"] == told[-1]["parts"] == 1
-    assert told[-1]["rows_done"] == told[-1]["rows"] == 1000
+    progress = [line["progress"] for line in lines if "progress" in line]
+    assert progress[0]["parts_done"] == 0
+    assert progress[-1]["parts_done"] == progress[-1]["parts"] == 1
+    assert progress[-1]["rows_done"] == progress[-1]["rows"] == 1000
 
 
 FLAKY = """
@@ -84,7 +86,7 @@ rows_per_part = 10
 
 
 @pytest.mark.parametrize("engine", ["local", "ray"])
-def test_the_log_for_programs_names_the_run_and_the_part(engine, jaxbatch, tmp_path):
+def test_the_json_log_names_the_run_and_the_part(engine, jaxbatch, tmp_path):
     (tmp_path / "flaky.py").write_text(FLAKY)
     (tmp_path / "job.toml").write_text(FLAKY_JOB)
     pq.write_table(pa.table({"x": [float(x) for x in range(20)]}), tmp_path / "tasks.parquet", row_group_size=10)
@@ -104,7 +106,7 @@ def test_the_log_for_programs_names_the_run_and_the_part(engine, jaxbatch, tmp_p
     assert log[-1]["message"].startswith("Exit code 1")
 
 
-def test_a_person_is_told_of_failures_once(jaxbatch, tmp_path):
+def test_failures_are_printed_once_for_a_person(jaxbatch, tmp_path):
     (tmp_path / "flaky.py").write_text(FLAKY)
     (tmp_path / "job.toml").write_text(FLAKY_JOB)
     pq.write_table(pa.table({"x": [float(x) for x in range(20)]}), tmp_path / "tasks.parquet", row_group_size=10)

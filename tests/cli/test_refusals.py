@@ -1,4 +1,4 @@
-"""What is wrong with a job, an option or an output: exit codes and messages."""
+"""Jobs, options and outputs that are refused: exit codes and messages."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq

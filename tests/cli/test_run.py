@@ -23,7 +23,7 @@ def test_run_prints_one_json_object_and_nothing_else_on_stdout(main, job, tmp_pa
     assert "tracing" in err
 
 
-def test_files_that_are_left_out_are_told(main, job, tmp_path):
+def test_files_that_are_left_out_are_reported(main, job, tmp_path):
     (tmp_path / "tasks" / "b.parquet").write_bytes(b"nothing of the kind")
     skip = ("--set", "input.on_bad_file='skip'")
     code, out, err = main("run", str(job), "--json", *skip)
@@ -32,7 +32,7 @@ def test_files_that_are_left_out_are_told(main, job, tmp_path):
     assert "left out  1 file, see below" in re.sub(" +", lambda gap: gap[0][:2], main("plan", str(job), *skip)[1])
 
 
-def test_quiet_says_nothing_but_the_reason_of_a_failure(main, job, tmp_path):
+def test_quiet_prints_only_the_reason_of_a_failure(main, job, tmp_path):
     assert main("run", str(job), "--quiet") == (0, "", "")
     pq.write_table(pa.table({"id": [1], "x": [None]}, schema=pa.schema({"id": "int64", "x": "float64"})),
                    tmp_path / "tasks" / "a.parquet")  # fmt: skip
@@ -41,7 +41,7 @@ def test_quiet_says_nothing_but_the_reason_of_a_failure(main, job, tmp_path):
     assert "1 of 1 rows failed" in err
 
 
-def test_nothing_to_do_may_have_an_exit_code_of_its_own(jaxbatch):
+def test_nothing_to_do_can_have_its_own_exit_code(jaxbatch):
     assert jaxbatch("init", ".").returncode == 0
     ask = ("run", "job.toml", "--nothing-to-do-exit", "99", "--json")
     assert jaxbatch(*ask).returncode == 0
@@ -66,7 +66,7 @@ max_failed_rows = "100%"
 """
 
 
-def test_rows_that_did_not_end_well_are_shown_with_the_column_to_blame(jaxbatch, tmp_path):
+def test_rows_that_are_not_ok_are_shown_with_the_column_to_blame(jaxbatch, tmp_path):
     spot = [1.0] * 12 + [-2.5, None, 0.0, -1.0, -3.0]
     pq.write_table(pa.table({"id": range(17), "spot": spot}), tmp_path / "tasks.parquet", row_group_size=10)
     (tmp_path / "job.toml").write_text(STATUSES)
@@ -88,6 +88,6 @@ def test_rows_that_did_not_end_well_are_shown_with_the_column_to_blame(jaxbatch,
 def test_the_summary_says_what_took_longest_and_what_is_next(jaxbatch, tmp_path):
     pq.write_table(pa.table({"x": [float(x) for x in range(20)]}), tmp_path / "tasks.parquet", row_group_size=10)
     (tmp_path / "job.toml").write_text(STATUSES.replace('columns = { x = "spot" }\n', ""))
-    said = jaxbatch("run", "job.toml").stderr
-    assert re.search(r"^slowest  the shard of part [01]: \d+\.\d\d s", said, re.MULTILINE), said
-    assert f"jaxbatch report {tmp_path}/results" in said
+    err = jaxbatch("run", "job.toml").stderr
+    assert re.search(r"^slowest  the shard of part [01]: \d+\.\d\d s", err, re.MULTILINE), err
+    assert f"jaxbatch report {tmp_path}/results" in err

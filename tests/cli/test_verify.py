@@ -11,8 +11,8 @@ def test_verify_finds_a_changed_byte(main, job, tmp_path):
     data = bytearray(part.read_bytes())
     data[20] ^= 1
     part.write_bytes(data)
-    code, said, err = main("verify", out)
-    assert (code, said) == (1, "")
+    code, out_text, err = main("verify", out)
+    assert (code, out_text) == (1, "")
     assert part.name in err
     assert "run the job again to write what is missing" in err
     assert main("verify", str(job))[0] == 1
@@ -23,6 +23,6 @@ def test_verify_finds_the_output_of_a_job(main, job, tmp_path):
     changed = ("--set", "output.path='elsewhere/{day}'", "--var", "day=1")
     assert main("run", str(job), *changed)[0] == 0
     assert main("verify", str(job))[0] == 4
-    code, said, _ = main("verify", str(job), *changed)
-    assert (code, said) == (0, f"{tmp_path / 'elsewhere' / '1'}: every part is present and matches the manifest.\n")
+    code, out_text, _ = main("verify", str(job), *changed)
+    assert (code, out_text) == (0, f"{tmp_path / 'elsewhere' / '1'}: every part is present and matches the manifest.\n")
     assert main("verify", str(tmp_path / "elsewhere" / "1"), *changed)[0] == 2
