@@ -97,7 +97,7 @@ class Interrupted(JaxbatchError):
     exit_code = ExitCode.INTERRUPTED
 
     def __init__(self, exit_code: ExitCode = ExitCode.INTERRUPTED):
-        super().__init__("Interrupted.", "Finished parts are kept: run the same command again to go on.")
+        super().__init__("Interrupted.", "Finished parts are kept: run the same command again to continue.")
         self.exit_code = exit_code
 
 
@@ -106,8 +106,8 @@ class Detached(Interrupted):
 
     def __init__(self, identity: str, address: str, exit_code: ExitCode):
         super().__init__(exit_code)
-        self.what = f"Interrupted; the job {identity} goes on."
-        self.remedy = f"Come back with: jaxbatch logs {identity} --follow --address {address}"
+        self.what = f"Interrupted; the job {identity} keeps running."
+        self.remedy = f"Follow it with: jaxbatch logs {identity} --follow --address {address}"
 
 
 @contextmanager
@@ -130,12 +130,12 @@ def _translated(error: OSError) -> JaxbatchError:
     what = f"{where}{error.strerror or error}".rstrip(".") + "."
     remote = error.errno is None  # only errors of the operating system have a number
     if isinstance(error, PermissionError):
-        return AccessError(what, "Check the credentials." if remote else "Check the owner and mode of the folder.")
+        return AccessError(what, "Check the credentials." if remote else "Check the folder's owner and permissions.")
     if isinstance(error, ConnectionError):
-        return StorageError(what, "Check [storage] endpoint or AWS_ENDPOINT_URL; try again later.")
+        return StorageError(what, "Check [storage] endpoint or AWS_ENDPOINT_URL, or try again later.")
     if remote:
-        return OutputError(what, "Correct [output] path, or make the bucket.")
-    return OutputError(what, "Check the folder's owner, mode and space.")
+        return OutputError(what, "Correct [output] path, or create the bucket.")
+    return OutputError(what, "Check the folder's owner, permissions and free space.")
 
 
 def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:

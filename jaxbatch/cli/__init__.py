@@ -1,7 +1,7 @@
-"""The command line: a skin over the library, and the only place that knows click and rich.
+"""The command line: a thin layer over the library, and the only wing that uses click and rich.
 
-A file per command, those that reach a cluster in ``remote/``. Nothing here imports JAX or Ray before a command needs
-it. Begin with ``run.py``.
+Each command is a file, those that reach a cluster in ``remote/``. Nothing here imports JAX or Ray before a command
+needs it. Begin with ``run.py``.
 """
 
 import importlib
@@ -12,21 +12,21 @@ from typing import NoReturn
 import click
 
 import jaxbatch
-from jaxbatch.cli import garbage, signals
+from jaxbatch.cli import garbage_collection, signals
 from jaxbatch.compilation import linear_algebra
 from jaxbatch.errors import Interrupted, JaxbatchError
 
 _COMMANDS = {
-    "init": "A small runnable job and its sample tasks.",
-    "plan": "Check everything, run nothing: rows, shards, parts, programs.",
+    "init": "Write a small runnable job and its sample tasks.",
+    "plan": "Check a job without running it: rows, shards, parts, programs.",
     "run": "Run a job, or finish one that was interrupted.",
-    "submit": "The same run as a job of a Ray cluster.",
-    "status": "What has become of a submitted job.",
-    "logs": "What a submitted job has printed.",
+    "submit": "Run a job on a Ray cluster.",
+    "status": "Show the state of a submitted job.",
+    "logs": "Show the log of a submitted job.",
     "cancel": "Stop a submitted job; its output can be finished later.",
-    "verify": "Re-read an output against its manifest.",
-    "report": "One page with the numbers and pictures of a run.",
-    "kernels": "The kernels; or one kernel's parameters and columns.",
+    "verify": "Check an output against its manifest.",
+    "report": "Write an HTML page with the numbers and pictures of a run.",
+    "kernels": "List the kernels, or show one kernel's parameters and columns.",
 }
 
 _REMOTE = ("submit", "status", "logs", "cancel")
@@ -34,7 +34,7 @@ _REMOTE = ("submit", "status", "logs", "cancel")
 
 
 class _Commands(click.Group):
-    """Commands that live in a module each and are imported when they are called."""
+    """Commands that are imported when they are called, each from its own module."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -60,9 +60,9 @@ def group() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, and turn every error into one to three lines and its exit code."""
-    end = _end_at_once if arguments is None else sys.exit
-    if arguments is None:  # NumPy has a library of the same kind, which is yet to be loaded
+    """Run the command line. Every error becomes one to three lines on stderr and an exit code."""
+    end = _exit_now if arguments is None else sys.exit
+    if arguments is None:  # NumPy loads a linear algebra library of its own later
         linear_algebra.pin()
     arguments = sys.argv[1:] if arguments is None else arguments
     signals.listen()
@@ -76,40 +76,40 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         end(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        end(_told(Interrupted(), arguments))
+        end(_print_error(Interrupted(), arguments))
     except JaxbatchError as error:
-        end(_told(error, arguments))
+        end(_print_error(error, arguments))
     except Exception as error:
-        if (signalled := signals.interrupted()) is not None:  # of which a C library has made an error of its own
-            end(_told(signalled, arguments))
+        if (signalled := signals.interrupted()) is not None:  # a C library turned it into another error
+            end(_print_error(signalled, arguments))
         if "--debug" in arguments:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        error = JaxbatchError(f"Unexpected: {text}", "Run again with --debug for the traceback.")
-        end(_told(error, arguments))
+        error = JaxbatchError(f"Unexpected error: {text}", "Run again with --debug for the traceback.")
+        end(_print_error(error, arguments))
     finally:
-        garbage.resume()
+        garbage_collection.resume()
 
 
-def _told(error: JaxbatchError, arguments: list[str]) -> int:
-    """Tell an error; its exit code."""
+def _print_error(error: JaxbatchError, arguments: list[str]) -> int:
+    """Print an error, and return its exit code."""
     if "--debug" in arguments:
         import traceback
 
         traceback.print_exc()
     click.echo(f"Error: {error}", err=True)
     if "--json" in arguments:
-        from jaxbatch.cli.output import print_json
+        from jaxbatch.cli.printing import print_json
 
         print_json({"exit_code": int(error.exit_code), "error": error.what, "remedy": error.remedy})
     return int(error.exit_code)
 
 
-def _end_at_once(code: "int | str | None") -> NoReturn:
-    """End the process; where JAX was at work, without waiting for threads, its own, ours or the user's.
+def _exit_now(code: "int | str | None") -> NoReturn:
+    """End the process; once JAX is loaded, without waiting for any thread, be it JAX's, jaxbatch's or the user's.
 
-    They may be in a kernel, a compiler or a disk still, and would hold up the end; and a C++ thread that outlives the
-    interpreter takes the process down, with another exit code.
+    Threads may still be in a kernel, a compiler or a disk access and would hold up the end. A C++ thread that outlives
+    the interpreter would crash the process, with a wrong exit code.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""``jaxbatch init``."""
+"""``jaxbatch init``: write a small job to start from."""
 
 from pathlib import Path
 
@@ -16,6 +16,6 @@ def command(folder: str, kernel: str, debug: bool) -> None:
     del debug
     from jaxbatch.cli import job_templates
 
-    for written in job_templates.write(kernel, Path(folder)):
-        click.echo(f"wrote {written}")
-    click.echo(f"\nNow: jaxbatch run {Path(folder) / 'job.toml'}")
+    for path in job_templates.write(kernel, Path(folder)):
+        click.echo(f"wrote {path}")
+    click.echo(f"\nNext: jaxbatch run {Path(folder) / 'job.toml'}")

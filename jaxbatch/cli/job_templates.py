@@ -1,4 +1,4 @@
-"""A small runnable job per kernel: what ``jaxbatch init`` writes and ``jaxbatch kernels NAME`` shows."""
+"""A small runnable job for each kernel: what ``jaxbatch init`` writes and ``jaxbatch kernels NAME`` shows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +13,7 @@ from jaxbatch.errors import JobError, nearest
 
 @dataclass(frozen=True)
 class JobTemplate:
-    """A job's TOML, the functions beside it (if any), and its tasks; and ``more`` that one may put in the job, by what
-    it does."""
+    """A job's TOML, its file of functions (if any) and its tasks. ``more`` has other [params], by what they do."""
 
     job: str
     functions: str | None
@@ -91,7 +90,7 @@ function = "functions.py:simulated"              # def simulated(seed, spot): â€
 integers = ["seed"]
 """
 
-SAMPLES = {
+TEMPLATES = {
     "apply": JobTemplate(
         _JOB.format(kernel="apply", params='function = "functions.py:f"'),
         _RESULTS,
@@ -119,33 +118,33 @@ SAMPLES = {
 }
 
 
-def sample(kernel: str) -> JobTemplate:
-    """The sample of a built-in kernel.
+def template(kernel: str) -> JobTemplate:
+    """The template of a built-in kernel.
 
     Raises:
         JobError: there is no such kernel.
     """
-    if kernel not in SAMPLES:
-        raise JobError(f"There is no kernel '{kernel}'.", nearest(kernel, list(SAMPLES)))
-    return SAMPLES[kernel]
+    if kernel not in TEMPLATES:
+        raise JobError(f"There is no kernel '{kernel}'.", nearest(kernel, list(TEMPLATES)))
+    return TEMPLATES[kernel]
 
 
 def job_text(kernel: str) -> str:
-    """The sample job of a kernel."""
-    return sample(kernel).job
+    """The job file of a kernel's template, as TOML."""
+    return template(kernel).job
 
 
 def write(kernel: str, folder: Path) -> list[Path]:
-    """Write a kernel's sample job and tasks; nothing that exists is overwritten.
+    """Write a kernel's job, functions and tasks, and return their paths. Nothing that exists is overwritten.
 
     Raises:
         JobError: there is no such kernel, or one of the files exists.
     """
-    chosen = sample(kernel)
+    chosen = template(kernel)
     job, functions, tasks = folder / "job.toml", folder / "functions.py", folder / "tasks.parquet"
     for path in (job, functions, tasks):
         if path.exists() and (path != functions or chosen.functions):
-            raise JobError(f"{path} exists already.", "Choose another folder.")
+            raise JobError(f"{path} already exists.", "Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     job.write_text(chosen.job, encoding="utf-8")
     if chosen.functions:

@@ -1,4 +1,4 @@
-"""``jaxbatch kernels``."""
+"""``jaxbatch kernels``: list the kernels, or describe one."""
 
 import ast
 import dataclasses
@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from jaxbatch.cli import garbage
+from jaxbatch.cli import garbage_collection
 from jaxbatch.cli.options import debug_option, json_option
-from jaxbatch.cli.output import print_json, table
+from jaxbatch.cli.printing import print_json, table
 
 
 @click.command("kernels")
@@ -21,9 +21,9 @@ from jaxbatch.cli.output import print_json, table
 @json_option
 @debug_option
 def command(name: str | None, as_json: bool, debug: bool) -> None:
-    """List the kernels; or show one kernel's parameters, columns and an example job."""
+    """List the kernels, or show one kernel's parameters, columns and an example job."""
     del debug
-    garbage.pause()
+    garbage_collection.pause()
     from jaxbatch.kernels import registry
 
     if name is None:
@@ -32,7 +32,7 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
             print_json({"kernels": found})
         else:
             click.echo(table(found.items(), indent=""))
-            click.echo('\njaxbatch kernels NAME shows one of them; a kernel of your own is "file.py:Class".')
+            click.echo('\nShow one with: jaxbatch kernels NAME. A kernel of your own is written "file.py:Class".')
         return
     described = _describe(name)
     if as_json:
@@ -61,7 +61,7 @@ def _describe(name: str) -> dict[str, Any]:
         "text": inspect.getdoc(kernel),
         "parameters": parameters,
         "example": job_templates.job_text(name),
-        "more": dict(job_templates.sample(name).more),
+        "more": dict(job_templates.template(name).more),
     }
 
 
@@ -69,14 +69,14 @@ _KINDS = {str: "a text", int: "an integer", float: "a number", bool: "true or fa
 
 
 def _kind(annotation: Any) -> str:
-    """A parameter's type as one would say it of TOML."""
+    """A parameter's type in words, as TOML has it."""
     inner = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return " or ".join(map(json.dumps, inner))
     if origin in (list, dict):
-        of = _kind(inner[-1]).partition(" ")[2]
-        return f"{'a list' if origin is list else 'a table'} of {of}s"
+        item = _kind(inner[-1]).partition(" ")[2]
+        return f"{'a list' if origin is list else 'a table'} of {item}s"
     if inner:
         return " or ".join(filter(None, map(_kind, inner)))
     return _KINDS[annotation]
@@ -91,7 +91,7 @@ def _default(field: "dataclasses.Field[Any]") -> str:
 
 
 def _field_texts(kernel: type) -> dict[str, str]:
-    """The docstring under each field, which Python itself does not keep."""
+    """The docstring under each field, from the source because Python does not keep it."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kernel))).body
     assert isinstance(definition, ast.ClassDef)
     texts = {}

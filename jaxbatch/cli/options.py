@@ -12,58 +12,71 @@ from jaxbatch.storage import StorageOptions
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """JOB with ``--var`` and ``--set``."""
-    return click.argument("job", type=click.Path(dir_okay=False))(filling_options(command))
+    return click.argument("job", type=click.Path(dir_okay=False))(override_options(command))
 
 
-def filling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def override_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--var`` and ``--set``."""
     for decorate in (
         click.option("--set", "overrides", metavar="A.B=V", multiple=True, help="Override a key with a TOML value."),
-        click.option("--var", "variables", metavar="K=V", multiple=True, help="Fill {K} in the job's strings."),
+        click.option("--var", "variables", metavar="K=V", multiple=True, help="Replace {K} in the job's strings."),
     ):
         command = decorate(command)
     return command
 
 
 def cluster_options(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """``--address`` of a job server and ``--allow-unauthenticated``."""
-    text = "Of the cluster's job server, http://HOST:8265."
+    """``--address`` of a job server, and ``--allow-unauthenticated``."""
+    text = "URL of the cluster's job server, http://HOST:8265."
     unauthenticated = click.option(
-        "--allow-unauthenticated", is_flag=True, help="Use a cluster that asks for no token."
+        "--allow-unauthenticated", is_flag=True, help="Allow a cluster that requires no token."
     )
     address = click.option("--address", metavar="URL", required=required, help=text)
     return lambda command: address(unauthenticated(command))
 
 
 def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...], paths_from: str | None = None) -> Job:
-    """The job of a command line."""
+    """The job of a command line.
+
+    Raises:
+        UsageError: a ``--var`` is not of the form K=V.
+        JobError: the job file is wrong.
+    """
     values = {}
     for variable in variables:
         name, equals, value = variable.partition("=")
         if not (equals and name.isidentifier()):
-            raise UsageError(f"--var {variable}: not of the form K=V.", "For example --var date=2026-11-22.")
+            raise UsageError(f"--var {variable}: not of the form K=V.", "For example: --var date=2026-11-22.")
         values[name] = value
     return Job.load(path, values, overrides, paths_from)
 
 
-def output_of(out: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[str, StorageOptions | None]:
-    """The output that OUT names, by itself or by its job's file, and how it is reached."""
+def resolve_output(
+    out: str, variables: tuple[str, ...], overrides: tuple[str, ...]
+) -> tuple[str, StorageOptions | None]:
+    """The output's path or URL that OUT names, itself or as the job's TOML file, and how to reach it.
+
+    Raises:
+        UsageError: OUT is not a job file, and there are variables or overrides.
+    """
     if out.endswith(".toml"):
         job = load_job(out, variables, overrides)
         return job.resolve(job.output.path), job.storage
     if variables or overrides:
-        raise UsageError("--var and --set fill in a job's file.", "Give that instead of its output.")
+        raise UsageError(
+            "--var and --set apply to a job file, but OUT is an output.", "Give the job's TOML file instead."
+        )
     return out, None
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 paths_from_option = click.option(
-    "--paths-from", metavar="DIR", help="Where relative paths of input and output start, if not at the job."
+    "--paths-from", metavar="DIR", help="Folder where relative paths start.  [default: the job file's]"
 )
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 limit_option = click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="ROWS",
-    help="Only the first so many rows; an identity of its own.",
+    help="Compute only the first ROWS rows, which makes it another run.",
 )

@@ -1,12 +1,12 @@
-"""``jaxbatch plan``."""
+"""``jaxbatch plan``: show what a run would do."""
 
 from typing import Any
 
 import click
 
-from jaxbatch.cli import garbage
+from jaxbatch.cli import garbage_collection
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job, paths_from_option
-from jaxbatch.cli.output import counted, print_json, stdout_kept_clean, table
+from jaxbatch.cli.printing import counted, print_json, stdout_to_stderr, table
 
 
 @click.command("plan")
@@ -24,13 +24,13 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Check everything about a job and run nothing."""
+    """Check everything about a job without running it."""
     del debug
-    garbage.pause()
+    garbage_collection.pause()
     loaded = load_job(job, variables, overrides, paths_from)
     from jaxbatch import api
 
-    with stdout_kept_clean():
+    with stdout_to_stderr():
         described = api.preview(loaded, limit=limit)
     if as_json:
         print_json(described)
@@ -41,13 +41,15 @@ def command(
 def _mode(plan: dict[str, Any]) -> str:
     if plan["job"]["output"]["mode"] == "replace":
         return (
-            "replace: whatever is there is removed first" if "replaces" in plan else "replace: this very run is there"
+            "replace: the existing output is removed first"
+            if "replaces" in plan
+            else "replace: this run already exists"
         )
     if plan["run"] is None:
-        return "append: all files are computed, nothing is added"
+        return "append: all files are already computed"
     if plan["finishes"]:
-        return f"append: run {plan['run']}, which was begun, is finished first; files that are new come after it"
-    return f"append: run {plan['run']} adds the files that are new"
+        return f"append: unfinished run {plan['run']} is completed first, then new files are added"
+    return f"append: run {plan['run']} adds the new files"
 
 
 def _readable(plan: dict[str, Any]) -> str:
@@ -58,7 +60,7 @@ def _readable(plan: dict[str, Any]) -> str:
         ("output", plan["output"]),
         *([("mode", _mode(plan))] if plan["job"]["output"]["mode"] != "create" else []),
         ("shards", f"{plan['shards']:,}"),
-        ("parts", f"{plan['parts']:,}, of which {plan['parts_skipped']:,} are there already"),
+        ("parts", f"{plan['parts']:,}, of which {plan['parts_skipped']:,} already exist"),
         ("rows to do", f"{plan['rows'] - plan['rows_skipped']:,}"),
         ("device", plan["identity"]["device"]),
         ("compilations", plan["compilations"]),
@@ -69,11 +71,11 @@ def _readable(plan: dict[str, Any]) -> str:
         rows.append(
             (
                 f"rungs of {name}",
-                f"{sizes} …: from {rungs['first'][0]} on {rungs['padding_at_most']:.0%} longer at most",
+                f"{sizes} …: at most {rungs['padding_at_most']:.0%} padding from {rungs['first'][0]} on",
             )
         )
     programs = [
-        (each["rows_of"], f"{each['batch_rows']:,} rows a batch, {each['batch_bytes'] / 2**20:.2f} MiB")
+        (each["rows_of"], f"{each['batch_rows']:,} rows per batch, {each['batch_bytes'] / 2**20:.2f} MiB")
         for each in plan["programs"]
     ]
     arguments, columns = list(plan["arguments"].items()), list(plan["columns"].items())

@@ -1,5 +1,7 @@
-"""Progress on stderr: a bar on a terminal, a plain line every ten seconds elsewhere, or JSON for programs, with
-the log."""
+"""Progress on stderr: a bar on a terminal, a plain line every ten seconds elsewhere, or JSON lines for programs.
+
+With the progress come the log records of the run, as plain or JSON lines.
+"""
 
 import json
 import logging
@@ -22,12 +24,10 @@ JSON_EVERY_S = 1.0
 JSON_LATER_S = 10.0
 """After a minute."""
 
-_KEYS = {"seconds", "rows", "rows_done", "rows_skipped", "failed_rows", "parts", "parts_done", "workers"}
-
 
 @contextmanager
-def shown(quiet: bool, as_json: bool = False) -> Iterator[Callable[[Any], None]]:
-    """A callback that shows a run's ``Progress``."""
+def show_progress(quiet: bool, as_json: bool = False) -> Iterator[Callable[[Any], None]]:
+    """Yield a callback that shows a run's ``Progress`` on stderr. ``as_json`` is stronger than ``quiet``."""
     if as_json:
         with _json_log():
             yield _json_lines()
@@ -39,91 +39,68 @@ def shown(quiet: bool, as_json: bool = False) -> Iterator[Callable[[Any], None]]
 
 
 def _json_lines() -> Callable[[Any], None]:
-    """One object a line, at most one a second, and the last."""
-    started, told = time.monotonic(), [float("-inf")]
+    """A callback that prints one object per line: at most one a second, later one in ten seconds, and the last."""
+    started, printed = time.monotonic(), float("-inf")
 
-    def tell(progress: Any) -> None:
+    def show(progress: Any) -> None:
+        nonlocal printed
         now = time.monotonic()
         every = JSON_EVERY_S if now - started < 60 else JSON_LATER_S
-        if now - told[0] >= every or progress.parts_done == progress.parts:
-            told[0] = now
+        if now - printed >= every or progress.parts_done == progress.parts:
+            printed = now
             click.echo(json.dumps({"progress": {"seconds": round(now - started, 3), **asdict(progress)}}), err=True)
 
-    return tell
+    return show
 
 
 @contextmanager
 def _json_log() -> Iterator[None]:
-    """Log records as JSON lines, and with them the events of the run."""
-    handler, ours = _JsonHandler(), logging.getLogger("jaxbatch")
-    level = ours.level
-    for logger in (ours, events.LOGGER):
+    """Print log records and the events of the run as JSON lines."""
+    handler, package = _JsonHandler(), logging.getLogger("jaxbatch")
+    level = package.level
+    for logger in (package, events.LOGGER):
         logger.setLevel(logging.INFO)
-    ours.propagate = False
-    for logger in (ours, events.LOGGER):
+    package.propagate = False
+    for logger in (package, events.LOGGER):
         logger.addHandler(handler)
     try:
         yield
     finally:
-        for logger in (ours, events.LOGGER):
+        for logger in (package, events.LOGGER):
             logger.removeHandler(handler)
-        ours.setLevel(level)
-        ours.propagate = True
+        package.setLevel(level)
+        package.propagate = True
 
 
 @contextmanager
 def _plain_log() -> Iterator[None]:
-    """What a person is told beside the progress, as lines; without this only warnings are."""
-    handler, ours = _LineHandler(logging.INFO), logging.getLogger("jaxbatch")
-    level = ours.level
-    ours.setLevel(logging.INFO)
-    ours.addHandler(handler)
+    """Print log records from level INFO as plain lines. Without it Python prints the warnings only."""
+    handler, package = _LineHandler(logging.INFO), logging.getLogger("jaxbatch")
+    level = package.level
+    package.setLevel(logging.INFO)
+    package.addHandler(handler)
     try:
         yield
     finally:
-        ours.removeHandler(handler)
-        ours.setLevel(level)
+        package.removeHandler(handler)
+        package.setLevel(level)
 
 
 class _LineHandler(logging.Handler):
-    """Writes each record's message as a line."""
+    """Prints each record's message as a line on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(record.getMessage(), err=True)
 
 
 class _JsonHandler(logging.Handler):
-    """Writes each record as a line."""
+    """Prints each record as one JSON object per line on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        told = {name: value for name in events.FIELDS if (value := getattr(record, name, "")) != ""}
+        fields = {name: value for name in events.FIELDS if (value := getattr(record, name, "")) != ""}
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        said = {"time": when, "level": record.levelname.lower(), "message": record.getMessage(), **told}
-        click.echo(json.dumps({"log": said}), err=True)
-
-
-def parse_progress(line: str) -> "dict[str, Any] | None":
-    """What a line of such JSON says, None for any other line."""
-    said = as_json(line).get("progress")
-    return said if isinstance(said, dict) and said.keys() == _KEYS else None
-
-
-def warned(line: str) -> str | None:
-    """What a line of such JSON says to a person: the message of a log record, "" for one of an event, of which the
-    end of the run tells; None for any other line."""
-    said = as_json(line).get("log")
-    if not (isinstance(said, dict) and {"level", "message"} <= said.keys()):
-        return None
-    return "" if "run" in said else str(said["message"])
-
-
-def as_json(line: str) -> dict[str, Any]:
-    """The JSON object that a line is, an empty one for any other line."""
-    try:
-        said = json.loads(line) if line.startswith("{") else {}
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
+        entry = {"time": when, "level": record.levelname.lower(), "message": record.getMessage(), **fields}
+        click.echo(json.dumps({"log": entry}), err=True)
 
 
 @contextmanager

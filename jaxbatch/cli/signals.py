@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run in order."""
+"""SIGINT and SIGTERM end a run in an orderly way: as :class:`~jaxbatch.errors.Interrupted`."""
 
 import signal
 from typing import Any
@@ -9,25 +9,25 @@ _received: list[int] = []
 
 
 def listen() -> None:
-    """Answer both with :class:`~jaxbatch.errors.Interrupted`, but a SIGINT that is ignored on purpose."""
+    """Have SIGINT and SIGTERM raise ``Interrupted``; a SIGINT that is ignored on purpose stays ignored."""
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 
 
 def interrupted() -> Interrupted | None:
-    """The signal that came, whatever has become of its exception."""
+    """The error for the last signal received, or None. It is kept even if its exception was swallowed."""
     return Interrupted(ExitCode(128 + _received[-1])) if _received else None
 
 
 def check() -> None:
-    """Raise again what got lost: an exception that meets a destructor or a callback of a C library goes no further.
+    """Raise again for a signal whose exception was swallowed, as one in a destructor or a C library's callback is.
 
     Raises:
-        Interrupted: there was a signal.
+        Interrupted: a signal was received.
     """
-    if (signalled := interrupted()) is not None:
-        raise signalled
+    if (error := interrupted()) is not None:
+        raise error
 
 
 def _interrupt(number: int, _: Any) -> None:

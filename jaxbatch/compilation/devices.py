@@ -62,11 +62,13 @@ def local(platform: str | None = None) -> Sequence[Any]:
         if platform is None:
             raise NoDevice(
                 f"JAX cannot start: {printable(error) or _no_platform()}.",
-                'Correct that, or write device = "cpu" in [compute].',
+                'Fix that, or set device = "cpu" in [compute].',
             ) from error
         raise NoDevice(f"JAX finds no {named} on this machine.", _remedy(platform)) from error
     if platform is not None and found[0].platform != platform:
-        raise NoDevice(f"JAX finds a {found[0].platform} on this machine where a {named} is wanted.", _remedy(platform))
+        raise NoDevice(
+            f"The job needs a {named}, but JAX finds a {found[0].platform} on this machine.", _remedy(platform)
+        )
     return found
 
 
@@ -76,10 +78,8 @@ def _no_platform() -> str:
 
 def _remedy(platform: str) -> str:
     if platform == "cpu":
-        return "JAX_PLATFORMS leaves it out: add cpu there."
-    return (
-        f'Install {INSTALLED_BY[platform]}, check its driver and JAX_PLATFORMS; or write device = "cpu" in [compute].'
-    )
+        return "Add cpu to JAX_PLATFORMS, which does not list it."
+    return f'Install {INSTALLED_BY[platform]}, check its driver and JAX_PLATFORMS, or set device = "cpu" in [compute].'
 
 
 def confined_to() -> str | None:
@@ -110,7 +110,7 @@ def _drivers(platform: str) -> dict[str, str]:
 def tell_taken(device: Device) -> None:
     """Log that an accelerator computes, for a job that names no device."""
     if device.platform != "cpu":
-        _LOG.info('The %s computes; with device = "cpu" in [compute] the CPU would.', device.kind)
+        _LOG.info('Using the %s. To use the CPU, set device = "cpu" in [compute].', device.kind)
 
 
 @contextmanager

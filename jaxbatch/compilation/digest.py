@@ -130,7 +130,7 @@ class _Writer:
             if equation.primitive.name in _CALLBACKS:
                 raise JobError(
                     f"The function calls back into Python ({equation.primitive.name}), so it is not pure JAX.",
-                    "Compute with jax.numpy; what a callback does cannot be part of the run's identity.",
+                    "Compute with jax.numpy: the run's identity cannot cover what a callback does.",
                 )
             if equation.primitive.name == _REVERSED:
                 raise JobError(

@@ -149,7 +149,7 @@ def _folder() -> Path | None:
     except (OSError, RuntimeError) as error:
         reason = str(error)
     if reason:
-        _LOGGER.warning("Compiled programs are not kept in %s: %s.", folder, reason)
+        _LOGGER.warning("Compiled programs are not cached in %s: %s.", folder, reason)
         return None
     return folder
 
@@ -160,12 +160,12 @@ def _distrusted(folder: Path) -> str:
         return "its path is relative"
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        return "others may have written to it; remove it, and the next run makes it for you alone"
+        return "others may have written to it; delete it, and a private one is created"
     for above in folder.resolve().parents:
         found = above.stat()
         closed = not found.st_mode & 0o022 or found.st_mode & stat.S_ISVTX
         if not closed or found.st_uid not in (0, os.getuid()):
-            return f"others can write to {above}, and so replace it"
+            return f"others can write to {above} and could replace it"
     return ""
 
 
@@ -178,7 +178,7 @@ def _load_or_compile(folder: Path, key: str, program: LazyLowering, device: Any)
     try:
         lock.acquire()
     except OSError as error:  # a time-out is one too
-        _LOGGER.warning("A compiled program is not kept: %s", error)
+        _LOGGER.warning("A compiled program is not cached: %s", error)
         return program.compile()
     try:
         if (found := _read(path, device)) is not None:
@@ -196,7 +196,7 @@ def _read(path: Path, device: Any) -> Executable | None:
     except OSError:
         return None
     if hashlib.sha256(data[_CHECKSUM_BYTES:]).digest() != data[:_CHECKSUM_BYTES]:
-        _LOGGER.warning("The compiled program %s is damaged, and is compiled again.", path)
+        _LOGGER.warning("The compiled program %s is damaged: compiling it again.", path)
         return None
     try:
         payload, in_tree, out_tree, calls_lapack = pickle.loads(zlib.decompress(data[_CHECKSUM_BYTES:]))
@@ -206,7 +206,7 @@ def _read(path: Path, device: Any) -> Executable | None:
             payload, in_tree, out_tree, backend=device.client, execution_devices=[device]
         )
     except Exception as error:  # XLA may raise anything
-        _LOGGER.warning("The compiled program %s cannot be loaded, and is compiled again: %s", path, error)
+        _LOGGER.warning("The compiled program %s cannot be loaded: compiling it again (%s).", path, error)
         return None
     with suppress(OSError):
         os.utime(path)
@@ -231,7 +231,7 @@ def _compile_and_store(folder: Path, path: Path, program: LazyLowering) -> Execu
     try:
         data = zlib.compress(pickle.dumps((*serialize_executable.serialize(found.compiled), found.calls_lapack)), 1)
     except Exception as error:  # there are devices for which XLA cannot serialize
-        _LOGGER.debug("A compiled program cannot be kept: %s", error)
+        _LOGGER.debug("A compiled program cannot be cached: %s", error)
         return found
     with suppress(OSError):
         _make_room(folder, len(data))

@@ -29,10 +29,10 @@ _HARMLESS = (instructions.MAX_ISA, "xla_force_host_platform_device_count", "xla_
 """How the names of flags begin on which no result depends, or which jaxbatch sets."""
 
 _SETTINGS = {
-    "jax_debug_nans": "ends a batch at a NaN, where its row should get the status nonfinite",
-    "jax_debug_infs": "ends a batch at an infinity, where its row should get the status nonfinite",
-    "jax_disable_jit": "keeps programs from being compiled",
-    "jax_no_execution": "keeps programs from being run",
+    "jax_debug_nans": "ends a batch at a NaN instead of giving its row the status nonfinite",
+    "jax_debug_infs": "ends a batch at an infinity instead of giving its row the status nonfinite",
+    "jax_disable_jit": "prevents compilation",
+    "jax_no_execution": "prevents execution",
 }
 """Settings of JAX under which no run can work, with the reason."""
 
@@ -45,7 +45,7 @@ def check() -> None:
     """
     for name, effect in _SETTINGS.items():
         if getattr(jax.config, name):
-            raise JobError(f"{name.upper()} is set, which {effect}.", f"Unset {name.upper()}, and run again.")
+            raise JobError(f"{name.upper()} is set, which {effect}.", f"Unset {name.upper()} and run again.")
     settings = instructions.of_the_run()
     for variable, text in ((xla_flags.VARIABLE, settings.flags), (xla_flags.TPU_VARIABLE, settings.tpu_flags)):
         flags = xla_flags.parsed(text)
@@ -72,7 +72,7 @@ def _refuse(variable: str, flags: dict[str, str], here: str = "") -> NoReturn:
     named = " ".join(f"--{name}={value}" if value else f"--{name}" for name, value in flags.items())
     raise JobError(
         f"{variable} has {named}, under which results can be wrong{here}.",
-        "Take that out of it, or of the file that it names, and run again in a new process.",
+        "Remove these flags from it, or from the file it names, and run again in a new process.",
     )
 
 

@@ -292,9 +292,9 @@ class Programs:
         width = self.width(program)
         needed, available = self._needed[program, device], self._memory(device) // self._max_concurrency
         if needed > available:
-            shared = f" for each of {self._max_concurrency} at once" if self._max_concurrency > 1 else ""
+            shared = f" for each of {self._max_concurrency} concurrent batches" if self._max_concurrency > 1 else ""
             raise JobError(
                 f"A batch of {width:,} rows of {self.kernel.describe_bucket(program.bucket)} needs "
-                f"{readable_bytes(needed)}, and the {device.device_kind} has {readable_bytes(available)}{shared}.",
+                f"{readable_bytes(needed)}, but the {device.device_kind} has {readable_bytes(available)}{shared}.",
                 f"Set [compute] batch_rows = {fitting_width(width, needed, available)} or less.",
             )

@@ -81,8 +81,8 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
         expected = {column.name for column in kernel.outputs} | set(lengths)
         if set(results) != expected:
             raise JobError(
-                f"{type(kernel).__name__} returns {sorted(results)}, and declares {sorted(expected)}.",
-                "Return exactly the outputs (and lengths of named dimensions) that are declared.",
+                f"{type(kernel).__name__} returns {sorted(results)} but declares {sorted(expected)}.",
+                "Return exactly the declared outputs and the lengths of named dimensions.",
             )
         values, present = {}, {}
         own_lengths = {name: jnp.asarray(results[name]) for name in lengths}
@@ -101,7 +101,7 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
                     raise JobError(
                         f"{type(kernel).__name__} gives {has_value.dtype}{has_value.shape} for whether a row has "
                         f"'{column.name}'.",
-                        "Give one truth value: Maybe(value, present).",
+                        "Give one boolean: Maybe(value, present).",
                     )
             if column.check_finite and jnp.issubdtype(value.dtype, jnp.floating):
                 counted = _counted(column, value.shape, own_lengths)
@@ -164,15 +164,15 @@ def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> No
     shape = struct.shape
     if struct.dtype != kind:
         raise JobError(
-            f"The output '{column.name}' is {struct.dtype}, and is declared as {column.dtype}.",
-            "Correct the kernel's outputs, or cast the result.",
+            f"The output '{column.name}' is {struct.dtype} but is declared as {column.dtype}.",
+            "Correct the kernel's outputs or cast the result.",
         )
     fits = len(shape) == len(column.shape) and all(
         isinstance(declared, str) or declared == size for declared, size in zip(column.shape, shape, strict=True)
     )
     if not fits:
         raise JobError(
-            f"The output '{column.name}' has the shape {shape} per row, and is declared as {column.shape}.",
+            f"The output '{column.name}' has the shape {shape} per row but is declared as {column.shape}.",
             "Correct the kernel's outputs.",
         )
 

@@ -28,8 +28,8 @@ def text() -> str:
         return Path(given).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise JobError(
-            f"XLA_FLAGS is '{given[:200]}', which is no flag and no file that can be read.",
-            "Flags begin with '--'; correct the variable, or unset it.",
+            f"XLA_FLAGS is '{given[:200]}', which is neither a flag nor a readable file.",
+            "Flags begin with '--': correct the variable or unset it.",
         ) from error
 
 

@@ -84,7 +84,7 @@ def list_files(job: Job) -> list[Listed]:
     if not listed:
         raise InputError(
             f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",
-            f"Paths start at {job.paths_from}; folders are walked for *.parquet.",
+            f"Paths start at {job.paths_from}; folders are searched for *.parquet.",
         )
     return list(listed.values())
 

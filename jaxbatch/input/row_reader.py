@@ -59,7 +59,7 @@ class Rows:
         while missing > 0 and taken_bytes < read_limits.READ_BYTES:
             table = self._left.pop() if self._left else next(self._batches, None)
             if table is None:
-                raise pa.ArrowInvalid(f"the file holds {missing} rows fewer than its footer says")
+                raise pa.ArrowInvalid(f"the file holds {missing} fewer rows than its footer says")
             if table.num_rows > missing:
                 self._left.append(table.slice(missing))
                 table = table.slice(0, missing)

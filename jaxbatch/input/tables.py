@@ -134,6 +134,6 @@ def _check_above(url: str, options: StorageOptions) -> None:
 
 def _refuse(folder: str, kind: _Format) -> NoReturn:
     raise InputError(
-        f"[input] path: {folder} is {kind.name} ({kind.log}): files in it may hold rows that the table does not.",
-        f"Export it to plain Parquet, or give its current files as a list, path = […], by {kind.current}.",
+        f"[input] path: {folder} is {kind.name} ({kind.log}): its files may hold rows that are not in the table.",
+        f"Export it to plain Parquet, or give its current files as a list, path = […], from {kind.current}.",
     )

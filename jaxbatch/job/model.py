@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 def _without_null(path: str) -> str:
     if "\0" in path:
-        raise PydanticCustomError("null_character", "a path must be without null characters")
+        raise PydanticCustomError("null_character", "a path cannot contain null characters")
     return path
 
 
@@ -226,7 +226,7 @@ class Job(_Table):
             raw = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # a number of too many digits is a plain ValueError
             raise JobError(
-                f"{file}: is not valid TOML: {error}.", "Correct that line; texts and dates stand in quotes."
+                f"{file}: is not valid TOML: {error}.", "Correct that line: write texts and dates in quotes."
             ) from None
         for each in overrides:
             override(raw, each)
@@ -234,11 +234,13 @@ class Job(_Table):
         written = Written(str(file), text, tuple(overrides))
         filled, unused = fill(raw, dict(variables or {}), written)
         for name in sorted(unused):
-            _LOG.warning("--var %s is used by no string of %s.", name, file)
+            _LOG.warning("--var %s is not used in any string of %s.", name, file)
         try:
             encoded = pydantic_core.to_json(filled)
         except ValueError as error:  # too many brackets, or bytes of the command line that are no text
-            raise JobError(f"{file}: holds what cannot be written as JSON: {error}.", "Correct the value.") from None
+            raise JobError(
+                f"{file}: has a value that cannot be written as JSON: {error}.", "Correct the value."
+            ) from None
         try:
             job = cls.model_validate_json(encoded)
         except ValidationError as error:

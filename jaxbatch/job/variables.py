@@ -24,7 +24,7 @@ def override(raw: dict[str, Any], given: str) -> None:
     """
     remedy = "Write --set table.key=VALUE with a TOML value, strings in quotes: --set 'output.path=\"results\"'."
     if "=" not in given:
-        raise UsageError(f"--set {given}: there is no '='.", remedy)
+        raise UsageError(f"--set {given}: '=' is missing.", remedy)
     try:
         value: Any = tomllib.loads(given)
         *tables, key = validation.set_keys(given)
@@ -55,14 +55,14 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
         if isinstance(value, list):
             return [filled(item, keys) for item in value]
         if isinstance(value, date | time):
-            raise JobError(f"{written.place(keys)}: a date or time.", "Write it in quotes.")
+            raise JobError(f"{written.place(keys)}: a date or time without quotes.", "Write it in quotes.")
         if not isinstance(value, str):
             return value
 
         def replace(match: re.Match[str]) -> str:
             name = match["name"]
             if match["stray"]:
-                raise JobError(f"{written.place(keys)}: a lone '{{'.", "Write '{{' for a brace.")
+                raise JobError(f"{written.place(keys)}: an unmatched '{{'.", "Write '{{' for a literal brace.")
             if name is None:
                 return match[0][0]
             if name not in variables:
@@ -76,7 +76,7 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
             if match[0] != value and _LEADS_ELSEWHERE.search(found):
                 raise JobError(
                     f"{written.place(keys)}: '{{{name}}}' could lead elsewhere: its value is '{found}'.",
-                    "Within a longer string a variable holds no '/', '\\\\' or '..'; give it the whole string.",
+                    "Inside a longer string a value cannot contain '/', '\\\\' or '..': use it as the whole string.",
                 )
             return found
 

@@ -165,7 +165,7 @@ class Kernel:
     def row(self, *args: Any, **columns: Any) -> Mapping[str, Any]:
         """One row's outputs, from its columns as keywords. Every kernel defines either this or :meth:`program`."""
         del args, columns
-        raise JobError(f"The kernel {type(self).__name__} defines neither row() nor program().", "Define one.")
+        raise JobError(f"The kernel {type(self).__name__} defines neither row() nor program().", "Define one of them.")
 
 
 _OLD_NAMES = {

@@ -94,9 +94,9 @@ class BindContext:
         left = ", ".join(map(toml_value, dict.fromkeys([*self.defaults, *can_be_left])))
         return JobError(
             f"{', '.join(map(repr, names))} {'have defaults' if several else 'has a default'}, and the input has "
-            f"{'columns of these names: are they' if several else 'a column of that name: is it'} meant?",
-            f"[input] columns = {{ {columns} }} takes {'them' if several else 'it'}"
-            + (f"; defaults = [{left}] leaves {'them' if several else 'it'}." if can_be_left else "."),
+            f"{'columns of these names' if several else 'a column of that name'}: say which to use.",
+            f"[input] columns = {{ {columns} }} uses the column{'s' * several}"
+            + (f"; defaults = [{left}] keeps the default{'s' * several}." if can_be_left else "."),
         )
 
     def require_columns(self, *columns: str) -> None:
@@ -127,7 +127,7 @@ class BindContext:
             raise self._missing([column])
         if self.types[column].kind != "string" or self.types[column].depth:
             found = self.types[column].name
-            raise InputError(f"{self._named(column)} is {found}, where strings are needed.", "Cast it.")
+            raise InputError(f"{self._named(column)} is {found}, but strings are needed.", "Cast it in the input.")
 
     def require(self, column: str, *, depth: int, dtype: str = "float") -> ColumnType:
         """Check that a column holds numbers for ``dtype`` in lists nested ``depth`` deep, and return its type.
@@ -140,9 +140,9 @@ class BindContext:
         found = self.types[column]
         fits = found.kind == "int" if dtype == "int" else found.numeric or found.kind == dtype == "bool"
         if found.depth != depth or not fits:
-            wanted = "list of " * depth + {"int": "integers", "bool": "truth values"}.get(dtype, "numbers")
+            wanted = "list of " * depth + {"int": "integers", "bool": "booleans"}.get(dtype, "numbers")
             raise InputError(
-                f"{self._named(column)} is {found.name}, where {wanted} {'is' if depth else 'are'} needed.",
+                f"{self._named(column)} is {found.name}, but {wanted} {'is' if depth else 'are'} needed.",
                 "Cast it in the input, or map another column in [input] columns.",
             )
         return found

@@ -66,7 +66,7 @@ def choose(
             argument with a default takes the column of its name.
     """
     if (function is None) == (not several):
-        raise JobError("[params] needs either 'function' or 'functions'.", 'For example function = "file.py:name".')
+        raise JobError("[params] needs either 'function' or 'functions'.", 'For example: function = "file.py:name".')
     several = dict(sorted((several or {}).items()))  # their order in the job changes nothing
     references = [function] if function is not None else list(several.values())
     supplied: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ def choose(
             raise JobError(
                 f"'{each.reference}' takes {', '.join(each.columns)} from the rows, "
                 f"'{bound[0].reference}' {', '.join(bound[0].columns)}.",
-                "The functions of one job take the same arguments.",
+                "The functions of one job must take the same arguments.",
             )
     own = {name for each in bound for name in each.arguments}
     return Choice(bound, tuple(several), tuple(name for name in supplied if name not in own))
@@ -110,7 +110,7 @@ def _supplied(
         if name in defaults and name in required:
             raise JobError(
                 f"[input] defaults: '{name}' has no default in '{required[name]}'.",
-                "The functions of one job take the same arguments: map a column to it, or give a constant.",
+                "The functions of one job must take the same arguments: map a column to it, or give a constant.",
             )
     of_functions = {name: _merged(each) for name, each in defaults.items()}
     of_kernel = {name: value for name, value in optional.items() if name not in {*defaults, *required}}

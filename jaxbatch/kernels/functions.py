@@ -48,7 +48,7 @@ def module_of(reference: str, folder: Path) -> str:
 def _module(reference: str, folder: Path) -> tuple[ModuleType, str]:
     target, colon, name = reference.rpartition(":")
     if not (colon and target and name):
-        raise JobError(f"'{reference}' names no function.", _with_colon(reference, folder))
+        raise JobError(f"'{reference}' does not name a function.", _with_colon(reference, folder))
     try:
         if target.endswith(".py"):
             return user_code.load_file(_existing(folder / target, reference), folder), name
@@ -56,7 +56,7 @@ def _module(reference: str, folder: Path) -> tuple[ModuleType, str]:
     except JobError:
         raise
     except (Exception, SystemExit) as error:
-        what = f"'{reference}' does not import: {type(error).__name__}: {error}".splitlines()[0]
+        what = f"'{reference}' cannot be imported: {type(error).__name__}: {error}".splitlines()[0]
         raise JobError(
             user_code.with_plain_names(what),
             "Check the name, and that the module is installed or lies in the job's folder.",
@@ -116,7 +116,7 @@ class BoundFunction:
             raise JobError(
                 f"'{self.reference}' cannot be traced{explain_trace_error(error)[0]}; its argument '{text}' is the "
                 f'text "{merged[text]}".',
-                "If it is to be a number, write it without quotes.",
+                "For a number, write it without quotes.",
             ) from error
         if result is None:
             raise JobError(f"'{self.reference}' returns nothing.", "Is there a 'return' in it?")
@@ -134,11 +134,13 @@ def arguments(reference: str, folder: Path) -> list[inspect.Parameter]:
 
 def _parameters(reference: str, function: Any) -> list[inspect.Parameter]:
     if not callable(function):
-        raise JobError(f"'{reference}' is not a function but {type(function).__name__}.", "Name a function.")
+        raise JobError(f"'{reference}' is not a function but a {type(function).__name__}.", "Name a function.")
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        raise JobError(f"'{reference}' does not show its arguments.", "Wrap it in a def with named ones.") from None
+        raise JobError(
+            f"'{reference}' does not declare its arguments.", "Wrap it in a def with named arguments."
+        ) from None
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
         raise JobError(f"'{reference}' takes *{parameters[0].name}.", "Wrap it in a def with named arguments.")
@@ -228,7 +230,7 @@ def bind_one(reference: str, folder: Path, constants: Mapping[str, Any]) -> Boun
     free = [p.name for p in parameters if p.default is p.empty] or [p.name for p in parameters[:1]]
     if len(free) != 1:
         raise JobError(
-            f"'{reference}' has {len(free)} free arguments ({', '.join(free)}), where one is needed.",
+            f"'{reference}' has {len(free)} free arguments ({', '.join(free)}), but must have one.",
             "Set the others in [input] constants.",
         )
     return bind(reference, folder, free, constants)

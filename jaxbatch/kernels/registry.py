@@ -37,7 +37,9 @@ def find(job: Job) -> type[Kernel]:
         return builtin(reference, job)
     found = functions.resolve(reference, job.folder)
     if not (isinstance(found, type) and issubclass(found, Kernel)):
-        raise job.error(("kernel",), f"'{reference}' is not a subclass of jaxbatch.Kernel.", "Derive it from Kernel.")
+        raise job.error(
+            ("kernel",), f"'{reference}' is not a subclass of jaxbatch.Kernel.", "Make it a subclass of Kernel."
+        )
     return found
 
 

@@ -15,19 +15,19 @@ _PACKAGE = Path(__file__).parent.parent
 """The folder of jaxbatch: a line in it is not the user's."""
 
 _HINTS: dict[type[Exception], str] = {
-    jax.errors.TracerBoolConversionError: "A row's values are not known while it is traced: take jnp.where(condition, "
-    "a, b) or jax.lax.cond in the place of 'if'.",
-    jax.errors.TracerArrayConversionError: "NumPy cannot take a traced value: call jax.numpy in its place.",
+    jax.errors.TracerBoolConversionError: "A row's values are not known while it is traced: use jnp.where(condition, "
+    "a, b) or jax.lax.cond instead of 'if'.",
+    jax.errors.TracerArrayConversionError: "NumPy cannot take a traced value: use jax.numpy instead.",
     jax.errors.TracerIntegerConversionError: "A row's values are not known while it is traced: no size, range or list "
-    "index can be one; take jax.lax.fori_loop, or jnp.take.",
-    jax.errors.NonConcreteBooleanIndexError: "How many entries a mask selects is not known while a row is traced: take "
-    "jnp.where(mask, value, 0) in its place.",
+    "index can depend on them; use jax.lax.fori_loop or jnp.take.",
+    jax.errors.NonConcreteBooleanIndexError: "The number of entries a mask selects is not known while a row is traced: "
+    "use jnp.where(mask, value, 0) instead.",
     jax.errors.ConcretizationTypeError: "A row's values are not known while it is traced: float(), int() and sizes "
-    "that depend on them cannot be had; compute with jax.numpy.",
-    jax.errors.UnexpectedTracerError: "A value of an earlier row was kept outside the function: return all results.",
+    "cannot depend on them; compute with jax.numpy.",
+    jax.errors.UnexpectedTracerError: "The function kept a traced value of an earlier call: return results instead.",
 }
 
-_ANY = "It must be a pure JAX function of one row; --debug shows the traceback."
+_ANY = "It must be a pure JAX function of one row. Use --debug for the traceback."
 
 
 def explain_trace_error(

@@ -29,8 +29,8 @@ class Claim:
         names = ownership.list_owned(self.store)
         if self.paths == SINGLE_RUN and (runs := numbered(names)):
             raise OutputError(
-                f"{self.store.url} has grown by {len(runs)} runs, to which this job does not add.",
-                'Write mode = "append" in [output], choose another path, or remove it all with --restart.',
+                f'{self.store.url} holds {len(runs)} appended runs, but this job is not in mode "append".',
+                'Set mode = "append" in [output], choose another path, or delete everything there with --restart.',
             )
         try:
             owner = ClaimRecord.read(self.store, self.paths)
@@ -42,7 +42,7 @@ class Claim:
             changed = "; ".join(differences(owner.identity, identity)) or "its identity differs"
             raise ClaimedByAnother(
                 f"{self.store.url} belongs to another run: {changed}.",
-                "Choose another [output] path, or remove that run's output with --restart.",
+                "Choose another [output] path, or delete that run's output with --restart.",
             )
 
     def is_held(self) -> bool:

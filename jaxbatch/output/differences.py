@@ -9,7 +9,7 @@ _LONG = 60
 """Characters of a value that are shown."""
 
 _WORDS = {
-    "code.program": "what is computed is not the same: the function, what it calls, or a value in it",
+    "code.program": "the computation changed: the function, what it calls, or a value in it",
 }
 """What a digest stands for, which is said in its place."""
 
@@ -48,7 +48,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
         elif old != new and f"{prefix}{key}" in _WORDS:
             changed.append(_WORDS[f"{prefix}{key}"])
         elif old != new and prefix == _UNTRACED and _is_digest(old or new):
-            changed.append(f"the code of {key}, or of what it imports, is not the same")
+            changed.append(f"the code of {key}, or of something it imports, changed")
         elif old != new:
             name = _NAMES.get(f"{prefix}{key}", f"{prefix}{key}")
             changed.append(f"{name} was {_short(old, new)}, is {_short(new, old)}")
@@ -57,7 +57,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
 
 def _file_differences(old: list[Any], new: list[Any]) -> list[str]:
     before, after = ({file["name"]: file for file in files} for files in (old, new))
-    gone = [f"input file {name} is gone" for name in before if name not in after]
+    gone = [f"input file {name} is missing" for name in before if name not in after]
     added = [f"input file {name} is new" for name in after if name not in before]
     changed = [f"input file {name} changed" for name in before if name in after and before[name] != after[name]]
     return [*gone, *added, *changed][:5] or (["the order of the input files changed"] if old != new else [])

@@ -94,7 +94,7 @@ class InFlight:
             for times in range(1, mark.times + 1):
                 self._store.delete(Mark(mark.stage, shard, times, mark.run).name)
         except OSError as error:
-            _LOG.warning("The mark of shard %d as in flight stays: %s", shard, error)
+            _LOG.warning("Shard %d stays marked as in flight: %s", shard, error)
             self._unresponsive = True
 
     def withdraw(self) -> None:

@@ -100,8 +100,8 @@ class Ledger:
         names = list_owned(store)
         if SINGLE_RUN.plan in names:
             raise OutputError(
-                f"{store.url} is the output of a single run, to which nothing can be added.",
-                'Choose another [output] path, or compute all anew: mode = "replace".',
+                f"{store.url} is the output of a single run and cannot be appended to.",
+                'Choose another [output] path, or recompute everything: mode = "replace".',
             )
         found = numbered(names)
         if not (found or orphans):
@@ -201,8 +201,8 @@ def _read(store: Store, paths: RunPaths) -> Run | None:
         return None
     except (FileNotFoundError, DamagedRecord, ValueError, KeyError, TypeError):
         raise DamagedRecord(
-            f"{store.url}/{paths.plan} is damaged or gone, so nobody knows which files that run has computed.",
-            f"Put it back from a copy; or remove {paths.folder} as a whole, and its files are computed again.",
+            f"{store.url}/{paths.plan} is damaged or missing, so it is unknown which files that run computed.",
+            f"Restore it from a copy, or delete the whole of {paths.folder} to compute its files again.",
         ) from None
     run = Run(paths, claim.model_copy(update={"layout": []}), entries, None)  # a layout may be long
     try:

@@ -28,7 +28,7 @@ def check_owner(store: Store, fingerprint: str, paths: RunPaths) -> None:
         found = None
     if found is None or found[1].decode() != fingerprint:
         raise OutputTaken(
-            f"{store.url} was taken over by another run while this one was at work, or restarted.",
+            f"{store.url} was taken over by another run, or restarted, while this run was working.",
             "Give each job an [output] path of its own.",
         )
 
@@ -43,8 +43,8 @@ def list_owned(store: Store) -> dict[str, int]:
     foreign = [name for name in names if not _is_owned(name)]
     if foreign:
         raise OutputError(
-            f"{store.url} holds something else: {', '.join(sorted(foreign)[:3])}.",
-            "Move it elsewhere, or choose an empty or new folder in [output] path.",
+            f"{store.url} holds files that are not from jaxbatch: {', '.join(sorted(foreign)[:3])}.",
+            "Move them elsewhere, or choose an empty or new folder in [output] path.",
         )
     return names
 
@@ -78,7 +78,10 @@ def check_no_orphans(store: Store, names: Iterable[str], fingerprint: str = "") 
     """
     orphans = sorted(name for name in names if name.startswith(f"{DATA}/") and not is_part_of(name, fingerprint, DATA))
     if orphans:
-        raise OutputError(f"{store.url} holds parts of another run: {orphans[0]}.", "Choose another, or --restart.")
+        raise OutputError(
+            f"{store.url} holds parts of another run: {orphans[0]}.",
+            "Choose another [output] path, or delete them with --restart.",
+        )
 
 
 def _is_owned(name: str) -> bool:

@@ -21,6 +21,6 @@ def publish(store: Store, data: "bytes | memoryview", receipt: Receipt) -> None:
         if published == data:
             return
         raise OutputError(
-            f"{store.url}/{receipt.name} exists already, with other contents.",
+            f"{store.url}/{receipt.name} already exists with other contents.",
             "It was altered, or this run is not reproducible: is the function pure?",
         )

@@ -77,7 +77,7 @@ def read_receipt(store: Store, name: str, size: int) -> Receipt:
             raise NotAPart(f"{name} has {size - length} bytes of data, its footer says {found['data_bytes']}")
         return make_receipt(name, found, size, digest_of(tail[-length:]))
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise NotAPart(f"{name} has no receipt of jaxbatch in its footer") from error
+        raise NotAPart(f"{name} has no jaxbatch receipt in its footer") from error
 
 
 def data_digest(store: Store, receipt: Receipt) -> str:
@@ -103,4 +103,4 @@ def _footer_length(name: str, tail: bytes) -> int:
 
 
 def _not_whole(name: str) -> NotAPart:
-    return NotAPart(f"{name} is not a whole Parquet file")
+    return NotAPart(f"{name} is not a complete Parquet file")

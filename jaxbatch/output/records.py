@@ -79,10 +79,10 @@ class ClaimRecord(BaseModel):
         try:
             values = json.loads(data)
             if values == TOMBSTONE:
-                raise ForgottenRun(f"{store.url}: run {paths.number} was forgotten.", "Run again.")
+                raise ForgottenRun(f"{store.url}: run {paths.number} was dropped by a --restart.", "Run again.")
             return cls.model_validate(values)
         except ValueError:
-            raise DamagedRecord(f"{store.url}/{paths.plan} is damaged.", "Start anew with --restart.") from None
+            raise DamagedRecord(f"{store.url}/{paths.plan} is damaged.", "Start over with --restart.") from None
 
     def to_json(self) -> bytes:
         """The bytes of plan.json."""

@@ -63,8 +63,8 @@ class Seal:
         missing = sorted(set(self._parts.expected) - set(receipts))
         if missing:
             raise OutputError(
-                f"{self._store.url}: {len(missing)} parts have vanished, the first is part {missing[0]}.",
-                "Something else changes this folder; run again to write them anew.",
+                f"{self._store.url}: {len(missing)} parts have disappeared, the first is part {missing[0]}.",
+                "Something else is changing this folder. Run again to rewrite them.",
             )
         self._store.settle(DATA)
         remove_orphans(self._store, self._others, keep={receipt.name for receipt in receipts.values()})

@@ -30,7 +30,7 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
     names = dict(store.list())
     claims = _claims(store, names)
     if not claims:
-        raise InputError(f"{path} holds no output of jaxbatch.", "Give the folder named in [output] path.")
+        raise InputError(f"{path} is not an output of jaxbatch.", "Give the folder named in [output] path.")
     problems = _taken_twice(claims)
     verified = {
         paths: _verify_run(store, paths, claim, names) for paths, claim in claims.items() if paths.manifest in names
@@ -47,7 +47,7 @@ def verify(path: str | os.PathLike[str], storage: StorageOptions | None = None) 
     return [f"{name} is not in the manifest." for name in sorted(names) if _extra(name, listed)] + problems
 
 
-_AGAIN = "there is no manifest yet. Run it again to finish it."
+_AGAIN = "it has no manifest yet. Run it again to finish it."
 
 
 def _named(paths: RunPaths) -> str:
@@ -97,7 +97,7 @@ def _verify_run(
     elif claim is None:
         problems.append(f"{paths.plan} is damaged.")
     elif claim.fingerprint != manifest.fingerprint:
-        problems.append(f"{paths.plan} and {paths.manifest} are of different runs.")
+        problems.append(f"{paths.plan} and {paths.manifest} belong to different runs.")
     rows = sum(part.rows for part in manifest.parts)
     if rows != manifest.rows:
         problems.append(f"{paths.manifest}: its parts hold {rows} rows, not {manifest.rows}.")
@@ -113,9 +113,9 @@ def _verify_part(store: Store, part: Receipt, names: Mapping[str, int]) -> str |
         return f"{part.name} has {names[part.name]} bytes, the manifest says {part.bytes}."
     try:
         if read_receipt(store, part.name, part.bytes) != part:
-            return f"{part.name} has another footer than the manifest says."
+            return f"{part.name} has a different footer than the manifest says."
         if data_digest(store, part) != part.digest:
-            return f"{part.name}: its data differ from the digest. Delete it and run again to write it anew."
+            return f"{part.name}: its data do not match the digest. Delete it and run again to rewrite it."
     except NotAPart as error:
         return f"{error}."
     return None

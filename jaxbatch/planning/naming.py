@@ -82,9 +82,9 @@ def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str
     takers = [*known, *sorted(source.used)]
     for own, value in job.input.constants.items():
         if own not in known and own not in source.used:
-            raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, takers))
+            raise job.error(("input", "constants", own), f"nothing uses the constant '{own}'.", nearest(own, takers))
         if own in groups:
-            raise job.error(("input", "constants", own), f"'{own}' names the groups, so it must be a column.")
+            raise job.error(("input", "constants", own), f"'{own}' is a group key, which cannot be a constant.")
         if own in read:
             _check_constant(job, kernel, next(c for c in kernel.read if c.name == own), value)
     for name in groups:
@@ -139,12 +139,12 @@ def _kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str])
     """
     if kernel.grouping:
         if job.input.keep is not None:
-            raise job.error(("input", "keep"), "where rows are grouped, only the groups' keys are kept.", "Remove it.")
+            raise job.error(("input", "keep"), "a grouped output keeps only the group keys.", "Remove it.")
         for name in kernel.grouping.by:
             if not is_key(schema.field(names[name]).type):
                 raise InputError(
-                    f"Column '{names[name]}' is {schema.field(names[name]).type}, which cannot name groups.",
-                    "Group by integers, texts, dates or times; cast others.",
+                    f"Column '{names[name]}' is {schema.field(names[name]).type}, which cannot be a group key.",
+                    "Group by integers, texts, dates or times, or cast the column.",
                 )
         return kernel.grouping.by
     if job.input.keep is None:
@@ -153,7 +153,7 @@ def _kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str])
         if name not in schema.names:
             raise InputError(f"[input] keep: the input has no column '{name}'.", nearest(name, schema.names))
     if len(set(job.input.keep)) < len(job.input.keep):
-        raise job.error(("input", "keep"), "a column is named twice.", "Name each once.")
+        raise job.error(("input", "keep"), "a column is named twice.", "List each column once.")
     return tuple(job.input.keep)
 
 
@@ -173,8 +173,8 @@ def _output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, 
         if name in taken:
             clash = "a kept column" if name in keep else "another result"
             raise JobError(
-                f"The result '{own}' would be written as '{name}', which is already the name of {clash}.",
-                f'Rename it, [output] columns = {{ {toml_key(own)} = "…" }}, '
+                f"The result '{own}' would be written as '{name}', which is already {clash}.",
+                f'Rename it with [output] columns = {{ {toml_key(own)} = "…" }}, '
                 "or list the columns to keep in [input] keep.",
             )
         taken.add(name)

@@ -1,4 +1,5 @@
-"""Pictures as SVG that takes its colours from the page, with the numbers that are in them beside it."""
+"""Charts as SVG with the page's colours, each with its numbers as a table; and the bars and histograms that several
+files draw."""
 
 import io
 import re
@@ -12,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 4.4, 2.9
-"""Inches; a picture is never shown much smaller, so that its words can be read on a telephone too."""
+"""Inches. Pictures are hardly scaled down, so their text can be read on a phone."""
 
 _COLOURS = {f"#0a0b{number:02x}": f"var(--c{number})" for number in range(6)} | {"#0a0bf0": "var(--ink)"}
 INK, *SERIES = [list(_COLOURS)[-1], *list(_COLOURS)[:-1]]
-"""Placeholders, which the page fills in for light and dark."""
+"""Placeholder colours, replaced by the page's CSS variables for light and dark."""
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -32,7 +33,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, what it shows, and its numbers as a table."""
+    """A picture with its caption, and its numbers as a table."""
 
     title: str
     caption: str
@@ -41,14 +42,14 @@ class Picture:
     rows: Sequence[Sequence[Any]]
 
 
-def drawn(draw: Callable[[Axes], None], name: str, height: float = HEIGHT) -> str:
-    """The SVG of what ``draw`` puts on a pair of axes."""
+def render(draw: Callable[[Axes], None], name: str, height: float = HEIGHT) -> str:
+    """The SVG of what ``draw`` draws on a pair of axes. ``name`` makes its element ids unique on the page."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure.subplots())
-        written = io.StringIO()
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
-    text = written.getvalue()
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r'\1 role="img"', text, count=1)
     text = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", text, count=1)
@@ -59,7 +60,7 @@ def drawn(draw: Callable[[Axes], None], name: str, height: float = HEIGHT) -> st
 
 
 def legend(axes: Axes, columns: int = 2) -> None:
-    """A legend above a picture, where it hides nothing."""
+    """Add a legend above the axes, where it hides nothing."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -72,7 +73,7 @@ def legend(axes: Axes, columns: int = 2) -> None:
 
 
 def bars(title: str, caption: str, what: str, unit: str, values: Mapping[str, float]) -> Picture:
-    """One horizontal bar for each of some names."""
+    """A horizontal bar for each name, its length in ``unit``."""
     names = list(values)
 
     def draw(axes: Axes) -> None:
@@ -81,12 +82,12 @@ def bars(title: str, caption: str, what: str, unit: str, values: Mapping[str, fl
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(unit)
 
-    svg = drawn(draw, slug(title), max(1.2, 0.6 + 0.26 * len(names)))
+    svg = render(draw, slug(title), max(1.2, 0.6 + 0.26 * len(names)))
     return Picture(title, caption, svg, (what, unit), list(values.items()))
 
 
 def histogram(title: str, caption: str, values: np.ndarray, unit: str) -> Picture:
-    """How the finite ones of some numbers are distributed, the outermost hundredth of them in the outer bars."""
+    """A histogram of the finite values. The outer bars hold the outermost hundredth of them."""
     finite = values[np.isfinite(values)]
     low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) else (0.0, 1.0)
     edges = np.linspace(low, high, 41) if high > low else np.array([low - 0.5, low + 0.5])
@@ -97,13 +98,13 @@ def histogram(title: str, caption: str, values: np.ndarray, unit: str) -> Pictur
         axes.set_ylabel("rows")
 
     if len(finite) and (finite.min() < edges[0] or finite.max() > edges[-1]):
-        caption += " The outer bars hold what lies beyond them too, half a hundredth of the rows on each side."
+        caption += " The outer bars also hold what lies beyond them, half a percent of the rows on each side."
     quantiles = np.quantile(finite, [0, 0.25, 0.5, 0.75, 1]) if len(finite) else [np.nan] * 5
     named = ("least", "quarter", "median", "three quarters", "greatest")
     rows = [*zip(named, map(float, quantiles), strict=True), ("not finite or null", int(len(values) - len(finite)))]
-    return Picture(title, caption, drawn(draw, slug(title)), ("", unit), rows)
+    return Picture(title, caption, render(draw, slug(title)), ("", unit), rows)
 
 
 def slug(text: str) -> str:
-    """A name for elements of a page."""
+    """A text as an id of an HTML element."""
     return re.sub(r"\W+", "-", text.lower()).strip("-") or "picture"

@@ -1,4 +1,4 @@
-"""The page: what there is to say of a run, in words, numbers and pictures."""
+"""The page itself: collects what there is to say of a run, and fills page.html with it."""
 
 import json
 from typing import Any
@@ -8,35 +8,35 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jaxbatch.columns import Status
 from jaxbatch.report import overview, pointwise, regression, taylor
 from jaxbatch.report.charts import slug
-from jaxbatch.report.source import RunRecords
+from jaxbatch.report.run_records import RunRecords
 
 _KERNELS = {"taylor": taylor.pictures, "regression": regression.pictures}
 
-FAILED = 20
-"""So many failed parts and files left out are named."""
+MAX_ERRORS = 20
+"""The number of failed parts and left-out files that are named."""
 
 
-def html(source: RunRecords) -> str:
-    """The whole page."""
+def html(records: RunRecords) -> str:
+    """The whole page as HTML."""
     environment = Environment(loader=PackageLoader("jaxbatch.report", "."), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"number": number, "slug": slug, "size": _size, "json": json.dumps}
-    pictures = _KERNELS.get(source.plan.job["kernel"], pointwise.pictures)
+    pictures = _KERNELS.get(records.plan.job["kernel"], pointwise.pictures)
     return environment.get_template("page.html").render(
-        source=source,
-        job=source.plan.job,
-        report=source.report,
-        statuses=_statuses(source),
-        examples=source.examples,
-        errors=list(source.errors)[:FAILED],
-        more_errors=max(0, len(source.errors) - FAILED),
-        guarantees=_guarantees(source),
-        run=overview.pictures(source),
-        results=pictures(source) if source.receipts else [],
+        records=records,
+        job=records.plan.job,
+        report=records.report,
+        statuses=_statuses(records),
+        examples=records.examples,
+        errors=list(records.errors)[:MAX_ERRORS],
+        more_errors=max(0, len(records.errors) - MAX_ERRORS),
+        guarantees=_guarantees(records),
+        run=overview.pictures(records),
+        results=pictures(records) if records.receipts else [],
     )
 
 
 def number(value: Any) -> str:
-    """A value as a cell shows it: six digits of a float, thousands of an integer apart."""
+    """A value as a cell shows it: a float with six digits, an integer with its thousands separated."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -50,10 +50,10 @@ def _size(count: int) -> str:
     return f"{count / 1000**power:.3g} {units[power]}"
 
 
-def _statuses(source: RunRecords) -> list[tuple[str, int, float, str]]:
-    """Each status with its rows, their share, and whether they count as failed or flagged."""
-    total = max(sum(source.statuses.values()), 1)
-    known = [(status, source.statuses[status.name]) for status in Status if status.name in source.statuses]
+def _statuses(records: RunRecords) -> list[tuple[str, int, float, str]]:
+    """Each status with its rows, their share of all rows, and "failed", "flagged" or ""."""
+    total = max(sum(records.statuses.values()), 1)
+    known = [(status, records.statuses[status.name]) for status in Status if status.name in records.statuses]
     return [(status.name, rows, rows / total, _kind(status)) for status, rows in known]
 
 
@@ -63,15 +63,15 @@ def _kind(status: Status) -> str:
     return "flagged" if status.flagged else ""
 
 
-def _guarantees(source: RunRecords) -> list[str]:
-    """What the output promises as it is now."""
-    if not source.sealed:
+def _guarantees(records: RunRecords) -> list[str]:
+    """What a reader can rely on, given the state of the output."""
+    if not records.sealed:
         return [
-            "It is not finished: what is there is whole parts only, and running the job again does what is missing.",
+            "It is not finished. Every part so far is complete, and running the job again writes the missing parts.",
         ]
-    what = "group of rows" if source.grouped else "row"
+    what = "group of rows" if records.grouped else "row"
     return [
-        f"Every {what} of the input has one row here, but for files that are named above as left out.",
-        "Every part is whole, and its footer holds a digest of it: “jaxbatch verify” reads all of them again.",
-        "The same job, input and versions give the same bytes, on whatever engine, workers and interruptions.",
+        f"Every {what} of the input has one row here, except for files named above as left out.",
+        "Every part is complete and has a digest in its footer; “jaxbatch verify” reads all of them and checks it.",
+        "The same job, input and versions give the same bytes, whatever the engine, workers and interruptions.",
     ]

@@ -1,45 +1,48 @@
-"""Pictures of results that are numbers: how each is distributed, and where in the domain rows failed."""
+"""Draws results that are single numbers: the distribution of each, and where in the domain rows failed.
+
+It serves every kernel without a file of its own.
+"""
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from jaxbatch.columns import STATUS
-from jaxbatch.report.charts import SERIES, Picture, drawn, histogram, legend
-from jaxbatch.report.source import RunRecords
+from jaxbatch.report.charts import SERIES, Picture, histogram, legend, render
+from jaxbatch.report.run_records import RunRecords
 
-COLUMNS = 9
-"""So many results have a picture."""
+MAX_RESULTS = 9
+"""The number of results that get a picture."""
 
-POINTS = 3_000
-"""At most so many are drawn on a map."""
+MAX_POINTS = 3_000
+"""The number of points per status in the map."""
 
 
-def pictures(source: RunRecords) -> list[Picture]:
-    """The distribution of every result, and the statuses over the domain."""
-    sample = source.sample
+def pictures(records: RunRecords) -> list[Picture]:
+    """The distribution of each result, and the statuses over the domain if the output keeps inputs."""
+    sample = records.sample
     if not len(sample.row):
         return []
     found = [
         histogram(f"Distribution of {name}", f"Of {len(sample.row):,} rows.", sample.numbers(name), name)
-        for name in source.results[:COLUMNS]
+        for name in records.results[:MAX_RESULTS]
     ]
-    return [*found, _map(source)] if source.inputs else found
+    return [*found, _map(records)] if records.inputs else found
 
 
-def _map(source: RunRecords) -> Picture:
-    """Statuses over the first two inputs, or the first."""
-    sample = source.sample
-    across, up, *_ = [*source.inputs, None]
-    statuses = np.array(sample.table.column(source.written(STATUS)).to_pylist())
+def _map(records: RunRecords) -> Picture:
+    """Statuses over the first two inputs, or over the only one."""
+    sample = records.sample
+    across, up, *_ = [*records.inputs, None]
+    statuses = np.array(sample.table.column(records.column_of(STATUS)).to_pylist())
     names = sorted(set(statuses), key=lambda name: (name != "ok", name))
     x = sample.numbers(across)
     y = np.zeros(len(x)) if up is None else sample.numbers(up)
-    step = max(1, len(x) // POINTS)
+    step = max(1, len(x) // MAX_POINTS)
 
     def draw(axes: Axes) -> None:
         for number, name in enumerate(names):
             chosen = np.flatnonzero(statuses == name)
-            chosen = chosen[::step] if name == "ok" else chosen[:POINTS]
+            chosen = chosen[::step] if name == "ok" else chosen[:MAX_POINTS]
             height = y[chosen] if up else np.full(len(chosen), float(number))
             axes.plot(
                 x[chosen],
@@ -67,8 +70,8 @@ def _map(source: RunRecords) -> Picture:
         for name in names
     ]
     header = ("status", "rows", *(f"{name}, from … to" for name in ((across, up) if up else (across,))))
-    caption = f"Of {len(x):,} rows; where statuses lie in the domain."
-    return Picture("Statuses over the domain", caption, drawn(draw, "statuses"), header, rows)
+    caption = f"Where in the domain each status occurs, for {len(x):,} rows."
+    return Picture("Statuses over the domain", caption, render(draw, "statuses"), header, rows)
 
 
 def _range(values: np.ndarray) -> str:

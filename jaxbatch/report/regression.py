@@ -1,49 +1,51 @@
-"""Pictures of fits: coefficients with their intervals, what condition costs, descent, and the worst fits' residuals."""
+"""Draws fits: coefficients with their intervals, errors against condition, steps of the descent, and residuals of the
+worst fits."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from jaxbatch.report import residuals
-from jaxbatch.report.charts import SERIES, Picture, drawn, histogram, legend
-from jaxbatch.report.source import RunRecords, Sample
+from jaxbatch.report.charts import SERIES, Picture, histogram, legend, render
+from jaxbatch.report.run_records import RunRecords
+from jaxbatch.report.sample import Sample
 
-TERMS = 14
-"""So many have a place in the picture."""
+MAX_TERMS = 14
+"""The number of coefficients in the picture."""
 
 WORST = 3
-"""Fits whose residuals are shown."""
+"""The number of fits with a plot of their residuals."""
 
 
-def pictures(source: RunRecords) -> list[Picture]:
-    """All that the output and, for residuals, the input has to show."""
-    known = [row is not None for row in source.sample.table.column(source.written("coefficients")).to_pylist()]
-    sample = source.sample.select(np.array(known, bool))
+def pictures(records: RunRecords) -> list[Picture]:
+    """Every picture that the output has data for; residuals need the input too."""
+    known = [row is not None for row in records.sample.table.column(records.column_of("coefficients")).to_pylist()]
+    sample = records.sample.select(np.array(known, bool))
     if not len(sample.row):
         return []
-    found = [_coefficients(source, sample), *_condition(source, sample)]
-    if source.plan.job["params"].get("method") == "gradient_descent":
-        found.append(_descent(source, sample))
-    return [*found, *_residuals(source, sample)]
+    found = [_coefficients(records, sample), *_condition(records, sample)]
+    if records.plan.job["params"].get("method") == "gradient_descent":
+        found.append(_descent(records, sample))
+    return [*found, *_residuals(records, sample)]
 
 
-def _lists(source: RunRecords, sample: Sample, result: str) -> list[list[float]]:
+def _lists(records: RunRecords, sample: Sample, result: str) -> list[list[float]]:
     return [
         [np.nan if value is None else value for value in row or []]
-        for row in sample.table.column(source.written(result)).to_pylist()
+        for row in sample.table.column(records.column_of(result)).to_pylist()
     ]
 
 
-def _names(source: RunRecords, sample: Sample, count: int) -> list[str]:
-    field = sample.table.schema.field(source.written("coefficients"))
+def _names(records: RunRecords, sample: Sample, count: int) -> list[str]:
+    field = sample.table.schema.field(records.column_of("coefficients"))
     named = (field.metadata or {}).get(b"terms", b"").decode().split(",")
     return named if len(named) == count else [f"term {number}" for number in range(count)]
 
 
-def _coefficients(source: RunRecords, sample: Sample) -> Picture:
-    values, errors = (_lists(source, sample, name) for name in ("coefficients", "standard_errors"))
-    count = min(max(map(len, values)), TERMS)
-    names = _names(source, sample, max(map(len, values)))[:count]
+def _coefficients(records: RunRecords, sample: Sample) -> Picture:
+    values, errors = (_lists(records, sample, name) for name in ("coefficients", "standard_errors"))
+    count = min(max(map(len, values)), MAX_TERMS)
+    names = _names(records, sample, max(map(len, values)))[:count]
     rows = []
     for term in range(count):
         own = np.array([row[term] for row in values if len(row) > term])
@@ -70,18 +72,18 @@ def _coefficients(source: RunRecords, sample: Sample) -> Picture:
         axes.set_xlabel("coefficient")
 
     table = [(name, n, float(low), float(mid), float(high), error) for name, n, low, mid, high, error in rows]
-    header = ("term", "fits", "one in twenty below", "median", "one in twenty above", "median standard error")
+    header = ("term", "fits", "5 % quantile", "median", "95 % quantile", "median standard error")
     caption = (
-        f"Of {len(values):,} fits. The bar holds nine fits in ten; the dot is the median, with ± 1.96 of the median "
-        "standard error."
+        f"For {len(values):,} fits. The bar spans nine fits in ten; the dot is the median, with ± 1.96 median "
+        "standard errors."
     )
     height = max(1.6, 0.8 + 0.28 * count)
-    return Picture("Coefficients", caption, drawn(draw, "coefficients", height), header, table)
+    return Picture("Coefficients", caption, render(draw, "coefficients", height), header, table)
 
 
-def _condition(source: RunRecords, sample: Sample) -> list[Picture]:
-    condition = sample.numbers(source.written("condition"))
-    values, errors = (_lists(source, sample, name) for name in ("coefficients", "standard_errors"))
+def _condition(records: RunRecords, sample: Sample) -> list[Picture]:
+    condition = sample.numbers(records.column_of("condition"))
+    values, errors = (_lists(records, sample, name) for name in ("coefficients", "standard_errors"))
     relative = np.array([_largest(error, value) for error, value in zip(errors, values, strict=True)])
     shown = np.isfinite(condition) & np.isfinite(relative) & (relative > 0)
     if not shown.any():
@@ -98,29 +100,29 @@ def _condition(source: RunRecords, sample: Sample) -> list[Picture]:
         (f"10^{d} … 10^{d + 1}", int((decades == d).sum()), float(np.median(relative[shown][decades == d])))
         for d in np.unique(decades)
     ]
-    caption = f"Of {int(shown.sum()):,} fits with an error."
+    caption = f"For {int(shown.sum()):,} fits that have standard errors."
     header = ("condition", "fits", "median of the largest error / coefficient")
-    return [Picture("Condition against error", caption, drawn(draw, "condition"), header, rows)]
+    return [Picture("Condition against error", caption, render(draw, "condition"), header, rows)]
 
 
 def _largest(errors: list[float], values: list[float]) -> float:
-    """The largest error in units of its value; NaN where there is none."""
+    """The largest error relative to its coefficient, or NaN if there is none."""
     found = [abs(e / v) for e, v in zip(errors, values, strict=False) if np.isfinite(e) and v]
     return max(found, default=np.nan)
 
 
-def _descent(source: RunRecords, sample: Sample) -> Picture:
-    steps = sample.numbers(source.written("steps"))
-    converged = np.array(sample.table.column(source.written("converged")).to_pylist(), bool)
-    caption = f"{int(converged.sum()):,} of {len(converged):,} descents came to rest."
+def _descent(records: RunRecords, sample: Sample) -> Picture:
+    steps = sample.numbers(records.column_of("steps"))
+    converged = np.array(sample.table.column(records.column_of("converged")).to_pylist(), bool)
+    caption = f"{int(converged.sum()):,} of {len(converged):,} descents converged."
     return histogram("Steps of the descent", caption, steps, "steps")
 
 
-def _residuals(source: RunRecords, sample: Sample) -> list[Picture]:
-    """Of the worst fits, where the input can be read still."""
-    quality = sample.numbers(source.written("r_squared"))
+def _residuals(records: RunRecords, sample: Sample) -> list[Picture]:
+    """The residuals of the fits with the lowest r², if the input can still be read."""
+    quality = sample.numbers(records.column_of("r_squared"))
     order = np.argsort(np.where(np.isfinite(quality), quality, np.inf), kind="stable")[:WORST]
-    fits = [each for each in residuals.of(source, sample.select(order)) if len(each.fitted)]
+    fits = [each for each in residuals.fitted_datasets(records, sample.select(order)) if len(each.fitted)]
     if not fits:
         return []
 
@@ -144,5 +146,5 @@ def _residuals(source: RunRecords, sample: Sample) -> list[Picture]:
         for fit in fits
     ]
     header = ("part", "row in it", "observations", "mean squared residual", "largest")
-    caption = f"The {len(fits)} lowest r² of {len(quality):,} fits, from the input's own rows."
-    return [Picture("Residuals of the worst fits", caption, drawn(draw, "residuals"), header, rows)]
+    caption = f"The {len(fits)} fits with the lowest r² of {len(quality):,}, computed from the input's rows."
+    return [Picture("Residuals of the worst fits", caption, render(draw, "residuals"), header, rows)]

@@ -1,4 +1,4 @@
-"""Residuals of single fits, from the rows of the input that they were made of."""
+"""Residuals of single fits, computed from the rows of the input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +10,17 @@ import pyarrow.parquet as pq
 from jaxbatch.errors import JaxbatchError
 from jaxbatch.input.listing import list_files
 from jaxbatch.job.model import Job
-from jaxbatch.report.source import RunRecords, Sample
+from jaxbatch.report.run_records import RunRecords
+from jaxbatch.report.sample import Sample
 from jaxbatch.storage import open_file
 
 
 @dataclass(frozen=True)
 class FittedDataset:
-    """One dataset's fitted values and residuals, and where its fit is in the output."""
+    """One dataset's fitted values and residuals, each [observations].
+
+    ``part`` and ``row`` say where in the output its fit is.
+    """
 
     part: int
     row: int
@@ -24,25 +28,25 @@ class FittedDataset:
     residuals: np.ndarray
 
 
-def of(source: RunRecords, sample: Sample) -> list[FittedDataset]:
-    """Of every fit of a sample; none where rows are not datasets, or where the input is not to be read any more."""
-    job = Job.of_record(source.plan.job, source.plan.paths_from)
+def fitted_datasets(records: RunRecords, sample: Sample) -> list[FittedDataset]:
+    """The dataset of each fit in a sample. Empty if rows are not datasets, or if the input cannot be read any more."""
+    job = Job.of_record(records.plan.job, records.plan.paths_from)
     if "group_by" in job.params or job.params.get("target"):
         return []
     try:
         files = {file.name: file.path for file in list_files(job)}
-        coefficients = sample.table.column(source.written("coefficients")).to_pylist()
+        coefficients = sample.table.column(records.column_of("coefficients")).to_pylist()
         return [
-            _fit(job, _dataset(source, job, files, int(part), int(row)), coefficients[number], int(part), int(row))
+            _fit(job, _dataset(records, job, files, int(part), int(row)), coefficients[number], int(part), int(row))
             for number, (part, row) in enumerate(zip(sample.part, sample.row, strict=True))
         ]
     except (JaxbatchError, pa.ArrowException, OSError, KeyError):
         return []
 
 
-def _dataset(source: RunRecords, job: Job, files: dict[str, str], part: int, row: int) -> dict[str, Any]:
-    """The row of the input that a row of the output was made of."""
-    shard = next(shard for shard in source.plan.layout if any(p[0] == part for p in shard["parts"]))
+def _dataset(records: RunRecords, job: Job, files: dict[str, str], part: int, row: int) -> dict[str, Any]:
+    """The row of the input that a row of the output was computed from."""
+    shard = next(shard for shard in records.plan.layout if any(p[0] == part for p in shard["parts"]))
     place = row + next(start for number, start, _ in shard["parts"] if number == part)
     for name, group, rows in shard["row_groups"]:
         if place < rows:
@@ -53,13 +57,13 @@ def _dataset(source: RunRecords, job: Job, files: dict[str, str], part: int, row
 
 
 def _features(job: Job) -> list[str]:
-    """The file's columns that are the features; none where one column has all of them."""
+    """The input's feature columns; none if one column holds all features."""
     features = job.params.get("features")
     return [job.input.columns.get(str(name), str(name)) for name in features] if isinstance(features, list) else []
 
 
 def _stored(job: Job) -> list[str]:
-    """The file's columns that a fit is made of: of others some may hold what Python cannot."""
+    """The input's columns that a fit needs. Other columns may hold values that Python cannot, so they are not read."""
     named = job.input.columns
     return [*(_features(job) or [named.get("X", "X")]), named.get("y", "y")]
 

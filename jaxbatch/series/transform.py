@@ -32,7 +32,7 @@ UNROLLED_ORDER = 16
 """Above this order no program is unrolled."""
 
 
-REMEDY = "Write it with other functions, teach it with jaxbatch.series.register_rule (docs/taylor-mode.md), or lower"
+REMEDY = "Use other functions, add a rule with jaxbatch.series.register_rule (docs/taylor-mode.md), or lower"
 """What to do about a :class:`SeriesError`; the name of the setting to lower is appended."""
 
 
@@ -75,7 +75,7 @@ def expand(function: Callable[..., Any], center: Any, direction: Any, order: int
     over the order, and in them t is scaled by a power of two found from the first coefficients.
     """
     if order < 0:
-        raise ValueError(f"order is {order}: an order is 0 or more")
+        raise ValueError(f"order is {order}, and must be 0 or more")
     centers, structure = jax.tree.flatten(jax.tree.map(_floating, center))
     directions = [jnp.asarray(v, c.dtype) for c, v in zip(centers, structure.flatten_up_to(direction), strict=True)]
     for c, v in zip(centers, directions, strict=True):

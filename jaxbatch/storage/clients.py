@@ -37,7 +37,7 @@ def client(scheme: str, bucket: str, options: StorageOptions) -> Any:
         return _MAKERS[scheme](bucket, options)
     except (ValueError, obstore.exceptions.BaseError) as error:
         raise JobError(
-            f"{scheme}://{bucket}: {brief(error)}.", "Check [storage] and the environment's settings."
+            f"{scheme}://{bucket}: {brief(error)}.", "Check [storage] and the environment variables."
         ) from error
 
 
@@ -51,7 +51,7 @@ def _s3(bucket: str, options: StorageOptions) -> Any:
     if options.anonymous:
         settings["skip_signature"] = True
     if re.search(r"//[^/]*@|\?", endpoint or ""):
-        raise ValueError("credentials do not belong into an endpoint's URL")
+        raise ValueError("an endpoint's URL cannot contain credentials")
     plain = {"allow_http": True} if (endpoint or "").startswith("http://") else {}
     provider = None if options.anonymous else _aws_profile(options)
     return obstore.store.S3Store(

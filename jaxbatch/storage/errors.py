@@ -43,18 +43,18 @@ def translate_errors(url: str) -> Iterator[None]:
     except exceptions.AlreadyExistsError as error:
         raise FileExistsError(f"{url} exists already") from error
     except FileNotFoundError:
-        raise FileNotFoundError(f"{url} is not there") from None
+        raise FileNotFoundError(f"{url} does not exist") from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise PermissionError(f"{url}: access is refused ({brief(error)})") from error
+        raise PermissionError(f"{url}: access denied ({brief(error)})") from error
     except exceptions.PreconditionError as error:
-        raise OSError(f"{url} has changed while it was read") from error
+        raise OSError(f"{url} changed while it was read") from error
     except exceptions.BaseError as error:
         if any(code in str(error) for code in _NO_BUCKET):
             raise FileNotFoundError(f"{url}: there is no such bucket") from error
         if any(host in str(error) for host in _METADATA):
-            raise PermissionError(f"{url}: neither the environment nor this machine gives credentials") from error
+            raise PermissionError(f"{url}: no credentials in the environment or on this machine") from error
         if any(code in str(error) for code in _REFUSED):
-            raise PermissionError(f"{url}: access is refused ({brief(error)})") from error
+            raise PermissionError(f"{url}: access denied ({brief(error)})") from error
         kind = BrokenOff if _BODY in str(error) else ConnectionError
         raise kind(f"{url}: {brief(error)}") from error
 

@@ -158,7 +158,9 @@ class LocalStore:
                 raise
             if not self._warned:
                 self._warned = True
-                _LOG.warning("%s has no links (%s): parts are published by renaming.", self.url, error.strerror)
+                _LOG.warning(
+                    "%s does not support hard links (%s): publishing parts by renaming.", self.url, error.strerror
+                )
             return _rename_if_absent(source, target)
         return True
 

@@ -80,5 +80,5 @@ class ObjectFile(io.RawIOBase):
 
         self._version, data = retry_interrupted(ask)
         if len(data) != end - start:
-            raise ConnectionError(f"{self.name}: the store gave {len(data)} bytes where {end - start} were asked for")
+            raise ConnectionError(f"{self.name}: the store returned {len(data)} of the {end - start} bytes requested")
         return data

@@ -20,12 +20,12 @@ def split(url: str) -> tuple[str, str, str]:
     """
     found = _URL.match(url)
     if found is None or found["scheme"] not in SCHEMES:
-        raise ValueError(f"only {', '.join(f'{scheme}://' for scheme in SCHEMES)} and local paths are known")
+        raise ValueError(f"only {', '.join(f'{scheme}://' for scheme in SCHEMES)} and local paths are supported")
     bucket, key = found["bucket"], found["key"].strip("/")
     if "@" in bucket or ":" in bucket:
-        raise ValueError("credentials and ports do not belong into a path")
+        raise ValueError("a path cannot contain credentials or ports")
     if re.search(r"[?&](sig|token|x-amz-\w+)=", key, re.IGNORECASE):
-        raise ValueError("a signature does not belong into a path")
+        raise ValueError("a path cannot contain a signature")
     if not bucket:
         raise ValueError("it names no bucket")
     if any(segment in ("", ".", "..") for segment in key.split("/")) and key:

@@ -60,7 +60,7 @@ def neighbour(name: str, folders: Sequence[Path], *, asker: str, package: Path |
             return ()
         raise JobError(
             f"{asker} imports '{top}', which is both {place.path} and the installed {other}.",
-            f"Rename {place.path.name}: which of the two is meant cannot be told.",
+            f"Rename {place.path.name}: it is unclear which of the two is meant.",
         )
     return tuple(_down(place, rest))
 

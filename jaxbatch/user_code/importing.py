@@ -220,8 +220,8 @@ def _import_binary(path: Path, name: str, fromlist: Sequence[str]) -> ModuleType
     loaded = getattr(sys.modules[name.partition(".")[0]], "__file__", None)
     if loaded is None or Path(loaded).resolve() != path.resolve():
         raise JobError(
-            f"{path} cannot be imported: this process has {loaded} of the same name.",
-            "Rename it, or run the two jobs in processes of their own.",
+            f"{path} cannot be imported: this process has already loaded {loaded} of the same name.",
+            "Rename it, or run the two jobs in separate processes.",
         )
     return module
 

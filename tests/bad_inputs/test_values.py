@@ -104,7 +104,7 @@ def test_no_number_where_a_number_is_wanted(bench, refusal, name):
     message = refusal()
     assert "'x'" in message
     stored = pq.read_schema(bench.folder / "tasks/a.parquet").field("x").type
-    assert f"is {stored}, where numbers are needed" in message
+    assert f"is {stored}, but numbers are needed" in message
 
 
 @pytest.mark.parametrize("numbers", [pa.array([1.5, -2.0, None, 1.5]), pa.array([1, 2, None, 1], pa.int16())])

@@ -154,7 +154,7 @@ def test_an_interrupt_leaves_the_job_and_says_how_to_come_back(ray_cluster, subm
     client.send_signal(signal.SIGTERM)
     _, said = client.communicate(timeout=60)
     assert client.returncode == ExitCode.TERMINATED, said
-    assert f"{identity} goes on" in said
+    assert f"{identity} keeps running" in said
     assert f"jaxbatch logs {identity} --follow" in said
     assert submitter("status", identity).stdout == "RUNNING\n"
 

@@ -67,7 +67,7 @@ def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_dev
     programs.prepare(smallest_programs(programs.kernel)[0], device)
     programs.check_memory(device)
     programs.share(8)
-    with pytest.raises(JobError, match="for each of 8 at once"):
+    with pytest.raises(JobError, match="for each of 8 concurrent batches"):
         programs.check_memory(device)
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import plan
-from jaxbatch.cli.progress import shown
+from jaxbatch.cli.progress import show_progress
 from jaxbatch.cluster import resources
 from jaxbatch.compilation import devices
 from jaxbatch.compilation.devices import Device
@@ -54,11 +54,11 @@ def job(bench):
     [
         (None, None, ("key 'compute.device': is missing", 'Add device = "cpu" or device = "gpu" to [compute].')),
         (None, 1, ("key 'compute.device': is missing", 'Add device = "cpu" or device = "gpu" to [compute].')),
-        ("cpu", 1, ("key 'cluster.gpus_per_worker': is 1", 'write device = "gpu"')),
-        ("cpu", 0.25, ("key 'cluster.gpus_per_worker': is 0.25", 'write device = "gpu"')),
-        ("tpu", 4, ("key 'cluster.gpus_per_worker': is 4", 'write device = "gpu"')),
-        ("gpu", 0, ("key 'cluster.gpus_per_worker': is 0", 'write device = "cpu"')),
-        ("gpu", 0.0, ("key 'cluster.gpus_per_worker': is 0", 'write device = "cpu"')),
+        ("cpu", 1, ("key 'cluster.gpus_per_worker': is 1", 'set device = "gpu"')),
+        ("cpu", 0.25, ("key 'cluster.gpus_per_worker': is 0.25", 'set device = "gpu"')),
+        ("tpu", 4, ("key 'cluster.gpus_per_worker': is 4", 'set device = "gpu"')),
+        ("gpu", 0, ("key 'cluster.gpus_per_worker': is 0", 'set device = "cpu"')),
+        ("gpu", 0.0, ("key 'cluster.gpus_per_worker': is 0", 'set device = "cpu"')),
     ],
 )
 @pytest.mark.parametrize("way", ["argument", "job", "variable"])
@@ -103,7 +103,7 @@ def test_a_device_that_jax_does_not_find_is_refused(command, device, job, bench,
     ended = jaxbatch(command, "job.toml")
     assert ended.returncode == 4, ended.stderr
     assert f"job.toml, line 3, key 'compute.device': JAX finds no {device.upper()} on this machine." in ended.stderr
-    assert 'write device = "cpu"' in ended.stderr
+    assert 'set device = "cpu"' in ended.stderr
     assert not (bench.folder / "results").exists()
 
 
@@ -171,7 +171,7 @@ def test_the_plug_ins_of_a_platform_are_found_by_their_distributions(tmp_path, m
 def test_who_takes_an_accelerator_unasked_says_so_but_for_quiet(capfd):
     taken = Device("NVIDIA H100", "gpu")
     for quiet, as_json, lines in ((False, False, 1), (True, False, 0), (False, True, 1)):
-        with shown(quiet, as_json):
+        with show_progress(quiet, as_json):
             devices.tell_taken(taken)
             devices.tell_taken(Device())
         said = capfd.readouterr().err.splitlines()

@@ -185,7 +185,7 @@ def below_one_that_is_open(folder):
 
 
 @pytest.mark.parametrize(
-    ("make", "reason"), [(open_to_a_group, "remove it"), (a_link, "remove it"), (below_one_that_is_open, "replace it")]
+    ("make", "reason"), [(open_to_a_group, "delete it"), (a_link, "delete it"), (below_one_that_is_open, "replace it")]
 )
 def test_a_folder_that_others_can_reach_is_not_used(folder, make, reason, caplog):
     make(folder)

@@ -36,7 +36,7 @@ QUICK = {"derivatives", "taylor"}
 
 
 @pytest.mark.parametrize(
-    "kernel", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in job_templates.SAMPLES]
+    "kernel", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in job_templates.TEMPLATES]
 )
 def test_same_bytes_on_every_engine(kernel, tmp_path, jaxbatch_json):
     job_templates.write(kernel, tmp_path)

@@ -12,7 +12,7 @@ from jaxbatch.cli import job_templates
 from tests.faults.harmless import ELSEWHERE, HARMLESS, Trial
 
 JOBS: dict[str, str] = {
-    **{kernel: job_templates.job_text(kernel) for kernel in job_templates.SAMPLES},
+    **{kernel: job_templates.job_text(kernel) for kernel in job_templates.TEMPLATES},
     "several": """
 kernel = "derivatives"
 params = { functions = { f = "functions.py:f", sin = "jax.numpy:sin" }, order = 1 }

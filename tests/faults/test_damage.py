@@ -180,5 +180,5 @@ def test_a_file_system_without_links_is_told_of_once_and_keeps_the_promise(site,
         thread.join()
     site.check_finished()
     assert [r.message for r in caplog.records].count(
-        f"{site.output} has no links (Operation not permitted): parts are published by renaming."
+        f"{site.output} does not support hard links (Operation not permitted): publishing parts by renaming."
     ) in range(1, 7)

@@ -217,7 +217,7 @@ def test_globs_and_hidden_names_and_hive_keys_mean_what_they_mean_on_a_disk(buck
         ("input.path='s3://{bucket}/absent'", 4, "absent does not exist"),
         ("output.path='s3://no-such-bucket-here/out'", 5, "no such bucket"),
         ("output.path='s3://{bucket}/tasks/out'", 4, "lies in the input folder"),
-        ("output.path='s3://user:pass@{bucket}/out'", 4, "credentials and ports do not belong"),
+        ("output.path='s3://user:pass@{bucket}/out'", 4, "cannot contain credentials or ports"),
         ("output.path='s3://{bucket}/a/../b'", 4, "cannot contain"),
         ("storage.endpoint='http://127.0.0.1:9'", 75, "try again later"),
         ("storage.endpont='http://127.0.0.1:9'", 4, "endpoint"),

@@ -22,11 +22,11 @@ class Sample:
 
     def __init__(self, kernel: str, bench: Any):
         self.bench = bench
-        sample = job_templates.sample(kernel)
-        self.job = sample.job
-        if sample.functions:
-            bench.file("functions.py", sample.functions)
-        table = sample.tasks()
+        template = job_templates.template(kernel)
+        self.job = template.job
+        if template.functions:
+            bench.file("functions.py", template.functions)
+        table = template.tasks()
         columns = [name for name in table.column_names if name != "id"]
         several = pa.concat_tables([table.select(columns)] * ROWS).slice(0, ROWS)
         self.rows = [{"id": number, **row} for number, row in enumerate(several.to_pylist())]

@@ -134,7 +134,11 @@ def test_missing_argument(module, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("def f(*xs): return xs\n", "*xs"), ("f = 3\n", "not a function"), ("f = dict\n", "does not show its arguments")],
+    [
+        ("def f(*xs): return xs\n", "*xs"),
+        ("f = 3\n", "not a function"),
+        ("f = dict\n", "does not declare its arguments"),
+    ],
 )
 def test_not_a_function_of_named_arguments(module, tmp_path, text, said):
     module(text)

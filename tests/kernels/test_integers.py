@@ -323,10 +323,10 @@ def test_a_column_of_truth_values_is_no_column_of_numbers(bench):
     bench.tasks({"n": [True]})
     for dtype in ("float", "int", "int8", "float32"):
         job = kernel(bench, "Given", dtype, "float" if dtype == "float" else "int64" if dtype == "int" else None)
-        with pytest.raises(InputError, match=r"'n' is bool, where (numbers|integers) are needed"):
+        with pytest.raises(InputError, match=r"'n' is bool, but (numbers|integers) are needed"):
             bench.run(job)
     bench.tasks({"n": ["yes"]})
-    with pytest.raises(InputError, match="'n' is string, where truth values are needed"):
+    with pytest.raises(InputError, match="'n' is string, but booleans are needed"):
         bench.run(kernel(bench, "Given", "bool"))
 
 
@@ -363,7 +363,7 @@ def test_an_output_of_integers_is_not_narrowed(bench):
     bench.tasks({"n": [3, 300]})
     for declared, result in (("int8", "n * 100"), ("uint8", "n"), ("uint64", "n"), ("int32", "n")):
         bench.file("own.py", kernel.format(declared=declared, result=result))
-        with pytest.raises(JobError, match=f"The output 'm' is int64, and is declared as {declared}"):
+        with pytest.raises(JobError, match=f"The output 'm' is int64 but is declared as {declared}"):
             bench.run('kernel = "own.py:Own"\n')
     bench.file("own.py", kernel.format(declared="int", result="n.astype('int16') * 100"))
     assert [row["m"] for row in bench.rows('kernel = "own.py:Own"\n')] == [300, 30000]

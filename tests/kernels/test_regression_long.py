@@ -175,7 +175,7 @@ def test_other_methods(bench, method):
     [
         ({"target": None, "group_by": ["site"]}, "", "target"),
         ({"group_by": ["site", "site"]}, "", "twice"),
-        ({"group_by": ["a"]}, "", "cannot name groups"),
+        ({"group_by": ["a"]}, "", "cannot be a group key"),
         ({"group_by": ["nowhere"]}, "", "nowhere"),
         ({"group_by": ["site"], "features": ["a", "y"]}, "", "twice"),
         ({"group_by": ["site"], "method": "qr"}, "", "whole datasets"),

@@ -24,5 +24,5 @@ def test_what_a_user_has_changed_comes_before_what_follows_from_it():
         "input.limit was 5, is 50",
         'input.keep was [], is ["x"]',
         "compute.batch_rows was [8], is [64]",
-        "what is computed is not the same: the function, what it calls, or a value in it",
+        "the computation changed: the function, what it calls, or a value in it",
     ]

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch.report import source
-from jaxbatch.report.source import RunRecords
+from jaxbatch.report import sample as sampling
+from jaxbatch.report.run_records import RunRecords
 from jaxbatch.storage import StorageOptions
 from tests.report.conftest import JOBS, Page
 
@@ -24,9 +24,9 @@ def numbers(rows: list[list[str]], column: int) -> np.ndarray:
 @pytest.mark.parametrize("kernel", JOBS)
 def test_statuses_are_counted(kernel, finished, pages):
     statuses = output(finished(kernel))["status"].to_pylist()
-    said = {row[0]: int(row[1]) for row in pages(kernel).rows("statuses-counted")}
-    assert said == {name: statuses.count(name) for name in set(statuses)}
-    assert len(statuses) == sum(said.values())
+    shown = {row[0]: int(row[1]) for row in pages(kernel).rows("statuses-counted")}
+    assert shown == {name: statuses.count(name) for name in set(statuses)}
+    assert len(statuses) == sum(shown.values())
 
 
 def test_rows_that_did_not_end_well_are_shown(finished, pages):
@@ -40,7 +40,7 @@ def test_rows_that_did_not_end_well_are_shown(finished, pages):
 
 
 def test_a_sample_is_of_all_of_a_part_and_the_same_each_time(finished, monkeypatch):
-    monkeypatch.setattr(source, "ROWS", 120)
+    monkeypatch.setattr(sampling, "MAX_ROWS", 120)
     samples = [RunRecords.read(str(finished("derivatives") / "results"), StorageOptions()).sample for _ in range(2)]
     table = output(finished("derivatives"))
     for sample in samples:
@@ -53,7 +53,7 @@ def test_a_sample_is_of_all_of_a_part_and_the_same_each_time(finished, monkeypat
             assert found == table["x"].take(100 * part + rows).to_pylist()
     np.testing.assert_array_equal(samples[0].row, samples[1].row)
     assert samples[0].first is None
-    monkeypatch.setattr(source, "LOOKED_AT", 160)
+    monkeypatch.setattr(sampling, "MAX_SCANNED_ROWS", 160)
     limited = RunRecords.read(str(finished("derivatives") / "results"), StorageOptions()).sample
     assert (limited.first, limited.row.max() < 40) == (40, True)
 
@@ -97,9 +97,9 @@ def test_distributions(kernel, column, finished, pages):
 def test_statuses_over_the_domain(finished, pages):
     table = output(finished("derivatives"))
     x, status = np.array(table["x"].to_pylist()), np.array(table["status"].to_pylist())
-    said = {row[0]: (int(row[1]), row[2]) for row in pages("derivatives").rows("statuses-over-the-domain")}
-    assert set(said) == {"ok", "nonfinite"}
-    for name, (count, span) in said.items():
+    shown = {row[0]: (int(row[1]), row[2]) for row in pages("derivatives").rows("statuses-over-the-domain")}
+    assert set(shown) == {"ok", "nonfinite"}
+    for name, (count, span) in shown.items():
         own = x[status == name]
         assert (count, span) == (len(own), f"{own.min():.6g} … {own.max():.6g}")
 
@@ -152,18 +152,18 @@ def test_steps_of_a_descent(finished, pages):
 
 @pytest.mark.parametrize("kernel", JOBS)
 def test_the_run_itself(kernel, finished, pages):
-    said = json.loads((finished(kernel) / "results/_jaxbatch/report.json").read_text())
+    report = json.loads((finished(kernel) / "results/_jaxbatch/report.json").read_text())
     stages = {row[0]: float(row[1]) for row in pages(kernel).rows("time-by-stage")}
     assert {name: spent for name, spent in stages.items() if name != "wait"} == {
-        name: spent for name, spent in said["stages"].items() if spent > 0
+        name: spent for name, spent in report["stages"].items() if spent > 0
     }
     shards = {row[0]: int(row[1]) for row in pages(kernel).rows("shards-by-worker")}
-    assert shards == {name: worker["shards"] for name, worker in said["by_worker"].items()}
+    assert shards == {name: worker["shards"] for name, worker in report["by_worker"].items()}
 
 
 def test_throughput_is_that_of_the_run(finished, pages):
-    said = json.loads((finished("derivatives") / "results/_jaxbatch/report.json").read_text())
+    report = json.loads((finished("derivatives") / "results/_jaxbatch/report.json").read_text())
     rows = pages("derivatives").rows("throughput-over-time")
     until, rate = numbers(rows, 0), numbers(rows, 1)
-    assert until[-1] == pytest.approx(said["timeline"][-1][0], abs=1e-3)
+    assert until[-1] == pytest.approx(report["timeline"][-1][0], abs=1e-3)
     assert np.sum(rate * np.diff(until, prepend=0)) == pytest.approx(400, rel=0.02)

@@ -29,10 +29,10 @@ def test_it_asks_for_nothing_and_runs_nothing(kernel, pages):
 
 
 def test_what_has_no_report(tmp_path, jaxbatch):
-    with pytest.raises(InputError, match="holds no output"):
+    with pytest.raises(InputError, match="is not an output"):
         report.write(tmp_path, tmp_path / "page.html")
     ended = jaxbatch("report", tmp_path)
-    assert (ended.returncode, "holds no output" in ended.stderr) == (4, True)
+    assert (ended.returncode, "is not an output" in ended.stderr) == (4, True)
 
 
 def test_a_part_that_is_missing_is_told(bench, jaxbatch):

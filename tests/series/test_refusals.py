@@ -115,7 +115,7 @@ def test_an_error_of_the_function_itself_is_not_hidden():
 
 def test_what_the_arguments_must_be():
     center, direction = jnp.ones(2), jnp.ones(3)
-    with pytest.raises(ValueError, match="an order is 0 or more"):
+    with pytest.raises(ValueError, match="must be 0 or more"):
         taylor(jnp.sum)(center, center, -1)
     with pytest.raises(ValueError, match="direction"):
         taylor(jnp.sum)(center, direction, 2)

@@ -103,7 +103,7 @@ them are texts. `%XX` is a byte of UTF-8. `{"`, `".join(f"k={value}" for value i
 Numbers and lists (of lists) of them are written as the types that the function returns, exact:
 {_names(RESULTS)}. In float32 runs JAX itself has none of 64 bits.
 
-Refused ("returns TYPE as 'NAME', which is no column") are {_names(RESULTS_REFUSED)}.
+Refused ("returns TYPE as 'NAME', which cannot be a column") are {_names(RESULTS_REFUSED)}.
 """
 
 

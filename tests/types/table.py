@@ -19,8 +19,8 @@ EXACT = "exact"
 ROUNDED = "rounded"
 """To the nearest number of the run's precision, once."""
 
-NO_NUMBER = "is {type}, where numbers are needed"
-NO_KEY = "is {type}, which cannot name groups"
+NO_NUMBER = "is {type}, but numbers are needed"
+NO_KEY = "is {type}, which cannot be a group key"
 EXTENSION = "has an extension type, which is refused"
 
 AS_BOOL = "exact"

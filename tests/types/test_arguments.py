@@ -151,7 +151,7 @@ def test_what_chooses_no_function(bench, refusal, row):
         'function = "own.py:f"', 'functions = { a = "own.py:one" }'
     )
     stored = pq.read_schema(path).field("function").type
-    assert f"Column 'function' is {stored}, where strings are needed" in refusal(text)
+    assert f"Column 'function' is {stored}, but strings are needed" in refusal(text)
 
 
 ORDERS = [row for row in FLAT if "int" in row.name]
@@ -178,7 +178,7 @@ def test_orders_of_taylor(bench, refusal):
         zeros = np.zeros(len(values))
         bench.tasks(pa.table({"center": zeros, "point": zeros, "order": values}), "tasks/a.parquet")
         largest = max(value for value in values.to_pylist() if value is not None)
-        assert f"An order of {largest} is asked for" in refusal(text)
+        assert f"The input asks for order {largest}" in refusal(text)
         found = bench.output(bench.run(text, "params.max_order=1", "input.keep=[]", restart=True))
         for value, status in zip(values.to_pylist(), found["status"].to_pylist(), strict=True):
             wanted = "null_input" if value is None else "ok" if value in (0, 1) else "invalid_input"
@@ -190,7 +190,7 @@ def test_what_is_no_order(bench, refusal, row):
     path = bench.tasks(pa.table({"x": np.zeros(len(row.values)), "order": row.values}), "tasks/a.parquet")
     stored = pq.read_schema(path).field("order").type
     text = DERIVATIVES.replace("own.py:f", "jax.numpy:exp")
-    assert f"Column 'order' is {stored}, where integers are needed" in refusal(text, 'input.columns={order="order"}')
+    assert f"Column 'order' is {stored}, but integers are needed" in refusal(text, 'input.columns={order="order"}')
 
 
 WHOLE = """
@@ -212,7 +212,7 @@ def test_columns_of_whole_numbers_take_no_others(bench, refusal, dtype):
     text = APPLY.replace('"apply"', '"own.py:Whole"').replace('[params]\nfunction = "own.py:f"\n', "")
     for row in (row for row in NUMERIC if dtype == "int" and "int" not in row.name):
         path = bench.tasks(pa.table({"k": row.values}), "tasks/a.parquet")
-        assert f"Column 'k' is {pq.read_schema(path).field('k').type}, where integers are needed" in refusal(text)
+        assert f"Column 'k' is {pq.read_schema(path).field('k').type}, but integers are needed" in refusal(text)
     bench.tasks({"other": [1.0]}, "tasks/a.parquet")
     for value in (2**64, -1 if dtype.startswith("u") else -(2**63) - 1):
         assert f"{value} does not fit the column 'k'" in refusal(text, f"input.constants={{k={value}}}")

@@ -39,7 +39,7 @@ def test_results_are_written_as_they_are(bench):
 def test_results_that_are_no_column(bench, refusal, name):
     bench.file("own.py", f"def f(x):\n    return x.astype('{name}')\n")
     bench.tasks({"x": [0.0]}, "tasks/a.parquet")
-    assert f"returns {name} as 'value', which is no column" in refusal(APPLY)
+    assert f"returns {name} as 'value', which cannot be a column" in refusal(APPLY)
 
 
 def test_the_page_is_what_the_table_gives():

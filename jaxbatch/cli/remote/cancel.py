@@ -1,9 +1,9 @@
-"""``jaxbatch cancel``."""
+"""``jaxbatch cancel``: stop a submitted job."""
 
 import click
 
 from jaxbatch.cli.options import cluster_options, debug_option
-from jaxbatch.cli.output import stdout_kept_clean
+from jaxbatch.cli.printing import stdout_to_stderr
 
 
 @click.command("cancel")
@@ -11,12 +11,12 @@ from jaxbatch.cli.output import stdout_kept_clean
 @cluster_options()
 @debug_option
 def command(identity: str, address: str, allow_unauthenticated: bool, debug: bool) -> None:
-    """Stop a submitted job, and wait until it has ended. What it has finished stays, and running it again goes on."""
+    """Stop a submitted job and wait until it has ended. Finished parts are kept, and submitting it again continues."""
     del debug
     from jaxbatch.cluster.submission.client import JobServer
     from jaxbatch.cluster.submission.following import wait
 
-    with stdout_kept_clean():
+    with stdout_to_stderr():
         server = JobServer(address, allow_unauthenticated=allow_unauthenticated)
         if not server.state(identity).ended:
             server.stop(identity)

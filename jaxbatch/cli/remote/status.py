@@ -1,11 +1,11 @@
-"""``jaxbatch status``."""
+"""``jaxbatch status``: show the state of a submitted job."""
 
 import sys
 
 import click
 
 from jaxbatch.cli.options import cluster_options, debug_option, json_option
-from jaxbatch.cli.output import print_json, stdout_kept_clean
+from jaxbatch.cli.printing import print_json, stdout_to_stderr
 
 
 @click.command("status")
@@ -14,12 +14,12 @@ from jaxbatch.cli.output import print_json, stdout_kept_clean
 @json_option
 @debug_option
 def command(identity: str, address: str, allow_unauthenticated: bool, as_json: bool, debug: bool) -> None:
-    """What has become of a submitted job. The exit code is the job's, 0 while it runs."""
+    """Show the state of a submitted job. Exits with the job's code, 0 while it runs."""
     del debug
     from jaxbatch.cluster.submission.client import JobServer
     from jaxbatch.cluster.submission.following import exit_code
 
-    with stdout_kept_clean():
+    with stdout_to_stderr():
         state = JobServer(address, allow_unauthenticated=allow_unauthenticated).state(identity)
     code = int(exit_code(state))
     if as_json:

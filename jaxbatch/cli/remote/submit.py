@@ -1,4 +1,4 @@
-"""``jaxbatch submit``."""
+"""``jaxbatch submit``: run a job on a Ray cluster."""
 
 import json
 import sys
@@ -11,24 +11,27 @@ import click
 
 from jaxbatch.cli import signals
 from jaxbatch.cli.options import cluster_options, debug_option, job_options, json_option, limit_option, load_job
-from jaxbatch.cli.output import counted, print_json, stdout_kept_clean
-from jaxbatch.cli.progress import as_json, parse_progress, shown, warned
+from jaxbatch.cli.printing import counted, print_json, stdout_to_stderr
+from jaxbatch.cli.progress import show_progress
+from jaxbatch.cli.remote.log_lines import parse_log, parse_object, parse_progress
 from jaxbatch.errors import Detached, Interrupted
 
 
 @click.command("submit")
 @job_options
 @cluster_options(required=False)
-@click.option("--wait/--no-wait", default=True, help="Follow the job to its end, which is the default, or leave it.")
-@click.option("--id", "identity", metavar="ID", help="Instead of the one that follows from the job's content.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Ray workers.")
+@click.option("--wait/--no-wait", default=True, help="Follow the job until it ends (the default), or return at once.")
+@click.option(
+    "--id", "identity", metavar="ID", help="Id of the submitted job.  [default: derived from the job's content]"
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of Ray workers.")
 @limit_option
 @click.option(
-    "--restart", is_flag=True, help="Remove what is in the output (mode append: what is unfinished), and start anew."
+    "--restart", is_flag=True, help="Delete the existing output (mode append: an unfinished run) and start over."
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent without sending it.")
 @json_option
-@click.option("--quiet", is_flag=True, help="Nothing of what the job prints.")
+@click.option("--quiet", is_flag=True, help="Do not show what the job prints.")
 @debug_option
 def command(
     job: str,
@@ -46,9 +49,9 @@ def command(
     quiet: bool,
     debug: bool,
 ) -> None:
-    """Run a job on a Ray cluster. JOB is a TOML file; if it names a file, its folder goes along.
+    """Run a job on a Ray cluster. JOB is a TOML file. If it names a Python file, its folder is uploaded too.
 
-    Submitted again while it runs, the job is joined; after its end, what is missing is done under the next id.
+    Submitting a job again while it runs joins it; after it has ended, the missing parts run under the next id.
     """
     del debug
     loaded = load_job(job, variables, overrides)
@@ -63,36 +66,44 @@ def command(
         options += [name, str(value)] if value is not None else []
     options += ["--restart"] if restart else []
     options += ["--allow-unauthenticated"] if allow_unauthenticated else []
-    asked = request(loaded, Path(job), variables, overrides, options, identity)
+    job_request = request(loaded, Path(job), variables, overrides, options, identity)
     if dry_run:
-        click.echo(json.dumps(asked.describe(), indent=2))
+        click.echo(json.dumps(job_request.describe(), indent=2))
         return
     if address is None:
         raise click.UsageError("Missing option '--address'.")
     from jaxbatch.cluster.submission.client import JobServer
 
-    with stdout_kept_clean():
+    with stdout_to_stderr():
         server = JobServer(address, allow_unauthenticated=allow_unauthenticated)
-        name, new = start(server, asked)
+        name, new = start(server, job_request)
     if not quiet:
-        click.echo(f"{'Submitted' if new else 'Joined'} {name}, {counted(len(asked.bundle.files), 'file')}.", err=True)
+        click.echo(
+            f"{'Submitted' if new else 'Joined'} {name}, {counted(len(job_request.bundle.files), 'file')}.", err=True
+        )
     if not wait:
         if as_json:
             print_json({"id": name, "new": new})
         else:
             click.echo(name)
         return
-    sys.exit(followed(server, name, address, as_json=as_json, quiet=quiet))
+    sys.exit(follow_to_end(server, name, address, as_json=as_json, quiet=quiet))
 
 
-def followed(server: Any, name: str, address: str, *, as_json: bool, quiet: bool) -> int:
-    """Follow a job to its end on stderr; its exit code, and with ``as_json`` the object that it printed on stdout."""
+def follow_to_end(server: Any, name: str, address: str, *, as_json: bool, quiet: bool) -> int:
+    """Follow a job until it ends, showing it on stderr, and return its exit code.
+
+    With ``as_json`` the object that the job printed goes to stdout.
+
+    Raises:
+        Detached: a signal ended the waiting; the job runs on.
+    """
     from jaxbatch.cluster.submission.following import exit_code, follow
 
     results: list[dict[str, Any]] = []
     try:
-        with stdout_kept_clean(), shown(quiet) as show:
-            ended = follow(server, name, _reader(show, results, quiet))
+        with stdout_to_stderr(), show_progress(quiet) as show:
+            ended = follow(server, name, _line_handler(show, results, quiet))
     except (KeyboardInterrupt, Interrupted) as error:
         signalled = signals.interrupted() or Interrupted()
         raise Detached(name, address, signalled.exit_code) from error
@@ -104,22 +115,22 @@ def followed(server: Any, name: str, address: str, *, as_json: bool, quiet: bool
     return code
 
 
-def _reader(show: Callable[[Any], None], results: list[dict[str, Any]], quiet: bool) -> Callable[[str], None]:
-    """What is done with each line that a job prints: progress is shown, its result kept, all else passed on."""
+def _line_handler(show: Callable[[Any], None], results: list[dict[str, Any]], quiet: bool) -> Callable[[str], None]:
+    """A callback for each line that a job prints: shows progress, collects its result, and prints all else."""
 
-    def read(line: str) -> None:
+    def handle(line: str) -> None:
         signals.check()
         if (progress := parse_progress(line)) is not None:
             show(SimpleNamespace(**progress))
             return
-        if (warning := warned(line)) is not None:
-            if warning and not quiet:
-                click.echo(warning, err=True)
+        if (message := parse_log(line)) is not None:
+            if message and not quiet:
+                click.echo(message, err=True)
             return
-        result = as_json(line)
+        result = parse_object(line)
         if "exit_code" in result and ({"fingerprint", "output"} <= result.keys() or "remedy" in result):
             results.append(result)
         elif not quiet:
             click.echo(line, err=True)
 
-    return read
+    return handle

@@ -43,7 +43,10 @@ class Apply(Kernel):
         """See :meth:`Kernel.bind`."""
         function = choose(self.function, None, context).first
         if not function.columns:
-            raise JobError(f"'{self.function}' takes no argument from the rows.", "Give it one that has a column.")
+            raise JobError(
+                f"'{self.function}' takes no argument from a column.",
+                "Use a function with an argument that has a column.",
+            )
         self._check_integers(function, context)
         inputs = tuple(self._input(name, context) for name in function.columns)
         structs = {
@@ -69,7 +72,7 @@ class Apply(Kernel):
             if name not in function.columns:
                 fixed = "a constant" if name in function.given else "its default"
                 raise JobError(
-                    f"[params] integers: the argument '{name}' has no column, but {fixed}, which comes as it is.",
+                    f"[params] integers: the argument '{name}' has no column, but {fixed}, which is passed unchanged.",
                     nearest(name, list(function.columns)),
                 )
             if not context.types[name].whole:
@@ -126,12 +129,12 @@ def _named(results: Any) -> dict[str, Any]:
 
 def _column(reference: str, name: Any, result: Any) -> Column:
     if not isinstance(name, str) or name == STATUS or not name:
-        raise JobError(f"'{reference}' names a result {name!r}.", f"Use strings, and not '{STATUS}', which is taken.")
+        raise JobError(f"'{reference}' names a result {name!r}.", f"Names must be strings, and '{STATUS}' is reserved.")
     if not isinstance(result, jax.ShapeDtypeStruct) or not _is_number(result.dtype):
         found = result.dtype if isinstance(result, jax.ShapeDtypeStruct) else type(result).__name__
         raise JobError(
-            f"'{reference}' returns {found} as '{name}', which is no column.",
-            "Return a dict or NamedTuple of real arrays; split complex ones into parts, cast bfloat16.",
+            f"'{reference}' returns {found} as '{name}', which cannot be a column.",
+            "Return a dict or NamedTuple of real arrays: split complex ones into two, cast bfloat16.",
         )
     return Column(name, str(result.dtype), shape=result.shape)
 

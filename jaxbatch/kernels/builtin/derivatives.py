@@ -64,7 +64,7 @@ class Derivatives(Kernel):
     def bind(self, context: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
         if not 0 <= self.order <= MAX_ORDER:
-            raise JobError(f"[params] order is {self.order}.", f"Give 0 to {MAX_ORDER}.")
+            raise JobError(f"[params] order is {self.order}.", f"Use 0 to {MAX_ORDER}.")
         highest = (
             self.order
             if self.partials is None
@@ -121,12 +121,14 @@ class Derivatives(Kernel):
                 for name in path:
                     if name not in wrt:
                         raise JobError(
-                            f"[params] partials: '{','.join(path)}' names '{name}', which is not differentiated.",
+                            f"[params] partials: '{','.join(path)}' names '{name}', which is not in wrt.",
                             nearest(name, [n for n in arguments if n in shapes]),
                         )
             longest = max(map(len, paths), default=0)
             if longest > MAX_ORDER:
-                raise JobError(f"[params] partials: one is of order {longest}.", f"Give {MAX_ORDER} at most.")
+                raise JobError(
+                    f"[params] partials has a derivative of order {longest}.", f"The highest order is {MAX_ORDER}."
+                )
             if len(set(paths)) < len(paths):
                 raise JobError("[params] partials names a derivative twice.", "Name each once.")
             return paths
@@ -135,7 +137,7 @@ class Derivatives(Kernel):
             raise JobError(
                 f"[params] order = {self.order} with {len(wrt)} differentiated arguments: all derivatives "
                 "are given up to order 2.",
-                'Name the higher ones you need: partials = ["a,a,b"].',
+                'List the higher ones you need: partials = ["a,a,b"].',
             )
         return tuple(
             path for k in range(1, min(self.order, 2) + 1) for path in itertools.combinations_with_replacement(wrt, k)

@@ -45,13 +45,13 @@ class Taylor(Kernel):
     def bind(self, context: BindContext) -> Kernel:
         """See :meth:`Kernel.bind`."""
         if self.max_order is not None and self.max_order < 0:
-            raise JobError(f"[params] max_order is {self.max_order}.", "An order is 0 or more.")
+            raise JobError(f"[params] max_order is {self.max_order}.", "Use 0 or more.")
         chosen = choose(self.function, self.functions, context, one_argument=True)
         context.require_columns("center", "point", "order", *(column.name for column in chosen.column))
         points = tuple(_point(name, context) for name in ("center", "point"))
         if points[0].shape != points[1].shape:
             raise InputError(
-                f"'center' has the shape {points[0].shape} and 'point' {points[1].shape}.", "Give both alike."
+                f"'center' has the shape {points[0].shape} and 'point' {points[1].shape}.", "Give both the same shape."
             )
         order = Column("order", "int")
         for column in (order, *chosen.column):
@@ -65,8 +65,8 @@ class Taylor(Kernel):
             highest = context.maximum("order")
         if highest > LADDER[-1]:
             raise JobError(
-                f"An order of {highest} is asked for, and {LADDER[-1]} is the highest that is computed.",
-                "Set [params] max_order: rows beyond it become invalid_input.",
+                f"The input asks for order {highest}, and the highest is {LADDER[-1]}.",
+                "Set [params] max_order: rows with a higher order get the status invalid_input.",
             )
         rungs = (*(rung for rung in LADDER if rung < highest), max(highest, 0))
         dtype = jnp.dtype(context.precision)

@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from jaxbatch import Job
-from jaxbatch.cli.progress import parse_progress
+from jaxbatch.cli.remote.log_lines import parse_progress
 from jaxbatch.cluster.submission import following
 from jaxbatch.cluster.submission.client import JobServer, JobState
 from jaxbatch.cluster.submission.request import Request, request

@@ -71,9 +71,9 @@ class Regression(Kernel):
             ("reset", 0.0),
         ):
             if not getattr(self, name) >= low:
-                raise JobError(f"[params] {name} is {getattr(self, name)}.", f"Give at least {low}.")
+                raise JobError(f"[params] {name} is {getattr(self, name)}.", f"Use at least {low}.")
         if self.learning_rate != "auto" and not self.learning_rate > 0:
-            raise JobError(f"[params] learning_rate is {self.learning_rate}.", 'Give a positive number or "auto".')
+            raise JobError(f"[params] learning_rate is {self.learning_rate}.", 'Use a positive number or "auto".')
         if not self._is_long:
             self._check_nested(context)
         grouping = self._grouping() if self._is_long else None
@@ -99,14 +99,14 @@ class Regression(Kernel):
         if grouping is not None:
             if self.method == "auto" and options.direct == "qr":
                 raise JobError(
-                    '[params] method: on this device "auto" can only be QR, since its compiler does not keep rounding '
-                    "errors apart; and QR needs whole datasets, which the long layout does not have.",
-                    'Take "cholesky" or another device; or nest each group\'s rows in one list.',
+                    '[params] method: on this device "auto" means QR, because its compiler does not keep rounding '
+                    "errors separate; QR needs whole datasets, which the long layout does not have.",
+                    'Use "cholesky" or another device, or nest each group\'s rows in one list.',
                 )
             if options.direct in ("qr", "svd"):
                 raise JobError(
                     f'[params] method: "{options.direct}" needs whole datasets, which the long layout does not have.',
-                    'Take "auto", which is as exact, or "cholesky"; or nest each group\'s rows in one list.',
+                    'Use "auto", which is as exact, or "cholesky"; or nest each group\'s rows in one list.',
                 )
             features = tuple(f"x{number}" for number in range(len(self.features or ())))
             named = (*features, "y", *([] if self.weights is None else [statistic.WEIGHTS]))
@@ -140,7 +140,7 @@ class Regression(Kernel):
             InputError: the columns are not those of one dataset a row.
         """
         remedy = (
-            'For one observation a row give target = "…", features = ["…"] and, for several fits, group_by = ["…"].'
+            'For one observation per row, set target = "…", features = ["…"] and, for several fits, group_by = ["…"].'
         )
         if self.features is None and "X" not in context.types and "X" not in context.constants:
             raise InputError("The input has no column 'X', a list of rows, and no features are named.", remedy)
@@ -161,7 +161,7 @@ class Regression(Kernel):
             if name in ("X", "y", "n", "p") or named.count(name) > 1:
                 raise JobError(
                     f"[params] '{name}' cannot be the name of a list of features or weights here, or is named twice.",
-                    f'Give it another in the job: [input] columns = {{ {name}_column = "{name}" }}.',
+                    f'Give it another name in the job: [input] columns = {{ {name}_column = "{name}" }}.',
                 )
         return inputs if self.weights is None else (*inputs, Column(self.weights, shape=("n",)))
 

@@ -1,4 +1,4 @@
-"""What every command prints with: JSON to stdout, tables for people."""
+"""What the commands print with: JSON on stdout, tables for people."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import click
 
 
 @contextmanager
-def stdout_kept_clean() -> Iterator[None]:
-    """Send to stderr what user code, Ray or a C library prints to stdout, which is for results alone."""
+def stdout_to_stderr() -> Iterator[None]:
+    """Send to stderr what user code, Ray or a C library prints to stdout, which is for results only."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -25,17 +25,17 @@ def stdout_kept_clean() -> Iterator[None]:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on stdout."""
+    """Print one JSON object on stdout."""
     click.echo(json.dumps(value, default=str))
 
 
 def counted(count: int, thing: str) -> str:
-    """``1 file``, ``2 files``."""
+    """A number with its noun: ``1 file``, ``2 files``."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> str:
-    """Two aligned columns."""
+    """Rows of two texts as two aligned columns."""
     pairs = list(rows)
     width = max((len(left) for left, _ in pairs), default=0)
     return "\n".join(f"{indent}{left.ljust(width)}  {right}".rstrip() for left, right in pairs)

@@ -1,4 +1,4 @@
-"""What a newcomer does wrong, and what is said of it: where it is, and what to do, in three lines at most."""
+"""A newcomer's mistakes: each message says where the mistake is and what to do, in at most three lines."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -88,7 +88,7 @@ def beside_path(line: str) -> Edit:
 
 
 MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
-    # what is done to the job; options; exit code; what is said
+    # edit of the job; options; exit code; words of the message
     "a table misspelt": (instead("[output]", "[outputs]"), (), 4, ("line 7", "'outputs'", "Did you mean 'output'?")),
     "a key misspelt": (
         lambda job: job + "rows_per_prt = 5\n",
@@ -109,8 +109,8 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
     "a function misspelt": (function("own.py:ff"), (), 4, ("own.py has no 'ff'", "Did you mean 'f'?")),
     "a JAX function misspelt": (function("jax.numpy:sqr"), (), 4, ("no 'sqr'", "Did you mean 'sqrt'?")),
     "a file misspelt": (function("onw.py:f"), (), 4, ("there is no file", "onw.py", "start at the job file's folder")),
-    "no colon": (function("own.f"), (), 4, ("'own.f' names no function", "Did you mean 'own.py:f'?")),
-    "neither colon nor file": (function("f"), (), 4, ("'f' names no function", '"file.py:name"')),
+    "no colon": (function("own.f"), (), 4, ("'own.f' does not name a function", "Did you mean 'own.py:f'?")),
+    "neither colon nor file": (function("f"), (), 4, ("'f' does not name a function", '"file.py:name"')),
     "a parameter misspelt": (
         instead("order = 2", "ordr = 2"),
         (),
@@ -173,7 +173,7 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
         beside_path("constants = { rate = 1.0 }"),
         (),
         4,
-        ("line 7", "nothing takes the constant 'rate'", "Known: x"),
+        ("line 7", "nothing uses the constant 'rate'", "Known: x"),
     ),
     "a column to keep misspelt": (beside_path('keep = ["idd"]'), (), 4, ("no column 'idd'", "Did you mean 'id'?")),
     "an if": (
@@ -182,7 +182,7 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
         4,
         ("own.py, line 8, 'if x > 0:'", "x: float64[]", "jnp.where(condition, a, b)"),
     ),
-    "NumPy": (function("own.py:wants_numpy"), (), 4, ("own.py, line 13", "call jax.numpy in its place")),
+    "NumPy": (function("own.py:wants_numpy"), (), 4, ("own.py, line 13", "use jax.numpy instead")),
     "float()": (function("own.py:wants_a_number"), (), 4, ("own.py, line 16", "float(), int()")),
     "a mask": (function("own.py:selects"), (), 4, ("own.py, line 19", "jnp.where(mask, value, 0)")),
     "a tuple": (function("own.py:returns_a_tuple"), (), 4, ("returns a tuple of 2", "use the kernel 'apply'")),
@@ -249,24 +249,24 @@ MISTAKES: dict[str, tuple[Edit, Sequence[str], int, Sequence[str]]] = {
 }
 
 
-def told(folder: Path, capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """The exit code of a run of the folder's job, and what it says."""
+def run_folder(folder: Path, capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Run the folder's job: its exit code and stderr."""
     with pytest.raises(SystemExit) as ended:
         cli.main(["run", str(folder / "job.toml"), "--quiet", *arguments])
     return int(ended.value.code or 0), capfd.readouterr().err
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_with_its_place_and_remedy(mistake, tmp_path, capfd):
-    edit, options, code, said = MISTAKES[mistake]
+def test_a_mistake_is_reported_with_its_place_and_remedy(mistake, tmp_path, capfd):
+    edit, options, code, words = MISTAKES[mistake]
     tasks = pa.table({"id": [1], "x": [1.0], "y": [2.0], "name": ["a"], "vol": [0.2]})
     pq.write_table(tasks, tmp_path / "tasks.parquet")
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "job.toml").write_text(edit(JOB))
-    ended, err = told(tmp_path, capfd, *options)
+    ended, err = run_folder(tmp_path, capfd, *options)
     assert ended == code, err
-    for words in said:
-        assert words in err
+    for each in words:
+        assert each in err
     assert "Traceback" not in err
     lines = err.strip().splitlines()
     assert len(lines) <= (4 if lines[0].startswith("Usage") else 3)
@@ -274,20 +274,20 @@ def test_a_mistake_is_told_with_its_place_and_remedy(mistake, tmp_path, capfd):
 
 
 def test_no_job_there(tmp_path, capfd):
-    code, err = told(tmp_path, capfd)
+    code, err = run_folder(tmp_path, capfd)
     assert (code, "job.toml: cannot be read (No such file or directory)" in err) == (4, True), err
 
 
 def test_tasks_for_a_job(tmp_path, capfd):
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "job.toml")
-    code, err = told(tmp_path, capfd)
+    code, err = run_folder(tmp_path, capfd)
     assert (code, "Give the path of a TOML job file" in err) == (4, True), err
 
 
-def test_a_variable_that_nothing_uses_is_told(tmp_path, capfd, caplog):
+def test_an_unused_variable_is_reported(tmp_path, capfd, caplog):
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "tasks.parquet")
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "job.toml").write_text(JOB.replace("results", "results/{name}/{day}"))
-    code, err = told(tmp_path, capfd, "--var", "day=1", "--var", "date=2026-11-22", "--var", "name=mine")
+    code, err = run_folder(tmp_path, capfd, "--var", "day=1", "--var", "date=2026-11-22", "--var", "name=mine")
     assert code == 0, err
     assert [record.getMessage().partition(" is")[0] for record in caplog.records] == ["--var date", "--var name"]
