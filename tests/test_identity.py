@@ -188,7 +188,7 @@ def test_the_order_in_which_functions_are_listed_does_not_count(fingerprint):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("random.random() * x * y", "traces to another program each time"),
+        ("random.random() * x * y", "traces to a different program each time"),
         ("jax.pure_callback(np.sin, x, x) * y", "calls back into Python"),
     ],
 )

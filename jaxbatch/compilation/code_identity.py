@@ -104,8 +104,8 @@ def check_pure(programs: Programs) -> None:
             again = trace(kernel, program, programs.dtype)
         if again.digest != programs.traced(program).digest:
             raise JobError(
-                f"{kernel.describe_bucket(program.bucket)} traces to another program each time.",
-                "It uses the time, random numbers or a global that changes: make it a pure function of its arguments.",
+                f"{kernel.describe_bucket(program.bucket)} traces to a different program each time.",
+                "It uses the time, random numbers or a changing global: make it a pure function of its arguments.",
             )
     if programs.second_stage and not is_builtin(type(programs.second_stage.kernel)):
         check_pure(programs.second_stage)

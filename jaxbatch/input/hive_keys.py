@@ -55,7 +55,7 @@ def with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tup
         if tuple(name for name, _ in file.keys) != names:
             raise InputError(
                 f"{file.path} lies under the keys {[n for n, _ in file.keys]}, {files[0].path} under {list(names)}.",
-                "Give all files the same key=value folders.",
+                "Put all files in the same key=value folders.",
             )
     values = zip(*([value for _, value in file.keys] for file in files), strict=True)
     integer = {

@@ -112,7 +112,7 @@ def _instants(seconds: pa.Array, nanoseconds: pa.Array, kind: pa.DataType, where
         value = f"{np.datetime64(int(whole[first]), 's')}.{digits[first]:09d}"
         raise InputError(
             f"{where} holds the INT96 timestamp {value}, which {kind} cannot hold: "
-            "write the column again as a timestamp of 64 bits, or leave it out of [input] keep."
+            "rewrite the column as 64-bit timestamps, or leave it out of [input] keep."
         )
     return to_arrow(values, ~is_null(seconds)).view(kind)
 

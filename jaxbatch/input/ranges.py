@@ -40,8 +40,8 @@ def check_range(values: pa.Array, opened: OpenFile, file: InputFile, index: int,
     held = "nulls" if values.null_count else _range(least, most)
     stated = "none" if values.null_count or not claimed else _range(*claimed)
     raise InputError(
-        f"{file.path}, row group {index}: column '{name}' holds {held}, and by the file's statistics {stated}.",
-        "The program that wrote it made wrong statistics: write the file with another one, then run again.",
+        f"{file.path}, row group {index}: column '{name}' holds {held}, but the file's statistics say {stated}.",
+        "The file has wrong statistics: rewrite it with another Parquet writer, then run again.",
     )
 
 

@@ -124,7 +124,7 @@ def _misfit(file: InputFile, schema: pa.Schema, known: Mapping[str, str]) -> Bad
     return None
 
 
-_LEAVE_OUT = 'Repair or remove them, or leave them out: on_bad_file = "skip".'
+_LEAVE_OUT = 'Fix or remove them, or leave them out with on_bad_file = "skip".'
 
 
 def refuse(bad: Sequence[BadFile], kind: type[InputError] = InputError, remedy: str = _LEAVE_OUT) -> InputError:

@@ -75,7 +75,7 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
             unused.discard(name)
             if match[0] != value and _LEADS_ELSEWHERE.search(found):
                 raise JobError(
-                    f"{written.place(keys)}: '{{{name}}}' could lead elsewhere: its value is '{found}'.",
+                    f"{written.place(keys)}: the value '{found}' of '{{{name}}}' could lead elsewhere.",
                     "Within a longer string a variable holds no '/', '\\\\' or '..'; give it the whole string.",
                 )
             return found

@@ -45,11 +45,11 @@ def _bind_context(job: Job, opened: InputTable) -> BindContext:
                 nearest(stored, opened.schema.names),
             )
         if own in job.input.constants:
-            raise job.error(("input", "constants", own), f"'{own}' has a column too.", "Leave out one of the two.")
+            raise job.error(("input", "constants", own), f"'{own}' also has a column.", "Remove one of the two.")
     for own in job.input.defaults:
         other = "a column" if own in job.input.columns else "a constant" if own in job.input.constants else None
         if other:
-            raise job.error(("input", "defaults"), f"'{own}' has {other} too.", "Leave out one of the two.")
+            raise job.error(("input", "defaults"), f"'{own}' also has {other}.", "Remove one of the two.")
     return BindContext(
         types={own: column_type(opened.schema.field(stored).type) for own, stored in stored_names.items()},
         constants=dict(job.input.constants),

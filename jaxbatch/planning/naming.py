@@ -84,7 +84,7 @@ def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str
         if own not in known and own not in source.used:
             raise job.error(("input", "constants", own), f"nothing takes the constant '{own}'.", nearest(own, takers))
         if own in groups:
-            raise job.error(("input", "constants", own), f"'{own}' names the groups, so it must be a column.")
+            raise job.error(("input", "constants", own), f"'{own}' is a group key, which cannot be a constant.")
         if own in read:
             _check_constant(job, kernel, next(c for c in kernel.read if c.name == own), value)
     for name in groups:
@@ -120,7 +120,7 @@ def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> Non
             raise job.error(where, f"{value!r} is not one of {', '.join(column.choices)}.")
         return
     if column.dimensions:
-        raise job.error(where, f"'{column.name}' is a list of any length, so it must be a column.")
+        raise job.error(where, f"'{column.name}' is a list of any length, which a constant cannot be.")
     try:
         array = np.asarray(value)
     except ValueError:
@@ -139,7 +139,7 @@ def _kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str])
     """
     if kernel.grouping:
         if job.input.keep is not None:
-            raise job.error(("input", "keep"), "where rows are grouped, only the groups' keys are kept.", "Remove it.")
+            raise job.error(("input", "keep"), "a grouped output keeps only the group keys.", "Remove it.")
         for name in kernel.grouping.by:
             if not is_key(schema.field(names[name]).type):
                 raise InputError(
@@ -173,8 +173,8 @@ def _output_names(job: Job, kernel: Kernel, keep: tuple[str, ...]) -> dict[str, 
         if name in taken:
             clash = "a kept column" if name in keep else "another result"
             raise JobError(
-                f"The result '{own}' would be written as '{name}', which is already the name of {clash}.",
-                f'Rename it, [output] columns = {{ {toml_key(own)} = "…" }}, '
+                f"The result '{own}' would be written as '{name}', which is already {clash}.",
+                f'Rename it with [output] columns = {{ {toml_key(own)} = "…" }}, '
                 "or list the columns to keep in [input] keep.",
             )
         taken.add(name)

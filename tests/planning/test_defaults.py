@@ -294,8 +294,8 @@ def refusal_of_defaults(bench: Any, kernel: str, params: str, name: str, *lines:
         ("apply", "rat", [], "no argument or optional input 'rat' has a default.\nDid you mean 'rate'?"),
         ("apply", "x", [], "'x' has a default"),
         ("derivatives", "ordr", ["constants = { rate = 1, order = 1 }"], "Did you mean 'order'?"),
-        ("apply", "rate", ["constants = { rate = 1.0 }"], "'rate' has a constant too"),
-        ("apply", "rate", ['columns = { rate = "price" }'], "'rate' has a column too"),
+        ("apply", "rate", ["constants = { rate = 1.0 }"], "'rate' also has a constant"),
+        ("apply", "rate", ['columns = { rate = "price" }'], "'rate' also has a column"),
         ("regression", "y", ['columns = { X = "X" }'], "'y' has a default"),
     ],
 )

@@ -326,5 +326,5 @@ def test_what_is_impure_in_a_later_program_only_is_refused(kernel, params, finge
         "    outputs = (Column('z'),)\n    buckets = 3\n\n    def program(self, bucket):\n"
         "        return lambda x: {'z': f(x) if bucket == 2 else x}\n"
     )
-    with pytest.raises(JobError, match="traces to another program each time"):
+    with pytest.raises(JobError, match="traces to a different program each time"):
         fingerprint(kernel=kernel, params=params, functions=code)
