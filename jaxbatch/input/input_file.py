@@ -66,9 +66,7 @@ class InputFile:
         with open_file(self.path, self.storage) as file:
             size, footer = read_footer(file)
             if (size, digest(footer)) != (self.size, self.footer_digest):
-                raise InputError(
-                    f"{self.path} has changed since the run was planned.", "Run again, which plans it as it is now."
-                )
+                raise InputError(f"{self.path} has changed since the run was planned.", "Run again to make a new plan.")
             metadata = pq.read_metadata(io.BytesIO(footer))
             large = self.bytes > _WHOLE_BYTES * len(self.row_groups)
             with pq.ParquetFile(

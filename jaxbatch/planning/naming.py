@@ -120,7 +120,7 @@ def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> Non
             raise job.error(where, f"{value!r} is not one of {', '.join(column.choices)}.")
         return
     if column.dimensions:
-        raise job.error(where, f"'{column.name}' is a list of any length, so it must be a column.")
+        raise job.error(where, f"'{column.name}' is a list of any length, which a constant cannot be.")
     try:
         array = np.asarray(value)
     except ValueError:

@@ -38,7 +38,7 @@ def test_a_missing_column_is_mapped_by_a_quoted_key(odd):
 
 def test_a_result_that_is_a_kept_column_is_renamed_by_a_quoted_key(odd):
     odd.tasks({"a b": [1.0], "x.y": [2.0]})
-    with pytest.raises(JobError, match=r"'x\.y', which is already the name of a kept column") as caught:
+    with pytest.raises(JobError, match=r"'x\.y', which is already a kept column") as caught:
         plan(odd.job(JOB))
     assert '[output] columns = { "x.y" = "…" }' in caught.value.remedy
 

@@ -92,7 +92,7 @@ def test_nanoseconds_that_no_schema_tells_of_are_refused(bench, written):
     written(pa.array([0, 1_000, 1_001], NS), store_schema=False)
     assert reason(bench) == (
         f"{bench.folder}/tasks/a.parquet, row group 0, column 'k' holds the INT96 timestamp "
-        "1970-01-01T00:00:00.000001001, which timestamp[us] cannot hold: write the column again as a timestamp of 64 "
+        "1970-01-01T00:00:00.000001001, which timestamp[us] cannot hold: rewrite the column as 64-bit "
         "timestamps, or leave it out of [input] keep."
     )
 
