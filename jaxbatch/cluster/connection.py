@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
+from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]
 
 from jaxbatch.cluster.access import check_access
 from jaxbatch.compilation import process_setup
@@ -57,7 +58,7 @@ class Connection:
                 _check_reachable(address)
                 if not allow_unauthenticated:
                     check_access(address)
-                    _unset_auth_mode()
+                    _use_token()
             else:
                 options |= self._private()
             _init(address or "local", options)
@@ -78,7 +79,7 @@ class Connection:
 
     def _private(self) -> dict[str, Any]:
         self._folder = tempfile.mkdtemp(prefix="jaxbatch-")  # in a short path, because of the sockets in it
-        _unset_auth_mode()
+        os.environ.pop("RAY_AUTH_MODE", None)  # where it is unset, Ray turns tokens on for a cluster that it starts
         os.environ["RAY_AUTH_TOKEN"] = _token()
         os.environ.update(_PRIVATE)
         inside = os.path.join(self._folder, "r")  # Ray opens its own folder to everybody
@@ -99,10 +100,10 @@ def _token() -> str:
     return secrets.token_hex(32)
 
 
-def _unset_auth_mode() -> None:
-    """Unset RAY_AUTH_MODE, so that ``ray.init`` turns tokens on: for a cluster that it starts, and for one to which it
-    has a token. To set the variable would be too late, since Ray reads it when it is imported."""
-    os.environ.pop("RAY_AUTH_MODE", None)
+def _use_token() -> None:
+    """Have Ray show its token to a cluster that runs already, which it does by itself only to those that it starts."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    Config.initialize("")  # Ray has read the variable before, when it was imported
 
 
 def _init(address: str, options: dict[str, Any]) -> None:
