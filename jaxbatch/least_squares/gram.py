@@ -177,10 +177,10 @@ def _sums_of_long(Z: Float[Array, "B k n"], weights: Float[Array, "B n"] | None)
         x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, steps * lanes - n)])
         return x.reshape(*x.shape[:-1], steps, lanes)
 
-    def of_one(dataset: Any) -> tuple[Array, Array]:
+    def sum_of_one(dataset: Any) -> tuple[Array, Array]:
         return _pairwise_sum(*_diagonals(*map(cut, dataset), axis=-2))
 
-    return lax.map(of_one, [Z, *([] if weights is None else [weights])])
+    return lax.map(sum_of_one, [Z, *([] if weights is None else [weights])])
 
 
 def _pairwise_sum(high: Array, low: Array) -> tuple[Array, Array]:

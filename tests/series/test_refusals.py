@@ -35,7 +35,7 @@ def quintic_primitive(*, with_derivative: bool) -> Primitive:
     return primitive
 
 
-def of(primitive: Primitive):
+def calling(primitive: Primitive):
     def quintic(x):
         return primitive.bind(x) + 1
 
@@ -65,8 +65,8 @@ def test_a_primitive_without_a_rule():
 
 @pytest.mark.parametrize("order", [1, 6])
 def test_a_primitive_without_a_derivative(order):
-    with pytest.raises(SeriesError, match=r"'quintic', at .*test_refusals\.py:\d+:\d+ \(of\.<locals>\.quintic\)"):
-        taylor(of(quintic_primitive(with_derivative=False)))(jnp.float64(0.5), jnp.float64(1.0), order)
+    with pytest.raises(SeriesError, match=r"'quintic', at .*test_refusals\.py:\d+:\d+ \(calling\.<locals>\.quintic\)"):
+        taylor(calling(quintic_primitive(with_derivative=False)))(jnp.float64(0.5), jnp.float64(1.0), order)
 
 
 @pytest.mark.parametrize("order", [3, 9])
@@ -78,13 +78,13 @@ def test_a_primitive_is_taught(order):
         fourth = arithmetic.product(arithmetic.product(x, x), arithmetic.product(x, x))
         return arithmetic.product(fourth, x)
 
-    found = taylor(of(primitive))(jnp.float64(2.0), jnp.float64(1.0), order)
+    found = taylor(calling(primitive))(jnp.float64(2.0), jnp.float64(1.0), order)
     np.testing.assert_allclose(found, [33.0, 80.0, 80.0, 40.0, 10.0, 1.0, 0.0, 0.0, 0.0, 0.0][: order + 1], atol=1e-12)
 
 
 @pytest.mark.parametrize("order", [3, 9])
 def test_a_primitive_is_expanded_by_its_derivative(order):
-    found = taylor(of(quintic_primitive(with_derivative=True)))(jnp.float64(2.0), jnp.float64(1.0), order)
+    found = taylor(calling(quintic_primitive(with_derivative=True)))(jnp.float64(2.0), jnp.float64(1.0), order)
     np.testing.assert_allclose(found, [33.0, 80.0, 80.0, 40.0, 10.0, 1.0, 0.0, 0.0, 0.0, 0.0][: order + 1], atol=1e-12)
 
 

@@ -19,7 +19,7 @@ from jaxbatch.series.derivative_rule import Tangent, by_derivative, jvp_of, vjp_
 from jaxbatch.series.interpreter import DEFAULT_RULE, interpret, register_rule
 from jaxbatch.series.loop_primitives import LOOPS
 from jaxbatch.series.rules.elementary import logistic
-from jaxbatch.series.rules.linear import of_one_shape
+from jaxbatch.series.rules.linear import broadcast_series
 from jaxbatch.series.rules.powers import sqrt
 from jaxbatch.series.rules.special import bessel_i0, sinc
 from jaxbatch.series.stable_derivatives import call_matching, elementary
@@ -124,7 +124,7 @@ def _log_of_sum(arithmetic: Arithmetic, a: Value, b: Value, unit: float, functio
 def _hypot(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
     """√(a² + b²), scaled so that no square over- or underflows."""
     kind = jnp.result_type(arithmetic.value(a), arithmetic.value(b))
-    a, b = (x if isinstance(x, Series) else jnp.asarray(x, kind) for x in of_one_shape(arithmetic, a, b))
+    a, b = (x if isinstance(x, Series) else jnp.asarray(x, kind) for x in broadcast_series(arithmetic, a, b))
     size = elementary.scale_of(arithmetic.value(a), arithmetic.value(b))
     size = jnp.where((size == 0) | ~jnp.isfinite(size), 1.0, size)
     left, right = (arithmetic.times(arithmetic.series(x), 1 / size) for x in (a, b))

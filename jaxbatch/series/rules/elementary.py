@@ -15,7 +15,7 @@ from jax import Array, lax
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value, is_series
 from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.materialized import materialized
-from jaxbatch.series.rules.linear import of_one_shape
+from jaxbatch.series.rules.linear import broadcast_series
 from jaxbatch.series.stable_derivatives import elementary as exact
 
 
@@ -23,7 +23,7 @@ from jaxbatch.series.stable_derivatives import elementary as exact
 def mul(arithmetic: Arithmetic, a: Value, b: Value, **_: Any) -> Series:
     """c_n = Σ_{0≤j≤n} a_j b_{n−j}."""
     if is_series(a) and is_series(b):
-        a, b = of_one_shape(arithmetic, a, b)
+        a, b = broadcast_series(arithmetic, a, b)
         return arithmetic.product(a, b)  # pyright: ignore[reportArgumentType]
     series, factor = (a, b) if is_series(a) else (b, a)
     return arithmetic.times(series, factor)  # pyright: ignore[reportArgumentType]

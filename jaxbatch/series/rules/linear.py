@@ -77,7 +77,7 @@ def gather(arithmetic: Arithmetic, x: Value, indices: Value, *, fill_value: Any,
 
 
 def _add(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
-    a, b = of_one_shape(arithmetic, a, b)
+    a, b = broadcast_series(arithmetic, a, b)
     if isinstance(a, Series) and isinstance(b, Series):
         return arithmetic.add(a, b)
     series, number = (a, b) if isinstance(a, Series) else (b, a)
@@ -89,7 +89,7 @@ register_rule("add")(_add)
 register_rule("add_any")(_add)
 
 
-def of_one_shape(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
+def broadcast_series(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
     """``xs`` with every series broadcast to their common shape.
 
     A primitive may get an axis of length 1 for a longer one, but a sum of series adds coefficients one by one.
@@ -107,7 +107,7 @@ def of_one_shape(arithmetic: Arithmetic, *xs: Value) -> list[Value]:
 @register_rule("sub")
 def sub(arithmetic: Arithmetic, a: Value, b: Value) -> Series:
     """a − b."""
-    a, b = of_one_shape(arithmetic, a, b)
+    a, b = broadcast_series(arithmetic, a, b)
     if not isinstance(b, Series):
         assert isinstance(a, Series)
         return arithmetic.with_value(a, arithmetic.value(a) - b)

@@ -15,7 +15,7 @@ from jaxbatch.series.interpreter import register_rule
 from jaxbatch.series.loop_primitives import SHORT
 from jaxbatch.series.materialized import materialized
 from jaxbatch.series.rules.elementary import exponential, log, quotient
-from jaxbatch.series.rules.linear import of_one_shape
+from jaxbatch.series.rules.linear import broadcast_series
 
 LARGEST_WRITTEN_OUT = 64
 """Constant integer exponents up to this size are written as products; larger ones take :data:`POWER`."""
@@ -92,7 +92,7 @@ def _positive(arithmetic: Arithmetic, x: Series, exponent: int) -> Series:
 @register_rule("pow")
 def pow_(arithmetic: Arithmetic, x: Value, y: Value) -> Series:
     """x^y, where either or both are series; exp(y·ln x) where y is one."""
-    x, y = of_one_shape(arithmetic, x, y)
+    x, y = broadcast_series(arithmetic, x, y)
     if isinstance(y, Series):
         product = (
             arithmetic.product(y, log(arithmetic, x)) if isinstance(x, Series) else arithmetic.times(y, jnp.log(x))
