@@ -7,6 +7,7 @@ import click
 from jaxbatch.cli import garbage_collection
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job, paths_from_option
 from jaxbatch.cli.printing import counted, print_json, stdout_to_stderr, table
+from jaxbatch.errors import readable_bytes
 
 
 @click.command("plan")
@@ -75,7 +76,7 @@ def _readable(plan: dict[str, Any]) -> str:
             )
         )
     programs = [
-        (each["rows_of"], f"{each['batch_rows']:,} rows per batch, {each['batch_bytes'] / 2**20:.2f} MiB")
+        (each["rows_of"], f"{each['batch_rows']:,} rows per batch, {readable_bytes(each['batch_bytes'])}")
         for each in plan["programs"]
     ]
     arguments, columns = list(plan["arguments"].items()), list(plan["columns"].items())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from jaxbatch.errors import OutputError
+from jaxbatch.errors import OutputError, readable_bytes
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import Store
 
@@ -29,7 +29,8 @@ def check_space(plan: Plan, todo: Mapping[int, list[int]], store: Store) -> None
     rows = sum(part.rows for shard in plan.shards for part in shard.parts if part.index in todo.get(shard.index, ()))
     needed = rows * sum(_width(field.type) for field in plan.schema)
     least = needed if plan.job.output.compression == "none" else needed // SHRINKS
-    said = f"{store.url} has {_mib(free)} free, and the parts still to be written hold {_mib(needed)} of numbers"
+    numbers = f"the parts still to be written hold {readable_bytes(needed)} of numbers"
+    said = f"{store.url} has {readable_bytes(free)} free, and {numbers}"
     if least > free:
         raise OutputError(f"{said}.", "Free some space, or choose another [output] path.")
     if needed > free:
@@ -41,7 +42,3 @@ def _width(kind: pa.DataType) -> int:
         return kind.bit_width // 8
     except ValueError:  # texts and lists have no fixed width
         return 0
-
-
-def _mib(count: int) -> str:
-    return f"{count / 2**20:,.1f} MiB"

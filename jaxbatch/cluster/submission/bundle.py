@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxbatch.errors import JobError
+from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.job.model import Job
 from jaxbatch.storage.urls import is_remote
 
@@ -68,10 +68,10 @@ def bundle(job: Job, file: Path) -> Bundle:
     found = Bundle(folder, tuple(sorted({file.name, *_below(folder, job)})))
     if found.size > LIMIT_BYTES:
         sizes = sorted(((folder / name).stat().st_size, name) for name in found.files)
-        largest = ", ".join(f"{name} ({size / 2**20:,.0f} MiB)" for size, name in sizes[:-4:-1])
+        largest = ", ".join(f"{name} ({readable_bytes(size)})" for size, name in sizes[:-4:-1])
         raise JobError(
-            f"{found.size / 2**20:,.0f} MiB would be uploaded with {file.name}, "
-            f"the limit is {LIMIT_BYTES / 2**20:.0f}: {largest}.",
+            f"{readable_bytes(found.size)} would be uploaded with {file.name}, "
+            f"the limit is {readable_bytes(LIMIT_BYTES)}: {largest}.",
             f"List files that the job does not need in {folder}/{IGNORE_FILE}.",
         )
     return found
