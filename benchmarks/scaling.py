@@ -75,7 +75,7 @@ class MemoryStore:
         self.kept.pop(name, None)
         self.parts.pop(name, None)
 
-    def settle(self, folder: str) -> None:
+    def sync(self, folder: str) -> None:
         """See jaxbatch.storage.Store."""
 
     def remove_temporaries(self) -> None:

@@ -25,7 +25,8 @@ __all__ = [
 if TYPE_CHECKING:
     from jaxbatch.api import run
     from jaxbatch.columns import Column, Maybe, Status
-    from jaxbatch.execution.progress import Progress, Summary
+    from jaxbatch.execution.progress import Progress
+    from jaxbatch.execution.summary import Summary
     from jaxbatch.job.model import Job
     from jaxbatch.kernels.base import Kernel
     from jaxbatch.output.verification import verify
@@ -38,7 +39,7 @@ _HOME = {
     "Progress": "execution.progress",
     "Status": "columns",
     "StorageOptions": "storage",
-    "Summary": "execution.progress",
+    "Summary": "execution.summary",
     "run": "api",
     "Job": "job.model",
     "Kernel": "kernels.base",

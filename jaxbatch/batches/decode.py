@@ -40,7 +40,7 @@ class RaggedColumn:
         if not fitting.all():  # the others are rows of invalid input, and stay zero
             result[fitting] = self.padded(rows[fitting], shape)
             return result
-        values = self._of(rows)
+        values = self._values_of(rows)
         if not len(values):
             return result
         inner = [int(length.max(initial=0, where=lengths[0] > 0)) for length in lengths[1:]]
@@ -63,7 +63,7 @@ class RaggedColumn:
         result[within] = values
         return result
 
-    def _of(self, rows: np.ndarray) -> np.ndarray:
+    def _values_of(self, rows: np.ndarray) -> np.ndarray:
         """The values of some rows end to end; ``rows`` are in ascending order."""
         if len(rows) == len(self.rectangular):
             return self.values
@@ -163,16 +163,18 @@ def _lists(array: pa.Array, column: Column, kind: np.dtype) -> RaggedColumn:
     values = inner.flatten()
     nulls = missing | (_sums(is_null(values), widths) > 0)
     first = _first_given(widths, ~missing, lengths)
-    regular = _sums((widths != np.repeat(first, lengths)) & ~missing, lengths) == 0
+    rectangular = _sums((widths != np.repeat(first, lengths)) & ~missing, lengths) == 0
     numbers, fits = converted(values, column, kind)
     unfit = np.zeros(len(lengths), bool) if fits is None else _sums(_sums(~fits, widths), lengths) > 0
-    if missing.any() or not regular.all():
+    if missing.any() or not rectangular.all():
         # Make all entries of a row equally long: a missing one becomes zeros, and in an irregular row all are emptied.
-        first = np.where(regular, first, 0)
+        first = np.where(rectangular, first, 0)
         filled = np.zeros(int((lengths * first).sum()), numbers.dtype)
-        filled[np.repeat(~missing, np.repeat(first, lengths))] = numbers[np.repeat(np.repeat(regular, lengths), widths)]
+        filled[np.repeat(~missing, np.repeat(first, lengths))] = numbers[
+            np.repeat(np.repeat(rectangular, lengths), widths)
+        ]
         numbers = filled
-    return RaggedColumn(numbers, (lengths, first), nulls, regular, unfit)
+    return RaggedColumn(numbers, (lengths, first), nulls, rectangular, unfit)
 
 
 def _lengths(array: pa.Array) -> np.ndarray:

@@ -51,7 +51,7 @@ def describe_examples(summary: "Summary", job: "Job") -> str:
     """A few rows of each status that is not ok, and a command that shows all of them, as a table."""
     from jaxbatch.output import failed_rows
 
-    found = failed_rows.of(summary.output, summary.records, job.storage)
+    found = failed_rows.find_examples(summary.output, summary.records, job.storage)
     column = job.output.columns.get("status", "status")
     query = f"d.dataset('{summary.output}/data').filter(d.field('{column}') != 'ok').to_table()"
     rest = f'python -c "import pyarrow.dataset as d; print({query})"'

@@ -169,7 +169,7 @@ class RayEngine:
             handle.started = self._any_started = True
             self._failed_starts = 0
         else:
-            result, retried = attempts.settle(task.shard, answer)
+            result, retried = attempts.finished(task.shard, answer)
             if retried:
                 todo.append(Task(task.shard, retried, task.stage, task.alone))
             yield result

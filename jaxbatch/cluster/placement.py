@@ -55,7 +55,7 @@ class Placement:
 
     def _asked(self, platform: str) -> Device:
         """The device of ``platform`` that workers find; from now on the places are those with it."""
-        self.needs = resources.of_worker(self._job, platform)
+        self.needs = resources.worker_resources(self._job, platform)
         self._variables = self._environment(platform)
         if self._private:
             self._check_fits(platform)

@@ -28,7 +28,7 @@ class Resources:
         return int(min(available.get(name, 0.0) / amount for name, amount in self.amounts.items()))
 
 
-def of_worker(job: Job, platform: str) -> Resources:
+def worker_resources(job: Job, platform: str) -> Resources:
     """What a job's worker needs to compute on ``platform``: one device, or as many GPUs as the job says."""
     gpus = job.cluster.gpus_per_worker
     return Resources(

@@ -70,14 +70,14 @@ def _machine_identity(programs: Programs) -> dict[str, Any]:
 
     All are the same in every run, unless the user or another library has changed them in this process.
     """
-    settings = instructions.of_the_run()
+    settings = instructions.run_env()
     return {
         "cpus": settings.cpus,
         "xla_flags": settings.flags,
         **({"tpu_flags": settings.tpu_flags} if settings.tpu_flags else {}),
         "jax_settings": {name: str(jax.config.values[name]) for name in _SETTINGS},
-        "instructions": instructions.of_this_processor(),
-        **({"linear_algebra": linear_algebra.of_the_run()} if _may_call_lapack(programs) else {}),
+        "instructions": instructions.processor_identity(),
+        **({"linear_algebra": linear_algebra.run_lapack()} if _may_call_lapack(programs) else {}),
     }
 
 

@@ -53,7 +53,7 @@ def forget_cpus() -> None:
     _at_start.pop("cpus", None)
 
 
-def of_the_run() -> Settings:
+def run_env() -> Settings:
     """The settings of the processes that compute: of this one, or of those that are yet to start."""
     return _current() if in_new_processes() else startup_env()
 
@@ -105,7 +105,7 @@ def started() -> bool:
     return bridge is not None and bridge.backends_are_initialized()
 
 
-def of_this_processor() -> str:
+def processor_identity() -> str:
     """The instruction set that decides bits on this machine: part of a run's identity."""
     return f"{platform.machine()} AVX2" if processor.has_avx2() else platform.machine()
 

@@ -46,7 +46,7 @@ def check() -> None:
     for name, effect in _SETTINGS.items():
         if getattr(jax.config, name):
             raise JobError(f"{name.upper()} is set, which {effect}.", f"Unset {name.upper()} and run again.")
-    settings = instructions.of_the_run()
+    settings = instructions.run_env()
     for variable, text in ((xla_flags.VARIABLE, settings.flags), (xla_flags.TPU_VARIABLE, settings.tpu_flags)):
         flags = xla_flags.parsed(text)
         wrong = {name: value for name, value in flags.items() if _WRONG.fullmatch(name) and xla_flags.is_true(value)}

@@ -48,7 +48,7 @@ def in_this_process() -> str:
     return f"OpenBLAS {version}, {core}, {threads} thread{'s' * (threads > 1)}"
 
 
-def of_the_run() -> str:
+def run_lapack() -> str:
     """The same for the processes that compute: this one, or those that are yet to start."""
     if not (instructions.in_new_processes() and _is_loaded()):
         return in_this_process()

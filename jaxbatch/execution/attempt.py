@@ -110,12 +110,12 @@ def _finish_claimed(
     planned: Plan, output: RunOutput, backend: Engine, progress: Callable[[Progress], None], started: float
 ) -> Summary:
     *earlier, final = planned.stages()
-    there = output.data.published()
-    todo = outstanding(final, there)
-    tally = ProgressTracker(planned, there, lambda: backend.workers)
-    progress(tally.progress())
+    published = output.data.published()
+    todo = outstanding(final, published)
+    tracker = ProgressTracker(planned, published, lambda: backend.workers)
+    progress(tracker.progress())
     run = planned.fingerprint
-    emit("Writing %d of %d parts to %s.", final.parts - len(there), final.parts, planned.output, run=run)
+    emit("Writing %d of %d parts to %s.", final.parts - len(published), final.parts, planned.output, run=run)
     if todo:
         check_space(final, todo, output.store)
         output.seal.remove()
@@ -123,21 +123,23 @@ def _finish_claimed(
         for stage in earlier:
             partials = PartCatalog(output.store, stage.folder, stage.fingerprint, stage.expected)
             left = partials.drop_damaged()
-            tally.skip(left)
-            _run_stage(stage, outstanding(stage, left), backend, partials, tally, progress)
-        if not tally.failed:
-            _run_stage(final, todo, backend, output.data, tally, progress)
+            tracker.skip(left)
+            _run_stage(stage, outstanding(stage, left), backend, partials, tracker, progress)
+        if not tracker.failed:
+            _run_stage(final, todo, backend, output.data, tracker, progress)
     skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
-    summary = tally.summary(time.monotonic() - started)
+    summary = tracker.summary(time.monotonic() - started)
     output.claim.check_owner()
-    with _prefer_part_failures(tally.failed):
+    with _prefer_part_failures(tracker.failed):
         output.record_errors(
-            [{"part": part, "reason": reason} for part, reason in sorted(tally.failed.items())]
+            [{"part": part, "reason": reason} for part, reason in sorted(tracker.failed.items())]
             + [{"file": file["path"], "reason": file["reason"]} for file in skipped]
         )
         if todo or not output.seal.is_valid():
-            output.write_report({**_report(summary, backend, planned), **tally.timing_report(backend.max_concurrency)})
-    if not (tally.failed or output.seal.is_valid()):
+            output.write_report(
+                {**_report(summary, backend, planned), **tracker.timing_report(backend.max_concurrency)}
+            )
+    if not (tracker.failed or output.seal.is_valid()):
         output.seal.write(skipped)
     emit("Exit code %d after %.3f s.", summary.exit_code, summary.seconds, run=run)
     return summary

@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 def parallel_map(
-    work: Callable[[Piece], Result], pieces: Iterable[Piece], spare: Callable[[], ExitStack | None]
+    work: Callable[[Piece], Result], pieces: Iterable[Piece], try_acquire: Callable[[], ExitStack | None]
 ) -> list[Result]:
     """``work`` of each piece, in the order of the pieces, by this thread and as many others as there are slots for.
 
@@ -20,19 +20,21 @@ def parallel_map(
     Args:
         work: the function of one piece.
         pieces: an iterable of pieces; making one may take long, or fail.
-        spare: takes a slot for one more thread, which the returned ExitStack releases; None if there is none.
+        try_acquire: takes a slot for one more thread, which the returned ExitStack releases; None if there is none.
 
     Raises:
         BaseException: that of the first piece for which anything was raised; no piece is begun after that.
     """
-    return _Pieces(work, pieces, spare).results()
+    return _Pieces(work, pieces, try_acquire).results()
 
 
 class _Pieces(Generic[Piece, Result]):
-    def __init__(self, work: Callable[[Piece], Result], pieces: Iterable[Piece], spare: Callable[[], ExitStack | None]):
+    def __init__(
+        self, work: Callable[[Piece], Result], pieces: Iterable[Piece], try_acquire: Callable[[], ExitStack | None]
+    ):
         self._work = work
         self._pieces = iter(pieces)
-        self._spare = spare
+        self._try_acquire = try_acquire
         self._taking = threading.Lock()
         self._taken = 0
         self._results: dict[int, Result] = {}
@@ -87,7 +89,7 @@ class _Pieces(Generic[Piece, Result]):
 
     def _start_helper(self) -> None:
         """Start one more thread, if there is a slot for it."""
-        slot = self._spare()
+        slot = self._try_acquire()
         if slot is None:
             return
         try:
@@ -100,4 +102,4 @@ class _Pieces(Generic[Piece, Result]):
         while slot is not None:
             with slot:
                 more = self._next()
-            slot = self._spare() if more else None
+            slot = self._try_acquire() if more else None

@@ -46,7 +46,7 @@ class Example:
         return f"row {self.row} of {self.part}" + (f", {what}" if what else "")
 
 
-def of(path: str, records: str = SINGLE_RUN.folder, storage: StorageOptions | None = None) -> list[Example]:
+def find_examples(path: str, records: str = SINGLE_RUN.folder, storage: StorageOptions | None = None) -> list[Example]:
     """Examples of every status but ``ok`` in a sealed run; none if it is not sealed.
 
     Args:

@@ -66,7 +66,7 @@ class Seal:
                 f"{self._store.url}: {len(missing)} parts have disappeared, the first is part {missing[0]}.",
                 "Something else is changing this folder. Run again to rewrite them.",
             )
-        self._store.settle(DATA)
+        self._store.sync(DATA)
         remove_orphans(self._store, self._others, keep={receipt.name for receipt in receipts.values()})
         self._store.remove_temporaries()
         crash_point("seal.cleaned")

@@ -58,7 +58,7 @@ class Store(Protocol):
         """Remove an object. It is no error if it is absent."""
         ...
 
-    def settle(self, folder: str) -> None:
+    def sync(self, folder: str) -> None:
         """Make all objects in a folder outlive a failure of the machine, also those that other processes published."""
         ...
 

@@ -93,7 +93,7 @@ class LocalStore:
         (self.folder / name).unlink(missing_ok=True)
         crash_point("deleted")
 
-    def settle(self, folder: str) -> None:
+    def sync(self, folder: str) -> None:
         """See :class:`~jaxbatch.storage.Store`. A process may have been killed between its link and the sync."""
         _sync_folder(self.folder / folder)
         _sync_folder(self.folder)

@@ -83,7 +83,7 @@ class ObjectStore:
             pass
         crash_point("deleted")
 
-    def settle(self, folder: str) -> None:
+    def sync(self, folder: str) -> None:
         """See :class:`~jaxbatch.storage.Store`. An object whose put was answered does so already."""
 
     def remove_temporaries(self) -> None:

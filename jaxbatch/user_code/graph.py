@@ -104,7 +104,7 @@ class Graph:
     def _node(self, place: Place) -> Node:
         source = read(place)
         node = Node(source)
-        beside = {asker: tuple(source.beside(asker, self._further)) for asker, _ in source.imports}
+        beside = {asker: tuple(source.folders_beside(asker, self._further)) for asker, _ in source.imports}
         for asker, name in sorted(source.imports):
             if places := self._neighbour(name, beside[asker], source):
                 node.imports[asker, name] = places

@@ -37,7 +37,7 @@ class _Execution(threading.local):
         """What ``sys.modules`` had under the modules' plain names before."""
 
     @contextmanager
-    def of(self, owner: UserModule) -> Iterator[None]:
+    def executing(self, owner: UserModule) -> Iterator[None]:
         """Execute a module: record which files it reads, and which folders it adds to ``sys.path``."""
         self._paths.append(list(sys.path))
         try:
@@ -51,7 +51,7 @@ class _Execution(threading.local):
                 self._hide()
 
     @contextmanager
-    def of_others(self) -> Iterator[None]:
+    def importing_others(self) -> Iterator[None]:
         """Import a module that is not the user's: folders that it adds to ``sys.path`` stay there."""
         before = list(sys.path)
         with recording_paused():
@@ -111,7 +111,7 @@ class _Importer:
         if places:
             return _import_binary(places[-1].path, name, fromlist)
         _execution.note_folders(self._owner)
-        with _execution.of_others():
+        with _execution.importing_others():
             found = builtins.__import__(name, globals, locals, fromlist, level)
         return self._own(found)
 
@@ -240,7 +240,7 @@ class _Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         importer = _Importer(self._owner, self._file)
         module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}
-        with _execution.of(self._owner):
+        with _execution.executing(self._owner):
             super().exec_module(module)
 
 

@@ -74,7 +74,7 @@ class UserModule:
 
     def find(self, asker: Path, name: str) -> tuple[Place, ...]:
         """What a name means now in a file of this module that lies in the folder ``asker``; see :func:`neighbour`."""
-        folders = [*self.first, *self.source.beside(asker, self.further), *self.last]
+        folders = [*self.first, *self.source.folders_beside(asker, self.further), *self.last]
         return neighbour(name, folders, asker=str(self.source.place.path), package=self.source.package)
 
 

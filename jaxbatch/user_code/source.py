@@ -56,7 +56,7 @@ class Source:
         """Whether it may import a module by a computed name, which no import statement shows."""
         return any(_DYNAMIC.search(text) for text in self.files.values())
 
-    def beside(self, asker: Path, further: Sequence[Path]) -> list[Path]:
+    def folders_beside(self, asker: Path, further: Sequence[Path]) -> list[Path]:
         """Where to look for the imports of a file in the folder ``asker``: there, in the folder of the file that a
         symbolic link leads to, beside the package, and in the ``further`` folders."""
         resolved = [path.resolve().parent for path in self.files if path.parent == asker][:1]

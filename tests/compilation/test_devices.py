@@ -92,7 +92,7 @@ def test_what_a_worker_asks_for_follows_from_the_device(device, gpus, needs, job
     more = [] if gpus is None else [f"cluster.gpus_per_worker={gpus}"]
     made = bench.job(job, "job.toml", f"compute.device='{device}'", "cluster.cpus_per_worker=2.0", *more)
     resources.check_device(made, on_cluster=True)
-    assert resources.of_worker(made, device).amounts == needs
+    assert resources.worker_resources(made, device).amounts == needs
 
 
 @no_gpu

@@ -145,8 +145,8 @@ def test_workers_that_are_yet_to_start_are_asked_about_and_not_this_process(site
     script = (
         "import numpy, scipy.linalg.cython_lapack\n"
         "from jaxbatch.compilation import process_setup, instructions, linear_algebra\n"
-        "process_setup.prepare()\nhere = linear_algebra.of_the_run()\n"
-        "with instructions.worker_xla_flags():\n    there = linear_algebra.of_the_run()\n"
+        "process_setup.prepare()\nhere = linear_algebra.run_lapack()\n"
+        "with instructions.worker_xla_flags():\n    there = linear_algebra.run_lapack()\n"
         "print(here, there, sep='\\n')"
     )
     here, there = site.python(script).splitlines()

@@ -18,7 +18,7 @@ def test_each_count_has_its_own_limit(limit, events):
     for event in events:
         seen[event] += 1
         if event == "failed":
-            result, retried = attempts.settle(SHARD, ShardResult(7, failures=[Failure(15, "why")]))
+            result, retried = attempts.finished(SHARD, ShardResult(7, failures=[Failure(15, "why")]))
             parts = [15]
         else:
             result, retried = getattr(attempts, event)(SHARD, [14, 15], "why")

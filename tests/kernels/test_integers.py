@@ -333,16 +333,16 @@ def test_a_column_of_truth_values_is_no_column_of_numbers(bench):
 def test_a_failed_row_is_shown_with_the_number_that_did_not_fit(own):
     own.tasks({"id": [1, 2**53 + 1], "x": [1.0, 2.0]})
     summary = own.run(apply("same", keep='"id", "x"'))
-    (shown,) = failed_rows.of(summary.output)
+    (shown,) = failed_rows.find_examples(summary.output)
     assert f"id is {2**53 + 1}" in str(shown)
     own.tasks({"id": pa.array([[1, 2**31], [1, None]], pa.list_(pa.int64()))})
     summary = own.run(apply("same", 'integers = ["id"]'), "compute.precision='float32'", restart=True)
-    assert [each.blamed for each in failed_rows.of(summary.output)] == [("id", 2**31), ("id", None)]
+    assert [each.blamed for each in failed_rows.find_examples(summary.output)] == [("id", 2**31), ("id", None)]
     own.tasks({"x": [3.0], "order": pa.array([2**63], pa.uint64())})
     job = f'kernel = "derivatives"\n[params]\nfunction = "own.py:square"\n{LIMITS}'
     job += '[input]\npath = "tasks.parquet"\ncolumns = { order = "order" }\n'
     summary = own.run(job, restart=True)
-    assert [each.blamed for each in failed_rows.of(summary.output)] == [("order", 2**63)]
+    assert [each.blamed for each in failed_rows.find_examples(summary.output)] == [("order", 2**63)]
 
 
 def test_the_program_of_floats_is_what_it_was(own):

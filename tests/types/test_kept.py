@@ -49,7 +49,7 @@ def test_rows_that_failed_are_shown_whatever_they_keep(bench):
     bench.file("own.py", "def f(argument):\n    return argument\n")
     bench.tasks(pa.table({"argument": [None, math.nan, 1.0], **columns}), "tasks/a.parquet")
     summary = bench.run(APPLY)
-    shown = [str(example) for example in failed_rows.of(summary.output)]
+    shown = [str(example) for example in failed_rows.find_examples(summary.output)]
     assert len(shown) == 2
     assert all(f"row {row} of" in text for row, text in zip((1, 0), shown, strict=True))
 

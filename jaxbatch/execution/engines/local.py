@@ -181,7 +181,7 @@ class LocalEngine:
                 if waiting.get(task.shard.index) is not task:
                     continue  # it ended after its deadline, and is counted as late already
                 del waiting[task.shard.index], started[task]
-                result, retried = attempts.settle(task.shard, result)
+                result, retried = attempts.finished(task.shard, result)
                 if retried:
                     submit(_Task(task.shard, retried, task.times))
                 else:

@@ -27,7 +27,7 @@ class Attempts:
         self._lost: Counter[int] = Counter()
         self._late: Counter[int] = Counter()
 
-    def settle(self, shard: Shard, result: ShardResult) -> tuple[ShardResult, list[int]]:
+    def finished(self, shard: Shard, result: ShardResult) -> tuple[ShardResult, list[int]]:
         """Divide a shard's result into what is final and the parts to retry."""
         if not result.failures:
             return result, []
