@@ -112,6 +112,18 @@ def test_every_path_for_contributors_exists():
     assert not [each for each in sorted(found) if not any((base / each[1]).exists() for base in (ROOT, PACKAGE))]
 
 
+def test_every_test_that_a_page_names_exists():
+    named = {
+        (page.name, path)
+        for page in [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+        for path in re.findall(r"(?:tests/[\w/]*)?\btest_\w+\.py|\btests/[\w/]+/", page.read_text(encoding="utf-8"))
+        if "NAME" not in path
+    }
+    assert len(named) > 30
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert not [each for each in sorted(named) if each[1] not in tests and not (ROOT / each[1]).exists()]
+
+
 def test_commands_of_make_are_there():
     makefile = (ROOT / "Makefile").read_text()
     told = re.findall(r"^make (\w+)", "".join(block.text for block in blocks(ROOT / "README.md")), re.MULTILINE)
