@@ -38,7 +38,7 @@ def measured() -> Costs:
     from jaxbatch import Job
     from jaxbatch.cluster.engine import RayEngine
     from jaxbatch.compilation import process_setup
-    from jaxbatch.execution.attempt import output_of, outstanding, record
+    from jaxbatch.execution.single_run import output_of, outstanding, record
     from jaxbatch.planning import planner
 
     process_setup.prepare(platforms="cpu")

@@ -122,7 +122,7 @@ def one(parts: int) -> None:
     """Measure one size in this process, and print seconds and bytes by step as JSON."""
     from jaxbatch import Job
     from jaxbatch.compilation import process_setup
-    from jaxbatch.execution import attempt
+    from jaxbatch.execution import single_run
     from jaxbatch.input.shards import cut
     from jaxbatch.output.run_output import RunOutput
     from jaxbatch.planning import planner
@@ -151,9 +151,9 @@ def one(parts: int) -> None:
     began = step("plan", began)
     store = MemoryStore()
     output = RunOutput(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
-    output.claim.write(attempt.record(plan))
+    output.claim.write(single_run.record(plan))
     engine: Any = InstantEngine(store)
-    summary = attempt.finish(plan, output, engine, lambda _: None, time.monotonic(), new=True)
+    summary = single_run.finish(plan, output, engine, lambda _: None, time.monotonic(), new=True)
     began = step("run and seal", began)
     assert (summary.exit_code, summary.parts_done, output.seal.is_valid()) == (0, parts, True)
     print(json.dumps(found))
@@ -161,7 +161,7 @@ def one(parts: int) -> None:
 
 def replace_files(files: tuple[Any, ...]) -> Any:
     """The files as an opened input."""
-    from jaxbatch.input.schemas import InputTable
+    from jaxbatch.input.file_checks import InputTable
 
     return InputTable(files, (), pa.schema([]), ())
 

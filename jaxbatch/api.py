@@ -9,7 +9,7 @@ from typing import Any, Literal
 from jaxbatch.cluster.resources import check_device
 from jaxbatch.compilation import devices, instructions, invariants, process_setup
 from jaxbatch.errors import UsageError, translate_storage_errors
-from jaxbatch.execution import appending, attempt
+from jaxbatch.execution import appending, single_run
 from jaxbatch.execution.engines import Engine
 from jaxbatch.execution.engines.local import LocalEngine
 from jaxbatch.execution.progress import Progress
@@ -109,15 +109,15 @@ def _run(
         return appending.run(job, open_engine, restart=restart, progress=progress)
     started = time.monotonic()
     with closing(open_engine()) as backend:
-        planned = attempt.planned_for(job, backend, ahead=not _has_success(job), limit=limit)
-        output = attempt.output_of(planned)
+        planned = single_run.planned_for(job, backend, ahead=not _has_success(job), limit=limit)
+        output = single_run.output_of(planned)
         if restart:
             output.claim.restart()
         if job.output.mode == "replace" and not output.claim.is_held():
-            output.claim.take_over(attempt.record(planned))
+            output.claim.take_over(single_run.record(planned))
         output.claim.check(planned.identity)
-        new = output.claim.write(attempt.record(planned))
-        return attempt.finish(planned, output, backend, progress, started, new=new)
+        new = output.claim.write(single_run.record(planned))
+        return single_run.finish(planned, output, backend, progress, started, new=new)
 
 
 @translate_storage_errors()
@@ -139,11 +139,11 @@ def _preview(job: Job, device: devices.Device, limit: int | None) -> dict[str, A
         _check_whole(limit)
         return appending.preview(job, device)
     planned = plan(job, device=device, limit=limit)
-    output = attempt.output_of(planned)
+    output = single_run.output_of(planned)
     if job.output.mode == "replace" and not output.claim.is_held():
-        return attempt.described(planned, output, {}) | {"replaces": True}
+        return single_run.described(planned, output, {}) | {"replaces": True}
     output.claim.check(planned.identity)
-    return attempt.described(planned, output, output.data.published())
+    return single_run.described(planned, output, output.data.published())
 
 
 def _check_whole(limit: int | None) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 from jaxbatch import __version__
 from jaxbatch.compilation.devices import Device
 from jaxbatch.errors import ClaimedByAnother, ExitCode, JaxbatchError, NoUsableFile, OutputError
-from jaxbatch.execution import attempt
+from jaxbatch.execution import single_run
 from jaxbatch.execution.engines import Engine
 from jaxbatch.execution.pending import NothingToDo, PendingRun, as_output_error, checked_plan, may_skip_all, next_work
 from jaxbatch.execution.progress import Progress
 from jaxbatch.execution.summary import Summary, combined, summary_of_existing
-from jaxbatch.input.schemas import BadFile
+from jaxbatch.input.file_checks import BadFile
 from jaxbatch.job.model import Job
 from jaxbatch.output import ledger
 from jaxbatch.output.ledger import Ledger
@@ -90,9 +90,9 @@ def _run(
 def _add(work: PendingRun, known: Ledger, backend: Engine, progress: Callable[[Progress], None]) -> Summary | None:
     """Do one run; None if another driver was faster, and it is no longer the next one."""
     started = time.monotonic()
-    make_plan = partial(attempt.planned_for, work.job, backend, ahead=True, addition=work.addition)
+    make_plan = partial(single_run.planned_for, work.job, backend, ahead=True, addition=work.addition)
     planned = checked_plan(work, known, make_plan)
-    output = attempt.output_of(planned, lambda: Ledger.read(known.store, known).others(planned.records))
+    output = single_run.output_of(planned, lambda: Ledger.read(known.store, known).others(planned.records))
     if work.unfinished is not None and not output.claim.is_held():
         return None
     output.seal.remove()  # before the claim: _SUCCESS must not stand beside an unfinished run; and again after it
@@ -102,11 +102,11 @@ def _add(work: PendingRun, known: Ledger, backend: Engine, progress: Callable[[P
         types = {column.name: str(column.type) for column in planned.read}
         more = {"types": types, "ledger": entries, "seen_again": dict(work.same or {})}
         try:
-            output.claim.write(attempt.record(planned, **more))
+            output.claim.write(single_run.record(planned, **more))
         except ClaimedByAnother:
             return None
         output.seal.remove()
-    finish = partial(attempt.finish, planned, output, backend, progress, started, new=work.unfinished is None)
+    finish = partial(single_run.finish, planned, output, backend, progress, started, new=work.unfinished is None)
     return as_output_error(work.unfinished, finish)
 
 
@@ -122,8 +122,8 @@ def preview(job: Job, device: Device) -> dict[str, Any]:
         if not may_skip_all(work, known):
             raise
         return _nothing_to_do(job, known)
-    output = attempt.output_of(planned, lambda: known.others(planned.records))
-    described = attempt.described(planned, output, output.data.published())
+    output = single_run.output_of(planned, lambda: known.others(planned.records))
+    described = single_run.described(planned, output, output.data.published())
     return described | {"run": planned.records.number, "finishes": work.unfinished is not None}
 
 

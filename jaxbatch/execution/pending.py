@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from jaxbatch.compilation.devices import KEYS
 from jaxbatch.errors import InputError, JobError, OutputError
+from jaxbatch.input.file_checks import BadFile, refuse
 from jaxbatch.input.listing import Listed, is_input, list_files
-from jaxbatch.input.schemas import BadFile, refuse
 from jaxbatch.job.model import Job
 from jaxbatch.output.differences import differences
 from jaxbatch.output.ledger import Ledger, Run

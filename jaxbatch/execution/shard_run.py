@@ -7,7 +7,7 @@ from jaxbatch.errors import JaxbatchError, OutputTaken, printable, readable_byte
 from jaxbatch.execution.compute_slots import ShardAbandoned
 from jaxbatch.execution.host_memory import HostMemoryPool, MemoryLimitExceeded
 from jaxbatch.execution.parts.context import PartContext
-from jaxbatch.execution.parts.publish import publish_part
+from jaxbatch.execution.parts.write_part import publish_part
 from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.failpoints import crash_point

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxbatch.errors import InputError, printable
-from jaxbatch.input.footers import Chunk, chunks
+from jaxbatch.input.footer_statistics import Chunk, chunks
 from jaxbatch.input.int96 import SECONDS
 from jaxbatch.storage import StorageOptions, is_remote, open_file
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from jaxbatch.errors import InputError
-from jaxbatch.input.tables import Folders, check_objects
+from jaxbatch.input.table_formats import Folders, check_objects
 from jaxbatch.job.model import Job
 from jaxbatch.storage.urls import is_remote, lies_in
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from jaxbatch.errors import OutputError, printable
+from jaxbatch.input.file_checks import BadFile
 from jaxbatch.input.input_file import digest, read_footer
 from jaxbatch.input.listing import Listed
-from jaxbatch.input.schemas import BadFile
 from jaxbatch.job.model import Job
 from jaxbatch.output.ownership import check_no_orphans, list_owned, remove_orphans, tombstone
 from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxbatch.compilation.trace import x64_context
 from jaxbatch.errors import InputError, nearest
 from jaxbatch.input.data_probe import FileProbe
-from jaxbatch.input.schemas import InputTable
+from jaxbatch.input.file_checks import InputTable
 from jaxbatch.input.types import column_type
 from jaxbatch.job.model import Job
 from jaxbatch.kernels import registry

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from jaxbatch.input.schemas import InputTable
+from jaxbatch.input.file_checks import InputTable
 from jaxbatch.input.types import metadata_texts
 from jaxbatch.job.model import Job
 from jaxbatch.planning.naming import NamedColumns

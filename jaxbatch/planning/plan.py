@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from jaxbatch import __version__
 from jaxbatch.compilation.devices import KEYS
+from jaxbatch.input.file_checks import BadFile
 from jaxbatch.input.input_file import InputFile
-from jaxbatch.input.schemas import BadFile
 from jaxbatch.input.shards import Part, Shard
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.bind_context import BindContext

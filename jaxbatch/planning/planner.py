@@ -13,8 +13,8 @@ from jaxbatch.compilation.code_identity import check_pure, code_identity
 from jaxbatch.compilation.devices import Device
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import translate_storage_errors
+from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_apart
-from jaxbatch.input.schemas import InputTable, check_files, open_input
 from jaxbatch.input.shards import RowGroup, Shard, cut, limited
 from jaxbatch.job.model import Job
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from jaxbatch.input.file_checks import InputTable
 from jaxbatch.input.ranges import ranges_disjoint
-from jaxbatch.input.schemas import InputTable
 from jaxbatch.input.shards import Shard
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.planning import naming

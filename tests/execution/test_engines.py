@@ -19,7 +19,7 @@ import pytest
 
 from jaxbatch import Job, plan
 from jaxbatch.cli import job_templates
-from jaxbatch.execution import attempt
+from jaxbatch.execution import single_run
 from jaxbatch.execution.shard_run import run_shard
 from jaxbatch.execution.worker import WorkerProcess
 
@@ -258,8 +258,8 @@ def test_a_node_without_the_job_s_folder_takes_the_copy_in_which_it_starts(tmp_p
     planned = pickle.loads(pickle.dumps(plan(Job.load(head / "job.toml", paths_from=tmp_path))))
     head.rename(node)
     monkeypatch.chdir(node)
-    output = attempt.output_of(planned)
-    output.claim.write(attempt.record(planned))
+    output = single_run.output_of(planned)
+    output.claim.write(single_run.record(planned))
     result = run_shard(WorkerProcess(planned.here()), planned.shards[0], [0])
     assert not result.failures
     assert pq.read_table(tmp_path / "results/data")["value"].to_pylist() == [3.0, 6.0]

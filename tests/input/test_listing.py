@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch import Job
+from jaxbatch.input.file_checks import open_input
 from jaxbatch.input.listing import check_apart
-from jaxbatch.input.schemas import open_input
 from tests.input.refusals import refusal
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jaxbatch.execution import attempt
+from jaxbatch.execution import single_run
 from jaxbatch.execution.progress import Progress
 from jaxbatch.execution.shard_run import run_shard
 from jaxbatch.execution.worker import WorkerProcess
@@ -95,7 +95,7 @@ def between_stages(bench):
     spread(bench, observations())
     text = job(group_by=["site"]) + INPUT
     planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
-    attempt.output_of(planned).claim.write(attempt.record(planned))
+    single_run.output_of(planned).claim.write(single_run.record(planned))
     worker = WorkerProcess(planned)
     for shard in planned.shards:
         outcome = run_shard(worker, shard, [part.index for part in shard.parts], planned.stage)

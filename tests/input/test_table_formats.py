@@ -9,7 +9,7 @@ import pytest
 
 from jaxbatch import api
 from jaxbatch.errors import ExitCode, InputError
-from jaxbatch.input.schemas import open_input
+from jaxbatch.input.file_checks import open_input
 from tests.object_store import ENVIRONMENT, Proxy, make_bucket, s3_server
 
 LOGS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from jaxbatch.input.schemas import check_files, open_input
+from jaxbatch.input.file_checks import check_files, open_input
 from tests.input.refusals import refusal
 
 

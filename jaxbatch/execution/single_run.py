@@ -11,9 +11,9 @@ from jaxbatch import __version__
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import JobError, OutputTaken
 from jaxbatch.events import emit
+from jaxbatch.execution.disk_space import check_space
 from jaxbatch.execution.engines import Engine
 from jaxbatch.execution.progress import Progress, ProgressTracker
-from jaxbatch.execution.space import check_space
 from jaxbatch.execution.summary import Summary
 from jaxbatch.failpoints import crash_point
 from jaxbatch.job.model import Job

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.errors import InputError
-from jaxbatch.input.footers import chunks
+from jaxbatch.input.footer_statistics import chunks
 from jaxbatch.planning.planner import plan
 
 TABLE = pa.table(
