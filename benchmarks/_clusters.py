@@ -38,7 +38,7 @@ def measured() -> Costs:
     from jaxbatch import Job
     from jaxbatch.cluster.engine import RayEngine
     from jaxbatch.compilation import process_setup
-    from jaxbatch.execution.single_run import output_of, outstanding, record
+    from jaxbatch.execution.single_run import claim_record, open_output, outstanding
     from jaxbatch.planning import planner
 
     process_setup.prepare(platforms="cpu")
@@ -50,7 +50,7 @@ def measured() -> Costs:
         engine = RayEngine(job, workers=1)
         try:
             plan = planner.plan(job)
-            output_of(plan).claim.write(record(plan))
+            open_output(plan).claim.write(claim_record(plan))
             outcomes = engine.run(plan, outstanding(plan, {}))
             assert not next(outcomes).failures
             wall, cpu = time.perf_counter(), time.process_time()

@@ -50,7 +50,7 @@ class MemoryStore:
         """See jaxbatch.storage.Store."""
         self.kept[name] = data
 
-    def mark(self, name: str) -> None:
+    def create_marker(self, name: str) -> None:
         """See jaxbatch.storage.Store."""
         self.kept[name] = b""
 
@@ -151,7 +151,7 @@ def one(parts: int) -> None:
     began = step("plan", began)
     store = MemoryStore()
     output = RunOutput(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
-    output.claim.write(single_run.record(plan))
+    output.claim.write(single_run.claim_record(plan))
     engine: Any = InstantEngine(store)
     summary = single_run.finish(plan, output, engine, lambda _: None, time.monotonic(), new=True)
     began = step("run and seal", began)

@@ -109,14 +109,14 @@ def _run(
         return appending.run(job, open_engine, restart=restart, progress=progress)
     started = time.monotonic()
     with closing(open_engine()) as backend:
-        planned = single_run.planned_for(job, backend, ahead=not _has_success(job), limit=limit)
-        output = single_run.output_of(planned)
+        planned = single_run.make_plan(job, backend, ahead=not _has_success(job), limit=limit)
+        output = single_run.open_output(planned)
         if restart:
             output.claim.restart()
         if job.output.mode == "replace" and not output.claim.is_held():
-            output.claim.take_over(single_run.record(planned))
+            output.claim.take_over(single_run.claim_record(planned))
         output.claim.check(planned.identity)
-        new = output.claim.write(single_run.record(planned))
+        new = output.claim.write(single_run.claim_record(planned))
         return single_run.finish(planned, output, backend, progress, started, new=new)
 
 
@@ -139,11 +139,11 @@ def _preview(job: Job, device: devices.Device, limit: int | None) -> dict[str, A
         _check_whole(limit)
         return appending.preview(job, device)
     planned = plan(job, device=device, limit=limit)
-    output = single_run.output_of(planned)
+    output = single_run.open_output(planned)
     if job.output.mode == "replace" and not output.claim.is_held():
-        return single_run.described(planned, output, {}) | {"replaces": True}
+        return single_run.describe_plan(planned, output, {}) | {"replaces": True}
     output.claim.check(planned.identity)
-    return single_run.described(planned, output, output.data.published())
+    return single_run.describe_plan(planned, output, output.data.published())
 
 
 def _check_whole(limit: int | None) -> None:

@@ -29,16 +29,16 @@ def check_access(address: str) -> None:
         ClusterError: it does not answer.
     """
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
-        raise _open(address, "RAY_AUTH_MODE turns tokens off")
+        raise _unauthenticated_error(address, "RAY_AUTH_MODE turns tokens off")
     if own_token() is None:
-        raise _open(address, "you have no token for it")
+        raise _unauthenticated_error(address, "you have no token for it")
     mode = {"RAY_AUTH_MODE": "token"}
     others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     with ThreadPoolExecutor() as pool:
         with_token = pool.submit(_accepts, address, os.environ | mode)
         without = pool.submit(_accepts, address, others | {"RAY_AUTH_MODE": "disabled"})
     if without.result():
-        raise _open(address, "it does not require a token")
+        raise _unauthenticated_error(address, "it does not require a token")
     if None in (without.result(), with_token.result()):
         raise ClusterError(
             f"The cluster at {address} does not say whether it requires a token.",
@@ -71,7 +71,7 @@ def _accepts(address: str, environment: Mapping[str, str]) -> bool | None:
             process.kill()
 
 
-def _open(address: str, why: str) -> AccessError:
+def _unauthenticated_error(address: str, why: str) -> AccessError:
     return AccessError(
         f"The cluster at {address} was not used: {why}.",
         "Start it with RAY_AUTH_MODE=token and put its token in RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH; "

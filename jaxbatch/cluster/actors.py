@@ -7,7 +7,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from jaxbatch.cluster.probe import missing
+from jaxbatch.cluster.probe import device_missing_error
 from jaxbatch.compilation import process_setup
 from jaxbatch.compilation.devices import NoDevice
 from jaxbatch.errors import JaxbatchError
@@ -20,16 +20,16 @@ from jaxbatch.planning.plan import Plan, Stage
 SLOTS = 2
 """Shards in flight in each worker: one is read and written while the other computes."""
 
-PULSE_S = 10.0
+PING_INTERVAL_S = 10.0
 """Seconds after which a worker is pinged again …"""
 
-SILENCE_S = 60.0
+PING_TIMEOUT_S = 60.0
 """… and seconds without an answer after which it is replaced: a process that is stopped does not die."""
 
 POLL_S = 0.5
 """Seconds for which answers are waited for at a time."""
 
-PLACE_S = 600.0
+START_TIMEOUT_S = 600.0
 """Seconds without a first answer after which a worker is replaced: it may have no place yet, or have stopped while it
 started."""
 
@@ -62,7 +62,7 @@ class Actor:
             max_concurrency = max(SLOTS, int(self._cpus))
             self._worker = WorkerProcess(plan, max_concurrency, shards=SLOTS, workers_per_node=workers_per_node)
         except NoDevice as error:
-            return missing(error, plan.platform)
+            return device_missing_error(error, plan.platform)
         except JaxbatchError as error:
             return error
         return None
@@ -109,10 +109,10 @@ class WorkerHandle:
         if self.ping is not None and ray.wait([self.ping], timeout=0)[0]:
             self.ping, self.heard = None, now  # an error is an answer too: its calls have it as well
         if self.heard is None:
-            return now - self.since > PLACE_S
-        if self.ping is None and now - self.heard > PULSE_S:
+            return now - self.since > START_TIMEOUT_S
+        if self.ping is None and now - self.heard > PING_INTERVAL_S:
             self.ping, self.heard = self.actor.ping.remote(), now
-        return self.ping is not None and now - self.heard > SILENCE_S
+        return self.ping is not None and now - self.heard > PING_TIMEOUT_S
 
     def takes(self, task: Task) -> bool:
         """Whether the worker may be given a task now."""

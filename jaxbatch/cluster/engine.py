@@ -9,11 +9,11 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from jaxbatch.cluster.actors import POLL_S, SILENCE_S, SLOTS, Actor, Call, Task, WorkerHandle, poll
+from jaxbatch.cluster.actors import PING_TIMEOUT_S, POLL_S, SLOTS, Actor, Call, Task, WorkerHandle, poll
 from jaxbatch.cluster.connection import Connection, last_line
 from jaxbatch.cluster.metrics import Metrics
 from jaxbatch.cluster.placement import Placement
-from jaxbatch.cluster.probe import PATIENCE_S
+from jaxbatch.cluster.probe import WAIT_WARNING_S
 from jaxbatch.compilation.devices import Device, NoDevice
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import ClusterError
@@ -120,7 +120,7 @@ class RayEngine:
             if now - looked < POLL_S:
                 continue
             looked = now
-            if not any(handle.started for handle in handles) and now - waiting_since > PATIENCE_S:
+            if not any(handle.started for handle in handles) and now - waiting_since > WAIT_WARNING_S:
                 waiting_since = now
                 self._placement.warn_waiting()
             yield from self._stop_overdue(plan, attempts, todo)
@@ -241,7 +241,7 @@ class RayEngine:
         now = time.monotonic()
         for handle in list(self._handles):
             if handle.unresponsive(now):
-                reason = f"its worker did not answer for {SILENCE_S:g} s"
+                reason = f"its worker did not answer for {PING_TIMEOUT_S:g} s"
                 if handle.heard is not None and not handle.started:
                     self._count_failed_start(reason, by_chance=True)
                 self._replace(handle)

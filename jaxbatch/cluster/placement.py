@@ -49,7 +49,7 @@ class Placement:
             except NoDevice:
                 _LOG.info("Ray reports a %s on this machine but JAX finds none: using the CPU.", platform.upper())
             else:
-                devices.tell_taken(found)
+                devices.log_chosen_device(found)
                 return found
         return self._asked("cpu")
 
@@ -61,7 +61,7 @@ class Placement:
             self._check_fits(platform)
         if platform == "cpu":
             return Device()
-        found, without = probe.ask(platform, self.needs, self._probing(), self.warn_waiting)
+        found, without = probe.probe_device(platform, self.needs, self._probing(), self.warn_waiting)
         for error in without:
             self.leave_out(error)
         return found

@@ -14,11 +14,11 @@ from jaxbatch.compilation import devices, process_setup
 from jaxbatch.compilation.devices import Device, NoDevice
 from jaxbatch.errors import ClusterError
 
-PATIENCE_S = 30.0
+WAIT_WARNING_S = 30.0
 """Seconds without any worker after which a warning says that the run still waits."""
 
 
-def missing(error: NoDevice, platform: str) -> NoDevice:
+def device_missing_error(error: NoDevice, platform: str) -> NoDevice:
     """The error of a process to which Ray gave a device that JAX does not find, naming device and node."""
     context = ray.get_runtime_context()
     given = sorted(context.get_accelerator_ids().get(platform.upper(), []))
@@ -41,10 +41,10 @@ def device_here(platform: str) -> Device | NoDevice:
     try:
         return devices.described(devices.local(platform)[0])
     except NoDevice as error:
-        return missing(error, platform)
+        return device_missing_error(error, platform)
 
 
-def ask(
+def probe_device(
     platform: str, needs: Resources, options: Mapping[str, Any], waiting: Callable[[], None]
 ) -> tuple[Device, list[NoDevice]]:
     """The device of the first node that has one, and the errors of the nodes that were asked before it.
@@ -66,7 +66,7 @@ def ask(
     without: dict[str, NoDevice] = {}
     try:
         while asked:
-            ready, _ = ray.wait(list(asked), num_returns=1, timeout=PATIENCE_S)
+            ready, _ = ray.wait(list(asked), num_returns=1, timeout=WAIT_WARNING_S)
             if not ready:
                 waiting()
             for reference in ready:

@@ -107,7 +107,7 @@ def _drivers(platform: str) -> dict[str, str]:
     return {name: version for name, version in sorted(versions.items()) if pattern.fullmatch(name)}
 
 
-def tell_taken(device: Device) -> None:
+def log_chosen_device(device: Device) -> None:
     """Log that an accelerator computes, for a job that names no device."""
     if device.platform != "cpu":
         _LOG.info('Using the %s. To use the CPU, set device = "cpu" in [compute].', device.kind)

@@ -18,11 +18,11 @@ from jaxlib.xla_client import CompileOptions
 from jaxbatch.compilation import instructions, xla_flags
 from jaxbatch.errors import JobError
 
-_WRONG = re.compile(r"xla_(?!cpu_enable_fast_min_max)\w+_enable_fast_(math|min_max)")
+_UNSAFE_FLAGS = re.compile(r"xla_(?!cpu_enable_fast_min_max)\w+_enable_fast_(math|min_max)")
 """Names of flags that allow the compiler to lose NaN and infinities, or to reorder sums. The CPU's flag for minima and
 maxima is set by default, and keeps NaN."""
 
-_WITH_WRONG = "xla_cpu_fast_math_honor_"
+_UNSAFE_PREFIX = "xla_cpu_fast_math_honor_"
 """How the names of flags begin that limit those above, and have no effect without them."""
 
 _HARMLESS = (instructions.MAX_ISA, "xla_force_host_platform_device_count", "xla_dump_")
@@ -49,9 +49,13 @@ def check() -> None:
     settings = instructions.run_env()
     for variable, text in ((xla_flags.VARIABLE, settings.flags), (xla_flags.TPU_VARIABLE, settings.tpu_flags)):
         flags = xla_flags.parsed(text)
-        wrong = {name: value for name, value in flags.items() if _WRONG.fullmatch(name) and xla_flags.is_true(value)}
+        wrong = {
+            name: value for name, value in flags.items() if _UNSAFE_FLAGS.fullmatch(name) and xla_flags.is_true(value)
+        }
         if wrong:
-            _refuse(variable, wrong | {name: value for name, value in flags.items() if name.startswith(_WITH_WRONG)})
+            _refuse(
+                variable, unsafe | {name: value for name, value in flags.items() if name.startswith(_UNSAFE_PREFIX)}
+            )
         others = {name: value for name, value in flags.items() if not name.startswith(_HARMLESS)}
         lost = _lost(jax.local_devices()[0]) if others else ()
         if lost:
@@ -65,7 +69,7 @@ def _wrong_in_effect() -> dict[str, str]:
     options = CompileOptions()  # keeps the objects below alive, which are parts of it
     build = options.executable_build_options
     flags = build.debug_options
-    return {name: "true" for name in dir(flags) if _WRONG.fullmatch(name) and getattr(flags, name)}
+    return {name: "true" for name in dir(flags) if _UNSAFE_FLAGS.fullmatch(name) and getattr(flags, name)}
 
 
 def _refuse(variable: str, flags: dict[str, str], here: str = "") -> NoReturn:

@@ -90,19 +90,19 @@ def _run(
 def _add(work: PendingRun, known: Ledger, backend: Engine, progress: Callable[[Progress], None]) -> Summary | None:
     """Do one run; None if another driver was faster, and it is no longer the next one."""
     started = time.monotonic()
-    make_plan = partial(single_run.planned_for, work.job, backend, ahead=True, addition=work.addition)
+    make_plan = partial(single_run.make_plan, work.job, backend, ahead=True, addition=work.addition)
     planned = checked_plan(work, known, make_plan)
-    output = single_run.output_of(planned, lambda: Ledger.read(known.store, known).others(planned.records))
+    output = single_run.open_output(planned, lambda: Ledger.read(known.store, known).others(planned.records))
     if work.unfinished is not None and not output.claim.is_held():
         return None
     output.seal.remove()  # before the claim: _SUCCESS must not stand beside an unfinished run; and again after it
     if work.unfinished is None:
         versions = {file.path: file.version or "" for file in work.addition.files}
-        entries = [(ledger.place(work.job, file.path), versions[file.path]) for file in planned.files]
+        entries = [(ledger.ledger_path(work.job, file.path), versions[file.path]) for file in planned.files]
         types = {column.name: str(column.type) for column in planned.read}
         more = {"types": types, "ledger": entries, "seen_again": dict(work.same or {})}
         try:
-            output.claim.write(single_run.record(planned, **more))
+            output.claim.write(single_run.claim_record(planned, **more))
         except ClaimedByAnother:
             return None
         output.seal.remove()
@@ -122,8 +122,8 @@ def preview(job: Job, device: Device) -> dict[str, Any]:
         if not may_skip_all(work, known):
             raise
         return _nothing_to_do(job, known)
-    output = single_run.output_of(planned, lambda: known.others(planned.records))
-    described = single_run.described(planned, output, output.data.published())
+    output = single_run.open_output(planned, lambda: known.others(planned.records))
+    described = single_run.describe_plan(planned, output, output.data.published())
     return described | {"run": planned.records.number, "finishes": work.unfinished is not None}
 
 

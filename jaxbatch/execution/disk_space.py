@@ -9,7 +9,7 @@ from jaxbatch.errors import OutputError, readable_bytes
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import Store
 
-SHRINKS = 4
+MAX_COMPRESSION_RATIO = 4
 """Compression makes numbers at most this many times smaller, unless they are nearly all the same."""
 
 _LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def check_space(plan: Plan, todo: Mapping[int, list[int]], store: Store) -> None
         return
     rows = sum(part.rows for shard in plan.shards for part in shard.parts if part.index in todo.get(shard.index, ()))
     needed = rows * sum(_width(field.type) for field in plan.schema)
-    least = needed if plan.job.output.compression == "none" else needed // SHRINKS
+    least = needed if plan.job.output.compression == "none" else needed // MAX_COMPRESSION_RATIO
     numbers = f"the parts still to be written hold {readable_bytes(needed)} of numbers"
     said = f"{store.url} has {readable_bytes(free)} free, and {numbers}"
     if least > free:

@@ -87,10 +87,10 @@ def _check_same_job(job: Job, known: Ledger) -> None:
     was = {"kernel": before["kernel"], "params": before["params"], "precision": before["compute"]["precision"]}
     was["defaults"] = before["input"].get("defaults", [])
     if was != now:
-        raise _unlike(known.store.url, was, now)
+        raise _incompatible_job_error(known.store.url, was, now)
 
 
-def _unlike(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> OutputError:
+def _incompatible_job_error(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> OutputError:
     return OutputError(
         f"{where}: this job does not match the earlier runs: {'; '.join(differences(before, now))}.",
         'Choose another [output] path, or recompute everything: mode = "replace".',
@@ -105,7 +105,7 @@ def _resume(job: Job, unfinished: Run) -> PendingRun:
         InputError: one of its files is no input of today's job.
     """
     try:
-        before = job.as_recorded(unfinished.claim.job)
+        before = job.with_recorded_values(unfinished.claim.job)
     except ValidationError as error:
         raise JobError("another version of jaxbatch wrote its record", "Use that version") from error
     files = [Listed(before.resolve(each.path), each.name, version=each.version) for each in unfinished.files]
@@ -156,7 +156,7 @@ def checked_plan(work: PendingRun, known: Ledger, make_plan: Callable[[], Plan])
         raise _cannot_finish(work.unfinished, changed)
     before = _compatibility_key(known.runs[-1].claim.identity) if known.runs else None
     if work.unfinished is None and before not in (None, now := _compatibility_key(planned.identity)):
-        raise _unlike(planned.output, before or {}, now)
+        raise _incompatible_job_error(planned.output, before or {}, now)
     if any(planned.fingerprint[:8] == other[:8] for other in known.others(work.addition.records)):
         raise OutputError(
             f"{planned.output}: by chance this run's fingerprint starts like another's, so part names would clash.",

@@ -7,7 +7,7 @@ from jaxbatch.errors import JaxbatchError, OutputTaken, printable, readable_byte
 from jaxbatch.execution.compute_slots import ShardAbandoned
 from jaxbatch.execution.host_memory import HostMemoryPool, MemoryLimitExceeded
 from jaxbatch.execution.parts.context import PartContext
-from jaxbatch.execution.parts.write_part import publish_part
+from jaxbatch.execution.parts.write_part import write_part
 from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.failpoints import crash_point
@@ -39,7 +39,7 @@ def run_shard(
         for exclusive in (False, True):
             try:
                 if stage != "merge":
-                    rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows, plan.apart)
+                    rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows, plan.disjoint_key)
                     with result.stage("read"):
                         rows.seek(part.start)
                 with ExitStack() as entered:
@@ -47,7 +47,7 @@ def run_shard(
                         reserve = entered.enter_context(process.memory.part(owner, exclusive=exclusive))
                     device = process.device_of(shard.index)
                     context = PartContext(part, rows, device, result, owner, process.slots, reserve, exclusive)
-                    result.receipts.append(publish_part(process, plan, context))
+                    result.receipts.append(write_part(process, plan, context))
                 break
             except MemoryLimitExceeded:
                 rows = None  # some were taken: what follows is read afresh

@@ -32,7 +32,7 @@ OWNER_S = 5.0
 """Seconds between two looks whether the folder still belongs to the run."""
 
 
-def planned_for(
+def make_plan(
     job: Job, backend: Engine, *, ahead: bool, limit: int | None = None, addition: Addition | None = None
 ) -> Plan:
     """A job's plan on an engine, which compiles while the plan is made if something will be computed (``ahead``)."""
@@ -45,7 +45,7 @@ def planned_for(
     return made
 
 
-def output_of(planned: Plan, others: Callable[[], Iterable[str]] = tuple) -> RunOutput:
+def open_output(planned: Plan, others: Callable[[], Iterable[str]] = tuple) -> RunOutput:
     """A plan's output. ``others`` gives the fingerprints of further runs that the folder may hold."""
     store = open_store(planned.output, planned.job.storage)
     return RunOutput(store, planned.fingerprint, planned.stages()[-1].expected, planned.records, others)
@@ -59,7 +59,7 @@ def outstanding(planned: Plan, published: Mapping[int, Receipt]) -> dict[int, li
     return {shard: parts for shard, parts in missing.items() if parts}
 
 
-def described(planned: Plan, output: RunOutput, published: Mapping[int, Receipt]) -> dict[str, Any]:
+def describe_plan(planned: Plan, output: RunOutput, published: Mapping[int, Receipt]) -> dict[str, Any]:
     """A plan as JSON values, with what of it is published already."""
     output.data.record(published.values())
     return {
@@ -79,7 +79,7 @@ def _rows_behind(planned: Plan, published: Collection[int]) -> int:
     return sum(part.rows for shard in planned.shards for part in shard.parts if part.index in published)
 
 
-def record(planned: Plan, **more: Any) -> ClaimRecord:
+def claim_record(planned: Plan, **more: Any) -> ClaimRecord:
     """The record that claims an output for a plan."""
     return ClaimRecord(**planned.describe(), **more, layout=planned.layout())
 

@@ -15,7 +15,7 @@ from jaxbatch.input.hive_keys import is_integer, keys_of, with_key_columns, with
 from jaxbatch.input.input_file import InputFile, digest, read_footer
 from jaxbatch.input.int96 import SECONDS, in_exact_units
 from jaxbatch.input.listing import Listed, list_files
-from jaxbatch.input.types import normalised, undictionaried
+from jaxbatch.input.types import normalised, without_dictionary
 from jaxbatch.job.model import Job
 from jaxbatch.storage import StorageOptions, is_remote, open_file
 
@@ -221,6 +221,6 @@ def _schema(schema: pa.Schema, declared: Mapping[str, pa.DataType], known: Mappi
 
     def kind(field: pa.Field) -> pa.DataType:
         plain = normalised(field.type)
-        return plain if str(plain) == known.get(field.name) else undictionaried(plain, declared.get(field.name))
+        return plain if str(plain) == known.get(field.name) else without_dictionary(plain, declared.get(field.name))
 
     return pa.schema([pa.field(field.name, kind(field), metadata=field.metadata) for field in schema])

@@ -37,8 +37,8 @@ class Chunk:
     """Bytes of its pages before compression."""
     encodings: frozenset[int]
     nulls: int | None
-    least: bytes | None
-    most: bytes | None
+    minimum: bytes | None
+    maximum: bytes | None
 
     @property
     def path(self) -> str:
@@ -73,15 +73,15 @@ class Chunk:
         Args:
             signed: whether stored integers are signed.
         """
-        if self.least is None or self.most is None:
+        if self.minimum is None or self.maximum is None:
             return None
         if self.physical_type == "BYTE_ARRAY":
-            return (self.least, self.most) if self.least <= self.most else None
+            return (self.minimum, self.maximum) if self.minimum <= self.maximum else None
         if self.physical_type not in ("INT32", "INT64"):
             return None
-        if {len(self.least), len(self.most)} != {self.value_bytes}:
+        if {len(self.minimum), len(self.maximum)} != {self.value_bytes}:
             return None
-        least, most = (int.from_bytes(value, "little", signed=signed) for value in (self.least, self.most))
+        least, most = (int.from_bytes(value, "little", signed=signed) for value in (self.minimum, self.maximum))
         return (least, most) if least <= most else None
 
 
@@ -112,8 +112,8 @@ def _chunk(column: dict[int, Any], leaf: dict[int, Any]) -> Chunk:
         stored=described[6],
         encodings=frozenset(described[2]),
         nulls=statistics.get(3),
-        least=statistics.get(6),
-        most=statistics.get(5),
+        minimum=statistics.get(6),
+        maximum=statistics.get(5),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from jaxbatch.errors import InputError
-from jaxbatch.input.table_formats import Folders, check_objects
+from jaxbatch.input.table_formats import TableFolders, check_objects
 from jaxbatch.job.model import Job
 from jaxbatch.storage.urls import is_remote, lies_in
 
@@ -27,7 +27,7 @@ class Listed:
     """What tells its content from another, where listing gives it."""
 
 
-def check_apart(job: Job, files: Iterable[str]) -> None:
+def check_output_outside_input(job: Job, files: Iterable[str]) -> None:
     """Refuse an output that lies in an input folder, or that input files lie in.
 
     Raises:
@@ -117,7 +117,7 @@ def _walk(job: Job, given: str) -> Iterator[Listed]:
         return
     else:
         raise _absent(job, path)
-    folders = Folders()
+    folders = TableFolders()
     folders.check(root)
     for file in found:
         folders.check(os.path.dirname(file))

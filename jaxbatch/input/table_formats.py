@@ -48,7 +48,7 @@ _FORMATS = (
 )
 
 
-class Folders:
+class TableFolders:
     """Checks folders of this machine, and remembers those that are known to lie in no table."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ def normalised(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pat.is_dictionary(kind) else kind
 
 
-def undictionaried(kind: pa.DataType, declared: pa.DataType | None) -> pa.DataType:
+def without_dictionary(kind: pa.DataType, declared: pa.DataType | None) -> pa.DataType:
     """The type of a column's values, where pyarrow forgets some of it because they are in a dictionary.
 
     It forgets what only the file's Arrow schema says: that values are durations, and the name of a time zone.

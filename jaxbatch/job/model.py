@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from jaxbatch.errors import JobError
 from jaxbatch.job import validation
-from jaxbatch.job.validation import Written
+from jaxbatch.job.validation import JobSource
 from jaxbatch.job.variables import fill, override, pattern
 from jaxbatch.storage.options import StorageOptions
 from jaxbatch.storage.urls import is_remote, normalised
@@ -119,7 +119,7 @@ class Job(_Table):
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _paths_from: Path | None = PrivateAttr(default=None)
-    _written: Written = PrivateAttr(default=Written())
+    _written: JobSource = PrivateAttr(default=JobSource())
     _patterns: list[str] = PrivateAttr(default=[])
 
     @property
@@ -147,7 +147,7 @@ class Job(_Table):
         return normalised(path) if is_remote(path) else os.path.normpath(self.paths_from / path)
 
     @classmethod
-    def of_record(cls, recorded: Mapping[str, Any], paths_from: str) -> "Job":
+    def from_record(cls, recorded: Mapping[str, Any], paths_from: str) -> "Job":
         """The job in a run's record, with its paths starting at ``paths_from``; its functions cannot be loaded.
 
         Raises:
@@ -157,7 +157,7 @@ class Job(_Table):
         job._paths_from = Path(paths_from)
         return job
 
-    def as_recorded(self, recorded: Mapping[str, Any]) -> "Job":
+    def with_recorded_values(self, recorded: Mapping[str, Any]) -> "Job":
         """This job with the values of an earlier, unfinished run of it: constants, columns, how its output is cut.
 
         Kernel and parameters are never taken from a record: who can write to an output must not choose code.
@@ -166,7 +166,7 @@ class Job(_Table):
             pydantic.ValidationError: the record is not that of a job.
             JobError: the record has another kernel or other parameters.
         """
-        before = Job.of_record(recorded, str(self.paths_from))
+        before = Job.from_record(recorded, str(self.paths_from))
         if (before.kernel, before.params) != (self.kernel, self.params):
             raise JobError("its kernel or parameters differ from the job's", "Undo that change.")
         inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep", "defaults")}
@@ -183,7 +183,7 @@ class Job(_Table):
 
     def error(self, keys: Sequence[str], what: str, remedy: str = "") -> JobError:
         """A :class:`JobError` that begins with the file, line and key that it is about."""
-        return JobError(f"{self._written.place(keys)}: {what}", remedy)
+        return JobError(f"{self._written.locate(keys)}: {what}", remedy)
 
     def invalid_params(self, error: ValidationError, known: Sequence[str]) -> JobError:
         """A kernel's validation error about ``[params]`` as a :class:`JobError`; ``known`` are its parameters."""
@@ -231,7 +231,7 @@ class Job(_Table):
         for each in overrides:
             override(raw, each)
         raw.setdefault("name", file.stem)
-        written = Written(str(file), text, tuple(overrides))
+        written = JobSource(str(file), text, tuple(overrides))
         filled, unused = fill(raw, dict(variables or {}), written)
         for name in sorted(unused):
             _LOG.warning("--var %s is not used in any string of %s.", name, file)

@@ -59,14 +59,14 @@ def set_keys(given: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Written:
+class JobSource:
     """What a user wrote: the text of a job file, its path or name for messages, and the overrides given with --set."""
 
     origin: str = "job"
     text: str = ""
     overrides: Sequence[str] = ()
 
-    def place(self, keys: Sequence[str]) -> str:
+    def locate(self, keys: Sequence[str]) -> str:
         """Where ``keys`` are set, ``job.toml, line 7, key 'input.path'``; less of it where the line is not known."""
         for given in reversed(self.overrides):
             if set_keys(given) == tuple(keys)[: len(set_keys(given))]:
@@ -79,7 +79,7 @@ class Written:
 def explain(
     error: ValidationError,
     *,
-    written: Written,
+    written: JobSource,
     data: Mapping[str, Any],
     prefix: Sequence[str] = (),
     known: dict[str, Sequence[str]],
@@ -99,12 +99,12 @@ def explain(
     keys = [*prefix, *(str(key) for key in first["loc"] if isinstance(key, str))]
     table = ".".join(keys[:-1])
     if first["type"] in _UNKNOWN:
-        return JobError(f"{written.place(keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ()))))
+        return JobError(f"{written.locate(keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ()))))
     if first["type"] in ("missing", "missing_argument"):
         if ".".join(keys) in known:
             what = f"{written.origin}: the table [{'.'.join(keys)}] is missing."
             return JobError(what, f'Add a line [{".".join(keys)}] and below it path = "…".')
-        where = written.place(keys[:-1]) if len(keys) > 1 else written.origin
+        where = written.locate(keys[:-1]) if len(keys) > 1 else written.origin
         return JobError(f"{where}: the key '{'.'.join(keys)}' is missing.", f"Add {toml_key(keys[-1])} = … there.")
     while keys and not _holds(data, keys):
         keys.pop()  # pydantic appends the branch of a union that it tried, which is no key in the file
@@ -112,7 +112,7 @@ def explain(
     branches = [first, *(other for other in others if other["loc"][:depth] == first["loc"][:depth])]
     reason = " or ".join(dict.fromkeys(branch["msg"][0].lower() + branch["msg"][1:] for branch in branches))
     return JobError(
-        f"{written.place(keys)}: {reason}, not {_shown(first['input'])}.",
+        f"{written.locate(keys)}: {reason}, not {_shown(first['input'])}.",
         _REMEDIES.get(".".join(keys), "Correct the value."),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxbatch.errors import JobError, UsageError
 from jaxbatch.job import validation
-from jaxbatch.job.validation import Written
+from jaxbatch.job.validation import JobSource
 
 _LEADS_ELSEWHERE = re.compile(r"[/\\*?\[\]]|\.\.|^\.?$")
 """No value within a longer string may match: a separator (so no URL), a pattern, ``..``, only ``.``, or nothing."""
@@ -39,7 +39,7 @@ def override(raw: dict[str, Any], given: str) -> None:
     table[key] = value[key]
 
 
-def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tuple[dict[str, Any], set[str]]:
+def fill(raw: dict[str, Any], variables: dict[str, str], written: JobSource) -> tuple[dict[str, Any], set[str]]:
     """A raw job with its variables filled in, and the names of the variables that no string uses.
 
     The job's own name is the value of ``{name}`` in all other strings.
@@ -55,27 +55,27 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: Written) -> tu
         if isinstance(value, list):
             return [filled(item, keys) for item in value]
         if isinstance(value, date | time):
-            raise JobError(f"{written.place(keys)}: a date or time without quotes.", "Write it in quotes.")
+            raise JobError(f"{written.locate(keys)}: a date or time without quotes.", "Write it in quotes.")
         if not isinstance(value, str):
             return value
 
         def replace(match: re.Match[str]) -> str:
             name = match["name"]
             if match["stray"]:
-                raise JobError(f"{written.place(keys)}: an unmatched '{{'.", "Write '{{' for a literal brace.")
+                raise JobError(f"{written.locate(keys)}: an unmatched '{{'.", "Write '{{' for a literal brace.")
             if name is None:
                 return match[0][0]
             if name not in variables:
                 instead = "".join(f" instead of --var {near}" for near in get_close_matches(name, unused, n=1))
                 raise JobError(
-                    f"{written.place(keys)}: the variable '{{{name}}}' has no value.",
+                    f"{written.locate(keys)}: the variable '{{{name}}}' has no value.",
                     f"Give it with --var {name}=…{instead}, or write '{{{{{name}}}}}' for the braces themselves.",
                 )
             found = variables[name]
             unused.discard(name)
             if match[0] != value and _LEADS_ELSEWHERE.search(found):
                 raise JobError(
-                    f"{written.place(keys)}: '{{{name}}}' could lead elsewhere: its value is '{found}'.",
+                    f"{written.locate(keys)}: '{{{name}}}' could lead elsewhere: its value is '{found}'.",
                     "Inside a longer string a value cannot contain '/', '\\\\' or '..': use it as the whole string.",
                 )
             return found

@@ -77,7 +77,7 @@ class InFlight:
             self._beginning += 1
         mark = self._marked[shard] = Mark(self._stage, shard, times, self._run)
         try:
-            self._store.mark(mark.name)
+            self._store.create_marker(mark.name)
         except OSError as error:
             _LOG.warning("Shard %d is not marked as in flight: %s", shard, error)
         finally:

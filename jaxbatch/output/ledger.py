@@ -140,7 +140,7 @@ class Ledger:
 
         def look(file: Listed) -> tuple[Run | None, bool, str | None]:
             """The run that has taken a file, whether the file was opened, and how it has changed since if it has."""
-            run, entry = taken.get(place(job, file.path), (None, None))
+            run, entry = taken.get(ledger_path(job, file.path), (None, None))
             if entry is None or (entry.size == file.size and file.version in (entry.version, seen.get(entry.path))):
                 return run, False, None
             return run, True, _difference(job, entry, file)
@@ -154,7 +154,7 @@ class Ledger:
                     reason = f"{difference} since run {run.paths.number} computed it"
                     diff.changed.append(BadFile(file.path, reason))
                 elif opened and file.version is not None:
-                    diff.same[place(job, file.path)] = file.version
+                    diff.same[ledger_path(job, file.path)] = file.version
         return diff
 
     def sync_success_marker(self) -> None:
@@ -185,7 +185,7 @@ def forget_unfinished(store: Store) -> int:
     return len(unsealed)
 
 
-def place(job: Job, path: str) -> str:
+def ledger_path(job: Job, path: str) -> str:
     """The path under which a ledger knows a file: relative to the job's folder if the file lies in it."""
     if is_remote(path) or os.path.commonpath([path, job.paths_from]) != str(job.paths_from):
         return path

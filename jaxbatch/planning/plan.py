@@ -69,7 +69,7 @@ class Plan:
     """For each named dimension its first rungs, and by what share padding lengthens a list at most."""
     stage: Stage = "rows"
     partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
-    apart: str | None = None
+    disjoint_key: str | None = None
     """The column whose ranges in the footers prove that each group is whole in its shard, where one does."""
     buckets: int = 1
     """How many parts the second stage has, where there is one."""

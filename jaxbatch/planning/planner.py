@@ -14,7 +14,7 @@ from jaxbatch.compilation.devices import Device
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
-from jaxbatch.input.listing import Listed, check_apart
+from jaxbatch.input.listing import Listed, check_output_outside_input
 from jaxbatch.input.shards import RowGroup, Shard, cut, limited
 from jaxbatch.job.model import Job
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths
@@ -116,7 +116,7 @@ def plan(
 def _open_input(job: Job, addition: Addition | None) -> InputTable:
     """The input's files and schema, from their footers, after a check that the output lies apart from them."""
     opened = open_input(job, addition and addition.files, addition and addition.types)
-    check_apart(job, (file.path for file in opened.files))
+    check_output_outside_input(job, (file.path for file in opened.files))
     return opened
 
 

@@ -20,7 +20,7 @@ class Stages:
 
     stage: Stage = "rows"
     partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
-    apart: str | None = None
+    disjoint_key: str | None = None
     buckets: int = 1
     partials: int = 0
 
@@ -38,9 +38,9 @@ def choose_stages(
     keys = [columns.stored[name] for name in kernel.grouping.by]
     schema = naming.partial_schema(kernel, [opened.schema.field(name).type for name in keys])
     parts = sum(len(shard.parts) for shard in shards)
-    apart = next((name for name in keys if parts > 1 and ranges_disjoint(opened.files, shards, name)), None)
-    if parts == 1 or apart is not None:
-        return Stages("groups", schema, apart)
+    disjoint_key = next((name for name in keys if parts > 1 and ranges_disjoint(opened.files, shards, name)), None)
+    if parts == 1 or disjoint_key is not None:
+        return Stages("groups", schema, disjoint_key)
     rows = sum(shard.rows for shard in shards)
     buckets = max(1, -(-rows // rows_per_part)) if keys else 1
     return Stages("partials", schema, buckets=buckets, partials=parts)

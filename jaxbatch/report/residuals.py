@@ -30,7 +30,7 @@ class FittedDataset:
 
 def fitted_datasets(records: RunRecords, sample: Sample) -> list[FittedDataset]:
     """The dataset of each fit in a sample. Empty if rows are not datasets, or if the input cannot be read any more."""
-    job = Job.of_record(records.plan.job, records.plan.paths_from)
+    job = Job.from_record(records.plan.job, records.plan.paths_from)
     if "group_by" in job.params or job.params.get("target"):
         return []
     try:

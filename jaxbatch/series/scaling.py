@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float, Int
 
-PROBED = 8
+PROBE_ORDER = 8
 """The order up to which coefficients are computed first, to find the scale for all."""
 
 LARGEST = 100
@@ -29,12 +29,12 @@ def scale_exponent(stacks: Sequence[Float[Array, "orders ..."]], order: int) -> 
     Returns:
         An int32, the smallest exponent of any element of any result.
     """
-    size = jnp.concatenate([jnp.abs(x[: PROBED + 1]).reshape(PROBED + 1, -1) for x in stacks], axis=1)
+    size = jnp.concatenate([jnp.abs(x[: PROBE_ORDER + 1]).reshape(PROBE_ORDER + 1, -1) for x in stacks], axis=1)
     logarithm = jnp.log2(size.astype(jnp.finfo(size.dtype).dtype))
     start = jnp.maximum(logarithm[1], logarithm[2])
-    rates = (logarithm - start) / np.maximum(np.arange(PROBED + 1) - 1, 1).astype(logarithm.dtype)[:, None]
+    rates = (logarithm - start) / np.maximum(np.arange(PROBE_ORDER + 1) - 1, 1).astype(logarithm.dtype)[:, None]
     near, far = jnp.maximum(rates[3], rates[4]), jnp.maximum(rates[7], rates[8])
-    falling = jnp.where(jnp.isfinite(near), jnp.maximum(near - far, 0), 0) * math.log2(max(order / PROBED, 1))
+    falling = jnp.where(jnp.isfinite(near), jnp.maximum(near - far, 0), 0) * math.log2(max(order / PROBE_ORDER, 1))
     rate = jnp.where(jnp.isfinite(far), far - falling, jnp.where(jnp.isfinite(near), near, logarithm[2] - logarithm[1]))
     exponent = jnp.where(jnp.isfinite(rate), -jnp.round(rate), 0)
     return jnp.clip(jnp.min(exponent, initial=LARGEST), -LARGEST, LARGEST).astype(jnp.int32)

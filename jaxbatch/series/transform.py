@@ -15,7 +15,7 @@ from jaxbatch.series.expansion import Expansion
 from jaxbatch.series.interpreter import MissingRule, interpret
 from jaxbatch.series.looped import Looped
 from jaxbatch.series.nested_jvp import highest_order, nested_jvp
-from jaxbatch.series.scaling import PROBED, scale_exponent, times_power_of_two
+from jaxbatch.series.scaling import PROBE_ORDER, scale_exponent, times_power_of_two
 from jaxbatch.series.unrolled import Unrolled
 from jaxbatch.series.unrolled_cost import count_products
 
@@ -130,14 +130,14 @@ def _compute(
         if unrolled:
             return run(Unrolled(order), None), None
 
-        if order <= PROBED:
+        if order <= PROBE_ORDER:
             return run(Looped(order), None), None
 
         def scaled(exponent: Array, limit: Array) -> tuple[Array, list[Array]]:
             found = run(Looped(order, limit), exponent)
             return lax.select(limit < order, scale_exponent(found, order), exponent), found
 
-        exponent, stacks = lax.scan(scaled, jnp.zeros((), jnp.int32), jnp.array([PROBED, order]))
+        exponent, stacks = lax.scan(scaled, jnp.zeros((), jnp.int32), jnp.array([PROBE_ORDER, order]))
         return [x[-1] for x in stacks], exponent
     except MissingRule as error:
 

@@ -38,7 +38,7 @@ class Store(Protocol):
         """Publish an object, in place of any that is there."""
         ...
 
-    def mark(self, name: str) -> None:
+    def create_marker(self, name: str) -> None:
         """Leave an empty object. It may be lost if the machine fails."""
         ...
 

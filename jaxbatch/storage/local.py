@@ -58,7 +58,7 @@ class LocalStore:
         crash_point("replace.begun")
         self._publish(name, data, _rename)
 
-    def mark(self, name: str) -> None:
+    def create_marker(self, name: str) -> None:
         """See :class:`~jaxbatch.storage.Store`."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

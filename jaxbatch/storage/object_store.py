@@ -50,7 +50,7 @@ class ObjectStore:
             obstore.put(self._bucket, self._key(name), data, use_multipart=False)
         crash_point("put")
 
-    def mark(self, name: str) -> None:
+    def create_marker(self, name: str) -> None:
         """See :class:`~jaxbatch.storage.Store`."""
         self.replace(name, b"")
 

@@ -11,7 +11,7 @@ from jaxbatch.errors import JobError
 from jaxbatch.user_code.lookup import Place, find, installed, is_standard
 from jaxbatch.user_code.source import Source, read
 
-Asked = tuple[Path, str]
+ImportRequest = tuple[Path, str]
 """A module's name, dots and all, and the folder of the file that asks for it."""
 
 
@@ -20,7 +20,7 @@ class Node:
     """A source and the user's modules that it imports."""
 
     source: Source
-    imports: dict[Asked, tuple[Place, ...]] = field(default_factory=dict)
+    imports: dict[ImportRequest, tuple[Place, ...]] = field(default_factory=dict)
     """For each imported name that means a user's module, the place of each of its parts: namespaces, and last a file or
     package."""
 

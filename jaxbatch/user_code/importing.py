@@ -69,7 +69,7 @@ class _Execution(threading.local):
         owner.first = tuple(dict.fromkeys([*first, *owner.first]))
         owner.last = tuple(dict.fromkeys([*owner.last, *last]))
 
-    def show(self, name: str, module: ModuleType) -> None:
+    def expose_plain_name(self, name: str, module: ModuleType) -> None:
         """Have ``sys.modules`` give a module by its plain name meanwhile, which unpickling its classes needs."""
         if self._paths:
             self._hidden.setdefault(name, sys.modules.get(name))
@@ -202,7 +202,7 @@ class _Importer:
         else:
             module = target.module(name.split(".")[len(places) :])
             self._owner.take_folders(target)
-        _execution.show(name, module)
+        _execution.expose_plain_name(name, module)
         return module
 
 

@@ -18,7 +18,7 @@ from types import ModuleType
 import jax
 
 from jaxbatch.errors import JobError
-from jaxbatch.user_code.graph import Asked, Graph, neighbour
+from jaxbatch.user_code.graph import Graph, ImportRequest, neighbour
 from jaxbatch.user_code.lookup import Place, installed_folders
 from jaxbatch.user_code.opened import Stamp, stamp
 from jaxbatch.user_code.source import Source
@@ -57,8 +57,8 @@ class UserModule:
     """Folders that it has put at the beginning of ``sys.path`` …"""
     last: tuple[Path, ...] = ()
     """… and further on."""
-    imports: dict[Asked, "tuple[tuple[Place, ...], UserModule | None]"] = field(default_factory=dict)
-    dynamic: dict[Asked, "tuple[tuple[Place, ...], UserModule] | None"] = field(default_factory=dict)
+    imports: dict[ImportRequest, "tuple[tuple[Place, ...], UserModule | None]"] = field(default_factory=dict)
+    dynamic: dict[ImportRequest, "tuple[tuple[Place, ...], UserModule] | None"] = field(default_factory=dict)
     """The modules that it imported by a name that no import statement shows; None if the name was not a user's."""
     opened: dict[str, Stamp] = field(default_factory=dict)
     """The files that it read while it was executed, as they were then."""
@@ -104,12 +104,12 @@ def load_from(place: Place, further: Sequence[Path]) -> UserModule:
         x64 = jax.dtypes.canonicalize_dtype("float64") == "float64"
         places = "\0".join(map(str, further))
 
-        def mark(source: Source) -> str:
+        def salt(source: Source) -> str:
             return f"{x64} {places if source.may_import_by_name else ''}"
 
         texts = graph.digests(mark)
         times = {path: _times_changed(text, further) for path, text in texts.items()}
-        digests = graph.digests(lambda source: f"{mark(source)} {times[source.place.path]}")
+        digests = graph.digests(lambda source: f"{salt(source)} {times[source.place.path]}")
         for path, node in graph.nodes.items():
             if digests[path] not in _by_digest:
                 name = f"_jaxbatch_{_NO_LETTER.sub('_', path.stem)}_{digests[path][:12]}"
@@ -138,7 +138,8 @@ def _times_changed(text: str, further: Sequence[Path]) -> int:
     _checking.add(text)
     try:
         changed = any(stamp(path) != before for path, before in known.opened.items()) or any(
-            _now(known, asked, further) != (found and found[1].digest) for asked, found in known.dynamic.items()
+            _current_digest(known, name, further) != (found and found[1].digest)
+            for name, found in known.dynamic.items()
         )
     except (OSError, JobError):  # a file is gone, or an installed package has its name now
         changed = True
@@ -147,7 +148,7 @@ def _times_changed(text: str, further: Sequence[Path]) -> int:
     return known.times_changed + changed
 
 
-def _now(known: UserModule, asked: Asked, further: Sequence[Path]) -> str | None:
+def _current_digest(known: UserModule, asked: ImportRequest, further: Sequence[Path]) -> str | None:
     """The digest of the module that a name would give now that ``known`` has imported by name before."""
     places = known.find(*asked)
     return load_from(places[-1], further).digest if places and places[-1].kind in ("file", "package") else None

@@ -172,8 +172,8 @@ def test_who_takes_an_accelerator_unasked_says_so_but_for_quiet(capfd):
     taken = Device("NVIDIA H100", "gpu")
     for quiet, as_json, lines in ((False, False, 1), (True, False, 0), (False, True, 1)):
         with show_progress(quiet, as_json):
-            devices.tell_taken(taken)
-            devices.tell_taken(Device())
+            devices.log_chosen_device(taken)
+            devices.log_chosen_device(Device())
         said = capfd.readouterr().err.splitlines()
         assert len(said) == lines, said
         assert all("NVIDIA H100 computes" in line for line in said)

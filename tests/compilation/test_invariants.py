@@ -144,7 +144,7 @@ def test_what_is_lost_under_flags_of_whatever_name_is_found_on_the_device(bench)
     script = (
         "import jax, re\nfrom jaxbatch.compilation import process_setup, invariants\n"
         "process_setup.prepare(platforms='cpu')\n"
-        "invariants._WRONG = re.compile('no flag')\n"  # as if nobody knew
+        "invariants._UNSAFE_FLAGS = re.compile('no flag')\n"  # as if nobody knew
         "try:\n    invariants.check()\nexcept Exception as error:\n    print(error)"
     )
     said = python(bench, script, XLA_FLAGS=WITHOUT_NAN)

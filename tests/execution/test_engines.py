@@ -258,8 +258,8 @@ def test_a_node_without_the_job_s_folder_takes_the_copy_in_which_it_starts(tmp_p
     planned = pickle.loads(pickle.dumps(plan(Job.load(head / "job.toml", paths_from=tmp_path))))
     head.rename(node)
     monkeypatch.chdir(node)
-    output = single_run.output_of(planned)
-    output.claim.write(single_run.record(planned))
+    output = single_run.open_output(planned)
+    output.claim.write(single_run.claim_record(planned))
     result = run_shard(WorkerProcess(planned.here()), planned.shards[0], [0])
     assert not result.failures
     assert pq.read_table(tmp_path / "results/data")["value"].to_pylist() == [3.0, 6.0]

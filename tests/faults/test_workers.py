@@ -132,7 +132,7 @@ def test_a_stopped_worker_is_replaced_at_the_deadline_and_its_part_done_elsewher
 @pytest.mark.parametrize("kind", ["once stop", "stop at the start"])
 def test_a_worker_that_answers_no_more_is_replaced_without_a_deadline(kind, poisoned):
     impatient = (
-        "from jaxbatch.cluster import actors; actors.PULSE_S, actors.SILENCE_S = 1.0, 4.0; "
+        "from jaxbatch.cluster import actors; actors.PING_INTERVAL_S, actors.PING_TIMEOUT_S = 1.0, 4.0; "
         "from jaxbatch.cli import main; main(['run', 'job.toml', '--quiet', '--engine', 'ray'])"
     )
     command = [sys.executable, "-c", impatient]

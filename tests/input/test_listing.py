@@ -8,7 +8,7 @@ import pytest
 
 from jaxbatch import Job
 from jaxbatch.input.file_checks import open_input
-from jaxbatch.input.listing import check_apart
+from jaxbatch.input.listing import check_output_outside_input
 from tests.input.refusals import refusal
 
 
@@ -70,7 +70,7 @@ def test_the_jobs_folder_is_no_pattern(tmp_path):
     )
     job = Job.load(folder / "job.toml")
     assert listed(job) == ["tasks/a.parquet"]
-    check_apart(job, paths(job))
+    check_output_outside_input(job, paths(job))
 
 
 def test_links_to_folders_are_not_followed(job, tmp_path):
@@ -102,18 +102,18 @@ def test_a_listed_file_that_is_not_there_is_refused(job):
 def test_output_in_the_input(job, tmp_path, path, output):
     opened = job(path, "tasks/a.parquet", "b.parquet", output=output)
     (tmp_path / "link").symlink_to("tasks")
-    assert "[output] path" in refusal(check_apart, opened, paths(opened))
+    assert "[output] path" in refusal(check_output_outside_input, opened, paths(opened))
 
 
 @pytest.mark.parametrize("path", ["results/data", "results/data/*.parquet", "results/data/a.parquet", "link/a.parquet"])
 def test_input_in_the_output(job, tmp_path, path):
     (tmp_path / "link").symlink_to("results/data")
     opened = job(path, "results/data/a.parquet")
-    assert "[output] path" in refusal(check_apart, opened, paths(opened))
+    assert "[output] path" in refusal(check_output_outside_input, opened, paths(opened))
 
 
 @pytest.mark.parametrize("path", ["*.parquet", "./*.parquet", "b.parquet", "tasks", "task?/*.parquet"])
 @pytest.mark.parametrize("output", ["results", "tasks-results", "results/tasks", "../results"])
 def test_output_beside_the_input(job, path, output):
     opened = job(path, "tasks/a.parquet", "b.parquet", output=output)
-    check_apart(opened, paths(opened))
+    check_output_outside_input(opened, paths(opened))

@@ -90,7 +90,7 @@ def day(number: int) -> datetime.date:
 )
 def test_values_within_their_range_need_one_stage(bench, kind, keys):
     expected = written(bench, keys, kind)
-    assert planner.plan(bench.job(JOB)).apart == "g"
+    assert planner.plan(bench.job(JOB)).disjoint_key == "g"
     summary = bench.run(JOB)
     assert (summary.exit_code, summary.failures) == (0, ())
     assert sorted(bench.output(summary)["n"].to_pylist()) == sorted(n for n, _ in expected.values())

@@ -95,7 +95,7 @@ def between_stages(bench):
     spread(bench, observations())
     text = job(group_by=["site"]) + INPUT
     planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
-    single_run.output_of(planned).claim.write(single_run.record(planned))
+    single_run.open_output(planned).claim.write(single_run.claim_record(planned))
     worker = WorkerProcess(planned)
     for shard in planned.shards:
         outcome = run_shard(worker, shard, [part.index for part in shard.parts], planned.stage)

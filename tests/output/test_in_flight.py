@@ -17,10 +17,10 @@ class SlowToMark(LocalStore):
         super().__init__(folder)
         self.asked, self.let_through = threading.Event(), threading.Event()
 
-    def mark(self, name: str) -> None:
+    def create_marker(self, name: str) -> None:
         self.asked.set()
         assert self.let_through.wait(60)
-        super().mark(name)
+        super().create_marker(name)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_all_that_a_plan_says_of_itself_is_written(bench):
     bench.tasks({"id": [1, 2], "x": [0.5, 0.25]})
     planned = planner.plan(bench.job('kernel = "derivatives"\nparams = { function = "jax.numpy:sin" }\n'))
     written = as_ever({**planned.describe(), "layout": planned.layout()})
-    assert single_run.record(planned).to_json() == written
+    assert single_run.claim_record(planned).to_json() == written
 
 
 def test_what_a_claim_does_not_give_is_not_written():

@@ -43,7 +43,7 @@ def test_a_folder_is_listed_with_all_below_it_and_nothing_beside_it(store):
     sizes = {"a": 1, "data/0": 2, "data/deep/1": 3, "data2/0": 4}
     for name, size in sizes.items():
         store.create(name, b"x" * size)
-    store.mark("marks/0")
+    store.create_marker("marks/0")
     assert dict(store.list()) == sizes | {"marks/0": 0}
     assert dict(store.list("data")) == {"data/0": 2, "data/deep/1": 3}
     assert dict(store.list("absent")) == {}

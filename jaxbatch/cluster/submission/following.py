@@ -13,7 +13,7 @@ from jaxbatch.errors import ClusterError, ExitCode, UsageError
 POLL_S = 1.0
 """Seconds between two looks at a job."""
 
-PATIENCE_S = 300.0
+UNREACHABLE_TIMEOUT_S = 300.0
 """Seconds for which a cluster that answers no more is asked again."""
 
 BASE, CONTENT = "jaxbatch", "content"
@@ -86,7 +86,7 @@ def follow(server: JobServer, identity: str, show: Callable[[str], None]) -> Job
             if state is not None and state.ended:
                 _LOG.warning("The log of %s cannot be read: %s", identity, error.what)
                 return state
-            if time.monotonic() - answered > PATIENCE_S:
+            if time.monotonic() - answered > UNREACHABLE_TIMEOUT_S:
                 raise
             _LOG.warning("%s", error.what)
             time.sleep(10 * POLL_S)

@@ -60,7 +60,7 @@ class LocalEngine:
         self._devices = devices.local(platform)
         self._device = devices.described(self._devices[0])
         if platform is None:
-            devices.tell_taken(self._device)
+            devices.log_chosen_device(self._device)
         self._workers = workers or len(os.sched_getaffinity(0))
         self._stopping = threading.Event()
         self._worker: WorkerProcess | None = None

@@ -23,7 +23,7 @@ BUILDERS: Mapping[Stage, Callable[[WorkerProcess, Plan, PartContext], BuiltPart 
 }
 
 
-def publish_part(process: WorkerProcess, plan: Plan, context: PartContext) -> Receipt:
+def write_part(process: WorkerProcess, plan: Plan, context: PartContext) -> Receipt:
     """Compute one part and publish it. A compute slot is held while it is built and encoded, none while it is written.
 
     Raises:
