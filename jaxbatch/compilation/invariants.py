@@ -49,13 +49,11 @@ def check() -> None:
     settings = instructions.run_env()
     for variable, text in ((xla_flags.VARIABLE, settings.flags), (xla_flags.TPU_VARIABLE, settings.tpu_flags)):
         flags = xla_flags.parsed(text)
-        wrong = {
-            name: value for name, value in flags.items() if _UNSAFE_FLAGS.fullmatch(name) and xla_flags.is_true(value)
-        }
-        if wrong:
-            _refuse(
-                variable, unsafe | {name: value for name, value in flags.items() if name.startswith(_UNSAFE_PREFIX)}
-            )
+        on = {name: value for name, value in flags.items() if xla_flags.is_true(value)}
+        unsafe = {name: value for name, value in on.items() if _UNSAFE_FLAGS.fullmatch(name)}
+        if unsafe:
+            related = {name: value for name, value in flags.items() if name.startswith(_UNSAFE_PREFIX)}
+            _refuse(variable, unsafe | related)
         others = {name: value for name, value in flags.items() if not name.startswith(_HARMLESS)}
         lost = _lost(jax.local_devices()[0]) if others else ()
         if lost:

@@ -119,26 +119,26 @@ class Graph:
                 self._asked[key] = ()
         return self._asked[key]
 
-    def digests(self, mark: Callable[[Source], str]) -> dict[Path, str]:
+    def digests(self, salt: Callable[[Source], str]) -> dict[Path, str]:
         """For each source a digest of what decides what it is once imported.
 
         That is its text and place, those of all sources that it reaches, and which names lead to which.
 
         Args:
-            mark: adds to a source what else decides.
+            salt: adds to a source what else decides.
         """
-        own = {path: self._own_digest(node, mark(node.source)) for path, node in self.nodes.items()}
+        own = {path: self._own_digest(node, salt(node.source)) for path, node in self.nodes.items()}
         return {
             path: _digest(f"{self.nodes[path].source.real_path}", map(own.get, self._reached(path))) for path in own
         }
 
-    def _own_digest(self, node: Node, mark: str) -> str:
+    def _own_digest(self, node: Node, salt: str) -> str:
         source = node.source
         names = sorted(
             f"{os.path.relpath(asker, source.folder)} {name} {self._real_path(places[-1])}"
             for (asker, name), places in node.imports.items()
         )
-        return _digest(f"{source.digest} {source.real_path} {mark}", names)
+        return _digest(f"{source.digest} {source.real_path} {salt}", names)
 
     def _real_path(self, place: Place) -> str:
         if place.path not in self._real_paths:

@@ -107,7 +107,7 @@ def load_from(place: Place, further: Sequence[Path]) -> UserModule:
         def salt(source: Source) -> str:
             return f"{x64} {places if source.may_import_by_name else ''}"
 
-        texts = graph.digests(mark)
+        texts = graph.digests(salt)
         times = {path: _times_changed(text, further) for path, text in texts.items()}
         digests = graph.digests(lambda source: f"{salt(source)} {times[source.place.path]}")
         for path, node in graph.nodes.items():
