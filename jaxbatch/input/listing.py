@@ -157,7 +157,8 @@ def _in(root: str, file: str) -> Listed:
 
 
 def _absent(job: Job, path: str) -> InputError:
-    return InputError(f"[input] path: {path} does not exist.", f"Paths start at {job.paths_from}.")
+    remedy = "Correct the URL." if "://" in path else f"Paths start at {job.paths_from}."
+    return InputError(f"[input] path: {path} does not exist.", remedy)
 
 
 def _walk_folder(folder: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ def translate_errors(url: str) -> Iterator[None]:
 
     Raises:
         FileExistsError, FileNotFoundError, PermissionError: the object is there, is absent, or access is refused.
-        OSError: the object has changed since it was opened.
+        OSError: the object has changed since it was opened, or the store lacks an operation.
         BrokenOff: an answer broke off.
         ConnectionError: anything else. A later try may succeed.
     """
@@ -48,6 +48,8 @@ def translate_errors(url: str) -> Iterator[None]:
         raise PermissionError(f"{url}: access denied ({brief(error)})") from error
     except exceptions.PreconditionError as error:
         raise OSError(f"{url} changed while it was read") from error
+    except NotImplementedError as error:  # Python's own, which obstore raises for what a store cannot do
+        raise OSError(f"{url}: this store cannot do that ({brief(error)})") from error
     except exceptions.BaseError as error:
         if any(code in str(error) for code in _NO_BUCKET):
             raise FileNotFoundError(f"{url}: there is no such bucket") from error
