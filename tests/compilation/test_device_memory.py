@@ -33,7 +33,7 @@ def large(bench):
 
 def test_what_does_not_fit_is_refused_with_the_width_that_does(large, monkeypatch):
     monkeypatch.setattr(device_memory, "host_bytes", lambda: 80 << 20)
-    with pytest.raises(JobError, match=r"A batch of 256 rows .* needs .* [GM]iB, and the cpu has 80 MiB") as refused:
+    with pytest.raises(JobError, match=r"A batch of 256 rows .* needs .* [GM]iB, but the cpu has 80 MiB") as refused:
         large.run(JOB)
     assert refused.value.exit_code == ExitCode.REFUSED
     assert not (large.folder / "results/data").exists()

@@ -176,7 +176,7 @@ def test_who_takes_an_accelerator_unasked_says_so_but_for_quiet(capfd):
             devices.log_chosen_device(Device())
         said = capfd.readouterr().err.splitlines()
         assert len(said) == lines, said
-        assert all("NVIDIA H100 computes" in line for line in said)
+        assert all("Using the NVIDIA H100" in line for line in said)
 
 
 NOTEBOOK = """

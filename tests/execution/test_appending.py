@@ -258,13 +258,13 @@ def readable(daily: Daily, *overrides: str) -> str:
 
 def test_a_plan_says_what_is_done_to_what_is_there(daily):
     daily.arrives("1")
-    assert "append: run 1 adds the files that are new" in readable(daily)
-    assert "replace: whatever is there is removed first" in readable(daily, 'output.mode="replace"')
+    assert "append: run 1 adds the new files" in readable(daily)
+    assert "replace: the existing output is removed first" in readable(daily, 'output.mode="replace"')
     daily.run()
-    assert "append: all files are computed, nothing is added" in readable(daily)
+    assert "append: all files are already computed" in readable(daily)
     daily.arrives("2")
     assert daily.finish(daily.start(JAXBATCH_CRASH_AT="part.published"))[0] == -signal.SIGKILL
-    assert "append: run 2, which was begun, is finished first" in readable(daily)
+    assert "append: unfinished run 2 is completed first" in readable(daily)
     shutil.rmtree(daily.output)
     daily.run('output.mode="replace"')
-    assert "replace: this very run is there" in readable(daily, 'output.mode="replace"')
+    assert "replace: this run already exists" in readable(daily, 'output.mode="replace"')

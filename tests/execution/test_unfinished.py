@@ -36,7 +36,7 @@ def test_what_cannot_be_finished_is_refused_and_can_be_forgotten(daily):
     daily.function(F)
     said = refusal(OutputError, daily.run)
     assert "Run 2 is unfinished" in said
-    assert "what is computed is not the same: the function" in said
+    assert "the computation changed: the function" in said
     assert "--restart" in said
     assert daily.run(restart=True).rows == 50
     assert before.items() < daily.parts().items()
@@ -82,7 +82,7 @@ def test_verify_names_the_run_that_is_unfinished(daily):
     daily.run()
     daily.arrives("2")
     assert daily.finish(daily.start(JAXBATCH_CRASH_AT="seal.cleaned"))[0] == -signal.SIGKILL
-    assert verify(daily.output) == ["Run 2 is not finished: there is no manifest yet. Run it again to finish it."]
+    assert verify(daily.output) == ["Run 2 is not finished: it has no manifest yet. Run it again to finish it."]
 
 
 def test_a_restart_spares_what_was_sealed(daily):
@@ -136,7 +136,7 @@ def forged(daily: Daily, **changes: Any) -> None:
 def test_no_code_is_taken_from_an_output(daily, tmp_path):
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\n\ndef f(x):\n    return x\n")
     forged(daily, job=lambda job: {**job, "params": {"function": str(tmp_path / "evil.py:f")}})
-    assert "its kernel or parameters were others" in refusal(OutputError, daily.run)
+    assert "its kernel or parameters differ" in refusal(OutputError, daily.run)
     assert not (tmp_path / "run").exists()
 
 
@@ -199,7 +199,7 @@ def test_a_claim_that_is_gone_is_told_and_nothing_is_removed(daily):
     (daily.output / "_jaxbatch/runs/0000001/plan.json").unlink()
     daily.arrives("2")
     for restart in (False, True):
-        assert "0000001/plan.json is damaged or gone" in refusal(OutputError, daily.run, restart=restart)
+        assert "0000001/plan.json is damaged or missing" in refusal(OutputError, daily.run, restart=restart)
     assert daily.parts() == before
 
 

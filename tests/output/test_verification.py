@@ -56,5 +56,5 @@ def test_verify_names_what_is_missing_or_more(tmp_path):
 
 
 def test_verify_needs_an_output(tmp_path):
-    with pytest.raises(InputError, match="holds no output"):
+    with pytest.raises(InputError, match="is not an output of jaxbatch"):
         verify(str(tmp_path))
