@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "BindContext",
     "Column",
+    "Grouping",
     "Job",
     "Kernel",
     "Maybe",
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
     from jaxbatch.execution.progress import Progress
     from jaxbatch.execution.summary import Summary
     from jaxbatch.job.model import Job
-    from jaxbatch.kernels.base import Kernel
+    from jaxbatch.kernels.base import Grouping, Kernel
+    from jaxbatch.kernels.bind_context import BindContext
     from jaxbatch.output.verification import verify
     from jaxbatch.planning.planner import plan
     from jaxbatch.storage import StorageOptions
 
 _HOME = {
+    "BindContext": "kernels.bind_context",
     "Column": "columns",
     "Maybe": "columns",
     "Progress": "execution.progress",
@@ -41,6 +45,7 @@ _HOME = {
     "StorageOptions": "storage",
     "Summary": "execution.summary",
     "run": "api",
+    "Grouping": "kernels.base",
     "Job": "job.model",
     "Kernel": "kernels.base",
     "verify": "output.verification",

@@ -3,7 +3,7 @@
 A closed jaxpr is one with its constants. Every function here takes both kinds.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jax.extend import core
@@ -29,3 +29,5 @@ def nested(parameters: Iterable[Any]) -> Iterator[Any]:
             yield parameter
         elif isinstance(parameter, tuple | list):
             yield from nested(parameter)
+        elif isinstance(parameter, Mapping):
+            yield from nested(parameter.values())

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "jaxbatch"
 
 PUBLIC = {
-    "jaxbatch": "Column Job Kernel Maybe Progress Status StorageOptions Summary plan run verify",
+    "jaxbatch": "BindContext Column Grouping Job Kernel Maybe Progress Status StorageOptions Summary plan run verify",
     "jaxbatch.errors": "JaxbatchError JobError InputError OutputError ClusterError StorageError AccessError UsageError",
     "jaxbatch.least_squares": "Fit fit",
     "jaxbatch.report": "write",

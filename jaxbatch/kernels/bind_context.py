@@ -25,6 +25,10 @@ class DataProbe(Protocol):
         ...
 
 
+_OLD_NAMES = {"require_there": "require_columns", "peek": "probe"}
+"""Former names of what a kernel's ``bind`` may use."""
+
+
 @dataclass
 class BindContext:
     """What is known of the input when a kernel is bound.
@@ -53,6 +57,13 @@ class BindContext:
     """The constants that an argument of a function has taken."""
     optional: dict[str, str] = field(default_factory=dict)
     """The optional inputs, with their defaults in words."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OLD_NAMES:
+            raise JobError(
+                f"The kernel uses '{name}', which is called '{_OLD_NAMES[name]}' now.", "Rename it in bind()."
+            )
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "probe": None}

@@ -34,7 +34,7 @@ class Seal:
         if paths.manifest not in names or (paths == SINGLE_RUN and SUCCESS not in names):
             return False
         try:
-            listed = {part.name for part in Manifest.read(self._store, paths).parts}
+            listed = Manifest.read_names(self._store, paths)
         except DamagedRecord:
             return False
         wanted = {part_name(part, run) for part in self._parts.expected}

@@ -66,9 +66,10 @@ def _claims(store: Store, names: Collection[str]) -> dict[RunPaths, ClaimRecord 
 
 def _claim(store: Store, paths: RunPaths) -> ClaimRecord | None:
     try:
-        return ClaimRecord.read(store, paths)
+        claim = ClaimRecord.read(store, paths)
     except (FileNotFoundError, DamagedRecord):
         return None
+    return claim.model_copy(update={"identity": {}, "layout": []})  # which are long, and one output may have many runs
 
 
 def _taken_twice(claims: Mapping[RunPaths, ClaimRecord | None]) -> list[str]:

@@ -46,7 +46,9 @@ def fitted_datasets(records: RunRecords, sample: Sample) -> list[FittedDataset]:
 
 def _dataset(records: RunRecords, job: Job, files: dict[str, str], part: int, row: int) -> dict[str, Any]:
     """The row of the input that a row of the output was computed from."""
-    shard = next(shard for shard in records.plan.layout if any(p[0] == part for p in shard["parts"]))
+    shard = next((shard for shard in records.plan.layout if any(p[0] == part for p in shard["parts"])), None)
+    if shard is None:
+        raise KeyError(part)
     place = row + next(start for number, start, _ in shard["parts"] if number == part)
     for name, group, rows in shard["row_groups"]:
         if place < rows:

@@ -12,7 +12,7 @@ from jaxbatch.output import failed_rows
 from jaxbatch.output.failed_rows import Example
 from jaxbatch.output.paths import SINGLE_RUN, SUCCESS, RunPaths, numbered
 from jaxbatch.output.receipt import Receipt
-from jaxbatch.output.records import ClaimRecord, ForgottenRun, Manifest
+from jaxbatch.output.records import ClaimRecord, Manifest
 from jaxbatch.report.sample import Sample, draw_sample
 from jaxbatch.storage import StorageOptions, Store, open_store
 
@@ -45,8 +45,7 @@ class RunRecords:
         store = open_store(path, storage)
         names = dict(store.list())
         runs = [paths for paths in (SINGLE_RUN, *numbered(names)) if paths.plan in names]
-        claims = {paths: claim for paths in runs if (claim := _read_claim(store, paths)) is not None}
-        runs = list(claims)
+        runs = [paths for paths in runs if not ClaimRecord.is_forgotten(store, paths)]
         if not runs:
             raise InputError(f"{path} is not an output of jaxbatch.", "Give the folder named in [output] path.")
         ended = [paths for paths in runs if paths.report in names]
@@ -58,7 +57,9 @@ class RunRecords:
         lines = store.read(latest.errors).splitlines() if latest.errors in names else []
         errors = [json.loads(line) for line in lines]
         report = json.loads(store.read(latest.report))
-        return cls(store, latest, claims[latest], report, errors, receipts, len(runs), SUCCESS in names)
+        return cls(
+            store, latest, ClaimRecord.read(store, latest), report, errors, receipts, len(runs), SUCCESS in names
+        )
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -110,11 +111,3 @@ class RunRecords:
     @property
     def _latest_receipts(self) -> list[Receipt]:
         return [receipt for receipt in self.receipts if receipt.fingerprint == self.plan.fingerprint]
-
-
-def _read_claim(store: Store, paths: RunPaths) -> ClaimRecord | None:
-    """What a run says that it is; None for one that was forgotten."""
-    try:
-        return ClaimRecord.read(store, paths)
-    except ForgottenRun:
-        return None

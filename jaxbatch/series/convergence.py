@@ -87,8 +87,6 @@ def while_until_converged(
             for now, end, peak in zip(_tables(arithmetic, after), _tables(arithmetic, state.ended), peaks, strict=True)
         ]
         after = _select(running, after, _frozen(arithmetic, changes <= FROZEN_ULPS * eps, state.carry, after))
-        small = change <= CONVERGED_ULPS * eps
-        stuck = (change <= eps**0.75) & (stalled >= STALLED_PASSES)
         return _State(
             carry=after,
             ended=_select(running, after, state.ended),
@@ -96,7 +94,8 @@ def while_until_converged(
             passes=jnp.where(running, 0, state.passes + 1),
             smallest=jnp.where(running, jnp.inf, jnp.where(closer, change, state.smallest)),
             stalled=stalled,
-            converged=~running & (small | stuck),
+            converged=~running
+            & ((change <= CONVERGED_ULPS * eps) | ((change <= eps**0.75) & (stalled >= STALLED_PASSES))),
             departed=~running & jnp.any(jnp.stack([*moved, ~jnp.isfinite(change)])),
         )
 

@@ -105,3 +105,12 @@ def test_a_worker_knows_the_answers_but_has_no_data_to_ask():
     sent = pickle.loads(pickle.dumps(context))
     assert sent.probe is None
     assert sent.maximum("order") == 7
+
+
+@pytest.mark.parametrize(("old", "new"), [("require_there", "require_columns"), ("peek", "probe")])
+def test_a_former_name_in_bind_is_refused_with_the_new_one(old, new):
+    context = BindContext({}, {}, "float64", Path())
+    with pytest.raises(JobError, match=f"'{old}', which is called '{new}' now"):
+        getattr(context, old)
+    assert not hasattr(context, "anything_else")
+    assert pickle.loads(pickle.dumps(context)) == context

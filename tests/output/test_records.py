@@ -113,5 +113,24 @@ def test_what_is_not_there_is_not_damaged_and_a_forgotten_run_neither(tmp_path):
         with pytest.raises(FileNotFoundError):
             record.read(store, paths)
     store.replace(paths.plan, b'{\n "forgotten": true\n}\n')
-    with pytest.raises(ForgottenRun, match="run 3 was forgotten"):
+    with pytest.raises(ForgottenRun, match="run 3 was dropped"):
         ClaimRecord.read(store, paths)
+
+
+@pytest.mark.parametrize("name", ["jaxbatch", "rows", "limits", "rungs", "programs", "columns", "arguments", "layout"])
+def test_what_people_read_of_a_claim_may_be_of_any_type(tmp_path, name):
+    store, paths = LocalStore(tmp_path), RunPaths(1)
+    for value in (None, [1], "text", {"a": 1}):
+        store.replace(paths.plan, json.dumps({"fingerprint": "ab", "identity": {}, name: value}).encode())
+        claim = ClaimRecord.read(store, paths)
+        assert (claim.fingerprint, getattr(claim, name)) == ("ab", value)
+
+
+def test_the_names_of_parts_are_read_without_receipts(tmp_path):
+    store, paths = LocalStore(tmp_path), RunPaths(1)
+    store.replace(paths.manifest, b'{"parts": [{"name": "data/a"}, {"name": "data/b"}]}')
+    assert Manifest.read_names(store, paths) == {"data/a", "data/b"}
+    for damaged in (b"{", b"{}", b"[]", b'{"parts": [1]}', b'{"parts": [{}]}'):
+        store.replace(paths.manifest, damaged)
+        with pytest.raises(DamagedRecord):
+            Manifest.read_names(store, paths)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbatch import Column, Kernel
-from jaxbatch.kernels.base import Grouping
+from jaxbatch import Column, Grouping, Kernel
 
 
 @dataclass(frozen=True)
