@@ -38,7 +38,7 @@ class JaxbatchError(Exception):
 
 
 class UsageError(JaxbatchError):
-    """The command line itself cannot be understood."""
+    """A command or function was called in a way that cannot work, or a package that it needs is missing."""
 
     exit_code = ExitCode.USAGE
 

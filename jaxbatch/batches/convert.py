@@ -18,14 +18,14 @@ _WHOLE = pa.decimal256(76, 0)
 """Holds every integer that a decimal or 64 bits can hold."""
 
 Fitted = tuple[np.ndarray, "np.ndarray | None"]
-"""Values, and truth values of which fit, None if all do. A value that does not fit is replaced by any number."""
+"""Values, and booleans of which fit, None if all do. A value that does not fit is replaced by any number."""
 
 
 def converted(array: pa.Array, column: Column, kind: np.dtype) -> Fitted:
-    """Arrow numbers or truth values as NumPy values of a column, each rounded only once.
+    """Arrow numbers or booleans as NumPy values of a column, each rounded only once.
 
     Args:
-        array: of integers, floats, decimals or truth values; a null becomes 0, which fits.
+        array: of integers, floats, decimals or booleans; a null becomes 0, which fits.
         column: the kernel's input.
         kind: the type of the result.
     """
@@ -41,10 +41,10 @@ def converted(array: pa.Array, column: Column, kind: np.dtype) -> Fitted:
 
 
 def fitted(values: np.ndarray, column: Column, kind: np.dtype) -> Fitted:
-    """NumPy numbers or truth values as values of a column, each rounded only once.
+    """NumPy numbers or booleans as values of a column, each rounded only once.
 
     Args:
-        values: integers, floats or truth values of any shape.
+        values: integers, floats or booleans of any shape.
         column: the kernel's input.
         kind: the type of the result.
     """

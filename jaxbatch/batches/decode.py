@@ -223,7 +223,7 @@ def _drop_null_entries(decoded: dict[str, Any], columns: Sequence[Column], inval
 
 
 def _without(lists: RaggedColumn, rows: np.ndarray) -> RaggedColumn:
-    """The column with the lists of some rows emptied; ``rows`` is truth values."""
+    """The column with the lists of some rows emptied; ``rows`` is a mask."""
     sizes = np.prod(np.stack(lists.lengths), axis=0)
     lengths = (np.where(rows, 0, lists.lengths[0]), *lists.lengths[1:])
     kept = {"values": lists.values[np.repeat(~rows, sizes)], "nulls": lists.nulls[np.repeat(~rows, lists.lengths[0])]}

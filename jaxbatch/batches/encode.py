@@ -29,7 +29,7 @@ def encode(
     Args:
         column: the output.
         values: ``[rows, *shape]``, named dimensions padded.
-        present: ``[rows]`` truth values, False where the result is null.
+        present: ``[rows]`` booleans, False where the result is null.
         lengths: ``[rows]`` for each named dimension; lists are cut to them.
         precision: the type of floats, ``"float64"`` or ``"float32"``.
     """

@@ -21,10 +21,10 @@ SLOTS = 2
 """Shards in flight in each worker: one is read and written while the other computes."""
 
 PING_INTERVAL_S = 10.0
-"""Seconds after which a worker is pinged again …"""
+"""Seconds after which a worker is pinged again."""
 
 PING_TIMEOUT_S = 60.0
-"""… and seconds without an answer after which it is replaced: a process that is stopped does not die."""
+"""Seconds without an answer after which a worker is replaced: a process that is stopped does not die."""
 
 POLL_S = 0.5
 """Seconds for which answers are waited for at a time."""
@@ -98,11 +98,11 @@ class WorkerHandle:
     actor: Any
     calls: dict[Any, Call]
     ping: Any
-    """The ping that it has not answered yet; None if it has answered all …"""
+    """The ping that it has not answered yet; None if it has answered all."""
     started: bool = False
     since: float = field(default_factory=time.monotonic)
     heard: float | None = None
-    """… and when it answered last; None until it has a place, which may take long."""
+    """When it last answered a ping; None until it has a place, which may take long."""
 
     def unresponsive(self, now: float) -> bool:
         """Whether the worker has not answered for too long. Pings it again if it has."""

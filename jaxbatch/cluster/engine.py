@@ -54,9 +54,9 @@ class RayEngine:
     ):
         self._any_started = False
         self._shared: Any = None
-        """The plan in Ray's object store; workers know all its stages …"""
+        """The plan in Ray's object store, with all its stages."""
         self._handles: list[WorkerHandle] = []
-        """… and stay for the next one."""
+        """The workers, which stay from one stage to the next."""
         self._failed_starts = 0
         self._connection = Connection(address, allow_unauthenticated=allow_unauthenticated)
         try:

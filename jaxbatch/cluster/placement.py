@@ -31,9 +31,9 @@ class Placement:
     def __init__(self, job: Job, *, private: bool, platforms: str | None = None):
         self._job, self._private = job, private
         self._without: dict[str, NoDevice] = {}
-        """By node: why it has no device for a worker, though Ray counts one there …"""
+        """By node: why it has no device for a worker, though Ray counts one there."""
         self.missing = 0
-        """… and how many devices are missing on the others."""
+        """How many devices are missing on the other nodes."""
         device = job.compute.device or ("gpu" if job.cluster.gpus_per_worker else None)
         self.device = self._preferred(platforms) if device is None else self._asked(device)
         """The device that workers compute on."""

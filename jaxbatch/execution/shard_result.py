@@ -28,13 +28,13 @@ class ShardResult:
     failures: list[Failure] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
     elements: int = 0
-    """Elements of all rows' ragged columns …"""
+    """Elements of all rows' ragged columns."""
     padded_elements: int = 0
-    """… and of their padded batches."""
+    """Elements of the padded batches that those rows were computed in."""
     compilations: int = 0
-    """How many programs its worker has compiled so far …"""
+    """How many programs its worker has compiled so far."""
     compile_s: float = 0.0
-    """… and for how many seconds."""
+    """How many seconds its worker has spent compiling so far."""
 
     @property
     def padding(self) -> Counter[str]:

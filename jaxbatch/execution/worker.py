@@ -16,9 +16,11 @@ from jaxbatch.output.encode_buffers import BufferPool
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import open_store
 
-PARTS_SHARE = 4
-"""One byte of host memory in this number is for the results of parts: writing copies them twice. And one byte of those
-in this number is for the buffers in which parts are encoded."""
+_PARTS_DIVISOR = 4
+"""A quarter of the host's memory is for the results of parts, since writing copies them twice."""
+
+_BUFFERS_DIVISOR = 4
+"""A quarter of that again is for the buffers in which parts are encoded."""
 
 
 class WorkerProcess:
@@ -60,8 +62,8 @@ class WorkerProcess:
             self.aggregation = Aggregation(plan, self.kernel, self.programs)
         self.store = open_store(plan.output, plan.job.storage)
         self.slots = ComputeSlots(max_concurrency)
-        self.memory = HostMemoryPool(device_memory.host_bytes() // PARTS_SHARE // workers_per_node)
-        self.buffers = BufferPool(self.memory.size // PARTS_SHARE)
+        self.memory = HostMemoryPool(device_memory.host_bytes() // _PARTS_DIVISOR // workers_per_node)
+        self.buffers = BufferPool(self.memory.size // _BUFFERS_DIVISOR)
         self._max_concurrency, self._workers_per_node = max_concurrency, workers_per_node
         self.share(max_concurrency if shards is None else shards)
         ahead = self.aggregation if self.kernel.grouping else self.programs

@@ -18,11 +18,11 @@ def one_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 
 def to_arrow(values: np.ndarray, present: np.ndarray | None = None) -> pa.Array:
-    """Numbers or truth values as an Arrow array.
+    """Numbers or booleans as an Arrow array.
 
     Args:
-        values: ``[rows]``, of integers, floats or truth values.
-        present: ``[rows]`` truth values, False where the result is null; None if no row is.
+        values: ``[rows]``, of integers, floats or booleans.
+        present: ``[rows]`` booleans, False where the result is null; None if no row is.
 
     Raises:
         ValueError: a shape is not ``[rows]``, or ``values`` have another machine's byte order.
@@ -44,7 +44,7 @@ def to_texts(values: Sequence[str]) -> pa.StringArray:
 
 
 def to_numpy(array: pa.Array, *, filled: int = 0) -> np.ndarray:
-    """An Arrow array of numbers or truth values as a NumPy array ``[rows]`` of the same type; nulls become ``filled``.
+    """An Arrow array of numbers or booleans as a NumPy array ``[rows]`` of the same type; nulls become ``filled``.
 
     Raises:
         ValueError: the array is of another type.
@@ -54,7 +54,7 @@ def to_numpy(array: pa.Array, *, filled: int = 0) -> np.ndarray:
 
 
 def is_null(array: pa.Array) -> np.ndarray:
-    """``[rows]`` truth values: which entries of an Arrow array are null."""
+    """``[rows]`` booleans: which entries of an Arrow array are null."""
     return _values(array.is_null())
 
 

@@ -1,4 +1,4 @@
-"""A kernel's questions about the data before the run, answered from footers where they tell, else by reading."""
+"""A kernel's questions about the data before the run, answered from statistics in footers, or else by reading."""
 
 # pyarrow.compute makes its functions at import, where no checker sees them.
 # pyright: reportAttributeAccessIssue=false

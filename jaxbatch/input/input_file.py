@@ -24,10 +24,10 @@ _LEAST = 12
 """Bytes of the shortest Parquet file: the magic, no footer, and an ending."""
 
 _WHOLE_BYTES = 1 << 28
-"""Bytes of a row group on average, up to which its columns are read whole …"""
+"""Up to this many bytes of a row group, on average, its columns are read whole."""
 
 _BUFFER_BYTES = 1 << 22
-"""… and the bytes of each column that are read at a time otherwise."""
+"""How many bytes of a column are read at a time where row groups are larger than that."""
 
 _FOOTERS_KEPT = 4
 """Parsed footers that are kept: a file is opened once a shard, and one with many row groups takes seconds to parse."""

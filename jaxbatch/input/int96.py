@@ -18,10 +18,10 @@ from jaxbatch.errors import InputError
 from jaxbatch.input.arrow_arrays import is_null, to_arrow, to_numpy
 
 SECONDS = "s"
-"""The unit in which every file is opened …"""
+"""The unit in which every file is opened."""
 
 NANOSECONDS = "ns"
-"""… and the one in which a file with INT96 columns is opened a second time."""
+"""The unit in which a file with INT96 columns is opened a second time."""
 
 _IN_SECONDS = pa.timestamp(SECONDS)
 _PER_SECOND = {"us": 10**6, "ns": 10**9}

@@ -65,7 +65,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def is_key(kind: pa.DataType) -> bool:
-    """Whether values of a type can name a group: integers, decimals, truth values, texts, bytes, dates and times."""
+    """Whether values of a type can name a group: integers, decimals, booleans, texts, bytes, dates and times."""
     kind = normalised(kind)
     return (
         pat.is_integer(kind)

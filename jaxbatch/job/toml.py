@@ -11,7 +11,7 @@ def toml_key(name: str) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A text, a truth value or a number as TOML writes it; anything else in Python's words."""
+    """A text, a boolean or a number as TOML writes it; anything else in Python's words."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The claim of a run to an output folder: made before the first part, seen to while it works, and given up."""
+"""The claim of a run to an output folder: created before the first part, checked while the run works, and released."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -62,7 +62,7 @@ class Claim:
         ownership.check_owner(self.store, self.fingerprint, self.paths)
 
     def write(self, record: ClaimRecord) -> bool:
-        """Claim the folder, before the first part. Returns whether it was nobody's before.
+        """Claim the folder, before the first part. Returns whether it was unclaimed.
 
         Raises:
             ClaimedByAnother: it is another run's, with the difference shown.
@@ -104,7 +104,7 @@ class Claim:
         return in_flight.run_of(name) == self.fingerprint[:8] or run_of(name) == self.fingerprint[:8]
 
     def restart(self) -> None:
-        """Remove all that jaxbatch wrote here: the mark of success first, then the records, and the parts last.
+        """Remove all that jaxbatch wrote here: the success marker first, then the records, and the parts last.
 
         Raises:
             OutputError: there are other things too.

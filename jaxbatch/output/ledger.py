@@ -82,7 +82,7 @@ class InputDiff:
 @dataclass(frozen=True)
 class Ledger:
     """All runs of an output, in order. ``last`` is the highest number ever given, to a forgotten run too;
-    ``has_success`` whether the mark of success is there."""
+    ``has_success`` whether the success marker is there."""
 
     store: Store
     runs: Sequence[Run]
@@ -158,7 +158,7 @@ class Ledger:
         return diff
 
     def sync_success_marker(self) -> None:
-        """Leave the mark of success if there are runs now and all are finished; remove it otherwise."""
+        """Leave the success marker if there are runs now and all are finished; remove it otherwise."""
         now = Ledger.read(self.store, self)
         while now.has_success != (bool(now.runs) and now.unfinished is None):
             if now.has_success:

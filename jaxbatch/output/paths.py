@@ -7,10 +7,10 @@ from dataclasses import dataclass
 SUCCESS = "_SUCCESS"
 
 DATA = "data"
-"""The folder of a run's results …"""
+"""The folder of a run's results."""
 
 PARTIALS = "_jaxbatch/partials"
-"""… and, until it is sealed, of what its first stage leaves to its second."""
+"""The folder of what a run's first stage leaves to its second, until the run is sealed."""
 
 _PART = re.compile(rf"^({DATA}|{PARTIALS})/part-(?P<index>\d{{7,}})-(?P<run>[0-9a-f]{{8}})\.parquet$")
 _RUN = re.compile(r"^_jaxbatch/runs/(?P<number>\d{7,})/(plan\.json|errors\.jsonl|report\.json|manifest\.json)$")

@@ -1,4 +1,4 @@
-"""The seal of a run: its manifest, and the mark of success, which say that all parts are there."""
+"""The seal of a run: its manifest, and the success marker, which say that all parts are there."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -28,7 +28,7 @@ class Seal:
 
     def is_valid(self) -> bool:
         """Whether the manifest lists just this run's parts and they lie there; and if it is the output's only run, no
-        other parts, and the mark of success."""
+        other parts, and the success marker."""
         names = {name for name, _ in self._store.list()}
         paths, run = self._claim.paths, self._claim.fingerprint
         if paths.manifest not in names or (paths == SINGLE_RUN and SUCCESS not in names):
@@ -44,12 +44,12 @@ class Seal:
         return listed == wanted == present
 
     def remove(self) -> None:
-        """Take the mark of success away, because parts are to be written."""
+        """Take the success marker away, because parts are to be written."""
         self._store.delete(SUCCESS)
         crash_point("unsealed")
 
     def write(self, skipped: Sequence[Mapping[str, str]]) -> None:
-        """Remove leftovers and late parts of other runs, write the manifest, and last the mark of success.
+        """Remove leftovers and late parts of other runs, write the manifest, and last the success marker.
 
         An output that grows gets that mark when all its runs are sealed. ``skipped`` has the ``path`` and ``reason`` of
         each input file that was left out.

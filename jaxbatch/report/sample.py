@@ -13,10 +13,10 @@ from jaxbatch.storage import Store
 MAX_PARTS = 40
 MAX_ROWS = 20_000
 MAX_BYTES = 1 << 26
-"""Limits of a sample: its parts, its rows and its bytes …"""
+"""The most parts, rows and bytes of a sample."""
 
 MAX_SCANNED_ROWS = 4_000_000
-"""… and the rows it is drawn from, evenly over the parts: the first ones of each part, if there are more."""
+"""The most rows that a sample is drawn from, evenly over the parts: the first ones of each part, if there are more."""
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ FIXED_POINT_TOLERANCE = 1e-3
 """At a fixed point no further pass moves a value by more than this fraction of the largest size it has had."""
 
 CONVERGED_ULPS = 64
-"""Coefficients have converged when a pass changes them by at most this many units in their last place, or …"""
+"""Coefficients have converged when a pass changes them by at most this many units in their last place."""
 
 STALLED_PASSES = 32
-"""… when a pass changes them by at most eps^0.75 and this many in a row brought no smaller change."""
+"""They have converged too when a pass changes them by at most eps^0.75 and this many passes in a row brought no smaller
+change."""
 
 FROZEN_ULPS = 4
 """A coefficient keeps its value when it and all of lower order change by at most this many units in their last place.

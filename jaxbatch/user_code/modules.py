@@ -54,9 +54,9 @@ class UserModule:
     """How often something was found changed that it uses and its import statements do not show: a file that it reads,
     or a module that it imports by a computed name."""
     first: tuple[Path, ...] = ()
-    """Folders that it has put at the beginning of ``sys.path`` …"""
+    """Folders that it has put at the beginning of ``sys.path``."""
     last: tuple[Path, ...] = ()
-    """… and further on."""
+    """Folders that it has added to ``sys.path`` elsewhere."""
     imports: dict[ImportRequest, "tuple[tuple[Place, ...], UserModule | None]"] = field(default_factory=dict)
     dynamic: dict[ImportRequest, "tuple[tuple[Place, ...], UserModule] | None"] = field(default_factory=dict)
     """The modules that it imported by a name that no import statement shows; None if the name was not a user's."""

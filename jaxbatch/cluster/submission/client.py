@@ -15,10 +15,10 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 """The states in which a job stays."""
 
 ANSWER_S = 30.0
-"""Seconds that a request may take which only asks …"""
+"""Seconds that a request without files may take."""
 
 UPLOAD_S = 600.0
-"""… and one that sends files."""
+"""Seconds that a request with files may take."""
 
 _REDIRECTS = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Variables that Ray's client prefers to the address that it is given."""

@@ -11,10 +11,10 @@ from jaxbatch.output import part_file
 from jaxbatch.planning.plan import Plan
 
 GROUPED_ROWS = 1 << 20
-"""Rows in a chunk where rows are grouped: the more, the fewer statistics to merge …"""
+"""Rows in a chunk where rows are grouped: the more, the fewer statistics to merge."""
 
 GROUPED_BYTES = 1 << 28
-"""… and the bytes that a chunk's statistics may have, were each row a group of its own."""
+"""The most bytes that a chunk's statistics may have, were each row a group of its own."""
 
 
 def build(process: WorkerProcess, plan: Plan, context: PartContext) -> BuiltPart:

@@ -20,8 +20,8 @@ from jaxbatch.kernels.trace_errors import explain_trace_error
 class Apply(Kernel):
     """Any pure JAX function of named columns: its dict or NamedTuple of results becomes columns.
 
-    Inputs: one column per argument, named as the argument, of numbers, truth values, or lists of one length of them.
-    Numbers come in the precision, and an integer beyond ±2⁵³ makes its row ``invalid_input``; truth values come as
+    Inputs: one column per argument, named as the argument, of numbers, booleans, or lists of one length of them.
+    Numbers come in the precision, and an integer beyond ±2⁵³ makes its row ``invalid_input``; booleans come as
     bool. A column named as an argument that has a default is taken where ``[input] columns`` names it, and left where
     ``[input] defaults`` does.
 
