@@ -90,9 +90,10 @@ def started(submitter, tmp_path):
 def test_the_bytes_are_those_of_a_run_here(kernel, submitter, jaxbatch, tmp_path):
     assert jaxbatch("init", "job", "--kernel", kernel).returncode == 0
     (job,) = (tmp_path / "job").glob("*.toml")
-    here = jaxbatch("run", job, "--engine", "local", "--set", f"output.path='{tmp_path}/here'")
+    cpu = ("--set", 'compute.device="cpu"')
+    here = jaxbatch("run", job, "--engine", "local", *cpu, "--set", f"output.path='{tmp_path}/here'")
     assert here.returncode == 0, here.stderr
-    there = submitter("submit", job, "--json", "--set", f"output.path='{tmp_path}/there'")
+    there = submitter("submit", job, "--json", *cpu, "--set", f"output.path='{tmp_path}/there'")
     assert there.returncode == 0, there.stderr
     said = json.loads(there.stdout)
     assert (said["status"], said["exit_code"]) == ("SUCCEEDED", 0)
