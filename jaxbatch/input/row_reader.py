@@ -27,7 +27,7 @@ class Rows:
         files: all files of the input.
         row_groups: the row groups to read; each has the number of its file in ``files``.
         schema: the columns to read, with the types in which tables have them.
-        batch_rows: how many rows are decoded at once, at most.
+        batch_rows: how many rows are read at once, at most.
         ranged: a column that the plan trusts to lie in its footers' ranges, so that its values are checked.
     """
 
@@ -103,13 +103,13 @@ def _file_batches(
                 with as_input_error(where):
                     step = min(batch_rows, read_limits.rows_at_once(file, opened, index, leaves))
                     options = {"batch_size": step, "row_groups": [index]}
-                    for columns, rows in _decoded(opened, finer, stored, int96, schema, where, options):
+                    for columns, rows in _read_batches(opened, finer, stored, int96, schema, where, options):
                         if ranged is not None and ranged in columns:
                             check_range(columns[ranged], opened, file, index, ranged)
                         yield _table(columns, keys, schema, rows)
 
 
-def _decoded(
+def _read_batches(
     opened: OpenFile,
     finer: OpenFile | None,
     stored: Sequence[str],

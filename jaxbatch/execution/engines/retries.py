@@ -14,6 +14,8 @@ LATE_LIMIT = 2
 class Attempts:
     """Counts the attempts at every shard, and says which parts of it are to be retried.
 
+    The engines (``local.py``, ``cluster/engine.py``) then run those parts again.
+
     Args:
         limit: how often parts of a shard may fail; a worker may be lost under a shard twice as often.
         run: the fingerprint of the run, for the log.
