@@ -194,6 +194,7 @@ def test_what_lies_elsewhere_counts_as_it_was_imported(fingerprint, tmp_path_fac
     """A kernel, or a helper of one, on Python's path: edited files of a module that is there already change nothing."""
     site = tmp_path_factory.mktemp("site")
     monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # bytecode is told by a time in seconds and a size
 
     def of(limit: str, *, anew: bool, **job: str) -> str:
         (site / "path_limit.py").write_text(f"B = {limit}\n")

@@ -60,7 +60,7 @@ expm1.defjvps(lambda v, _, x: v * jnp.exp(x))
 
 
 @jax.custom_jvp
-def logaddexp(a: Array, b: Array) -> Array:
+def logaddexp(a: ArrayLike, b: ArrayLike) -> Array:
     """ln(exp(a) + exp(b))."""
     return jnp.logaddexp(a, b)
 
@@ -69,7 +69,7 @@ logaddexp.defjvps(lambda v, _, a, b: v * logistic(_gap(a, b)), lambda v, _, a, b
 
 
 @jax.custom_jvp
-def logaddexp2(a: Array, b: Array) -> Array:
+def logaddexp2(a: ArrayLike, b: ArrayLike) -> Array:
     """log2(2^a + 2^b)."""
     return jnp.logaddexp2(a, b)
 
@@ -79,7 +79,7 @@ logaddexp2.defjvps(
 )
 
 
-def _gap(a: Array, b: Array) -> Array:
+def _gap(a: Any, b: Any) -> Array:
     return jnp.where(jnp.isinf(a) & (a == b), 0.0, a - b)
 
 
@@ -143,7 +143,7 @@ acosh.defjvps(lambda v, _, x: v * (lax.rsqrt(x - 1) * lax.rsqrt(x + 1)))
 
 
 @jax.custom_jvp
-def atan2(a: Array, b: Array) -> Array:
+def atan2(a: ArrayLike, b: ArrayLike) -> Array:
     """The angle of the point (b, a)."""
     return lax.atan2(a, b)
 
@@ -158,7 +158,7 @@ def _atan2(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-def hypot(a: Array, b: Array) -> Array:
+def hypot(a: ArrayLike, b: ArrayLike) -> Array:
     """√(a² + b²)."""
     return jnp.hypot(a, b)
 
@@ -167,7 +167,7 @@ hypot.defjvps(lambda v, _, a, b: v * cosine(a, b), lambda v, _, a, b: v * cosine
 
 
 @jax.custom_jvp
-def cosine(a: Array, b: Array) -> Array:
+def cosine(a: Any, b: Any) -> Array:
     """a/√(a² + b²)."""
     return a / jnp.hypot(a, b)
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
 
 from jaxbatch.series.stable_derivatives.bessel import scaled_bessel
 
@@ -36,13 +37,13 @@ digamma.defjvps(lambda v, _, x: v * zeta(jnp.full_like(x, 2.0), x))
 
 
 @jax.custom_jvp
-def zeta(s: Array, q: Array) -> Array:
+def zeta(s: ArrayLike, q: ArrayLike) -> Array:
     """Hurwitz' ζ(s, q), whose derivative in q is −s·ζ(s + 1, q) (DLMF 25.11.17)."""
     return lax.zeta(s, q)
 
 
 @jax.custom_jvp
-def polygamma(m: Array, x: Array) -> Array:
+def polygamma(m: ArrayLike, x: ArrayLike) -> Array:
     """ψ⁽ᵐ⁾(x), whose derivative in x is ψ⁽ᵐ⁺¹⁾(x) (DLMF 5.15)."""
     return lax.polygamma(m, x)
 
@@ -64,7 +65,7 @@ _define_slope(polygamma, lambda m, x: polygamma(m + 1, x), "order of a polygamma
 
 
 @jax.custom_jvp
-def undifferentiated(s: Array) -> Array:
+def undifferentiated(s: ArrayLike) -> Array:
     """0 with a derivative of NaN along any direction but 0.
 
     It is added to results that depend on ``s`` with no derivative in it here: they must not pass for constants in it.
