@@ -12,68 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxbatch.batches.convert import converted, fitted
+from jaxbatch.batches.ragged import RaggedColumn
 from jaxbatch.columns import Column, Status
 from jaxbatch.input.arrow_arrays import is_null, one_chunk, to_numpy, to_texts
 from jaxbatch.input.types import is_list
-
-
-@dataclass
-class RaggedColumn:
-    """A column of lists: the values of all rows end to end, and the lengths of the lists."""
-
-    values: np.ndarray
-    """[values]: the numbers of all rows, in their order."""
-    lengths: tuple[np.ndarray, ...]
-    """[rows] for each level of nesting: how many entries a row's list has, and how many numbers each entry."""
-    nulls: np.ndarray
-    """[entries]: which entries of the first level are null or hold a null."""
-    rectangular: np.ndarray
-    """[rows]: whether all inner lists of a row, but nulls, have one length. A row where they do not has no values."""
-    unfit: np.ndarray
-    """[rows]: whether any value of a row does not fit the column's type."""
-
-    def padded(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """The values of some rows as an array ``[len(rows), *shape]``, zero beyond each row's own lengths."""
-        lengths = [length[rows] for length in self.lengths]
-        result = np.zeros((len(rows), *shape), self.values.dtype)
-        fitting = np.all([length <= size for length, size in zip(lengths, shape, strict=True)], axis=0)
-        if not fitting.all():  # the others are rows of invalid input, and stay zero
-            result[fitting] = self.padded(rows[fitting], shape)
-            return result
-        values = self._values_of(rows)
-        if not len(values):
-            return result
-        inner = [int(length.max(initial=0, where=lengths[0] > 0)) for length in lengths[1:]]
-        if all((length[lengths[0] > 0] == size).all() for length, size in zip(lengths[1:], inner, strict=True)):
-            # All entries are equally long, so whole entries are copied.
-            inside = (slice(None), slice(None), *(slice(size) for size in inner))
-            first, entries = lengths[0], values.reshape(-1, *inner)
-            if (first == first[0]).all():
-                if result.shape[1:] == (first[0], *inner):
-                    return entries.reshape(result.shape)
-                result[:, : first[0]][inside] = entries.reshape(len(rows), first[0], *inner)
-            else:
-                result[inside][np.arange(shape[0]) < first[:, None]] = entries
-            return result
-        within = np.ones((len(rows), *[1] * len(shape)), bool)
-        for level, (size, length) in enumerate(zip(shape, lengths, strict=True)):
-            axis = [1] * (len(shape) + 1)
-            axis[level + 1] = size
-            within = within & (np.arange(size).reshape(axis) < length.reshape(-1, *[1] * len(shape)))
-        result[within] = values
-        return result
-
-    def _values_of(self, rows: np.ndarray) -> np.ndarray:
-        """The values of some rows end to end; ``rows`` are in ascending order."""
-        if len(rows) == len(self.rectangular):
-            return self.values
-        sizes = np.prod(np.stack(self.lengths), axis=0)
-        starts = np.cumsum(sizes) - sizes
-        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
-            return self.values[starts[rows[0]] : starts[rows[-1]] + sizes[rows[-1]]]
-        chosen = np.zeros(len(sizes), bool)
-        chosen[rows] = True
-        return self.values[np.repeat(chosen, sizes)]
 
 
 @dataclass
@@ -277,6 +219,34 @@ def gather(
     for name, lengths in batch.dimensions.items():
         arrays[name] = lengths if everything else lengths[rows]
     return arrays
+
+
+def end_to_end(
+    batch: DecodedRows, columns: Sequence[Column], rows: np.ndarray, sizes: Mapping[str, int], ragged: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Some rows with their lists end to end along the dimension ``ragged``, and each row's length along it.
+
+    A row that cannot be computed has no entries.
+
+    Args:
+        batch: the decoded rows.
+        columns: the kernel's inputs.
+        rows: the numbers of the rows to take, in ascending order.
+        sizes: the size of each other named dimension, to which lists are padded with zeros.
+        ragged: the named dimension that comes first in the shape of some columns.
+    """
+    usable = rows[batch.status[rows] == Status.ok]
+    arrays: dict[str, np.ndarray] = {}
+    for column in columns:
+        values = batch.columns[column.name]
+        if not isinstance(values, RaggedColumn):
+            arrays[column.name] = values[rows]
+        elif column.shape[0] == ragged:
+            arrays[column.name] = values.end_to_end(usable, column.sized({**sizes, ragged: 0})[1:])
+        else:
+            arrays[column.name] = values.padded(rows, column.sized(sizes))
+    arrays |= {name: batch.dimensions[name][rows] for name in sizes}
+    return arrays, batch.dimensions[ragged][rows]
 
 
 def pad_batch(arrays: Mapping[str, np.ndarray], width: int) -> dict[str, np.ndarray]:

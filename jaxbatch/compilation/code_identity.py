@@ -1,7 +1,10 @@
 """What this process's code would compute, as JSON values that other processes can compare with their own."""
 
+import hashlib
+import importlib
 import importlib.metadata
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from jaxbatch.compilation.trace import smallest_programs, trace, x64_context
 from jaxbatch.errors import JobError
 from jaxbatch.kernels import functions
 from jaxbatch.kernels.base import Kernel, dimensions
+from jaxbatch.kernels.host import HostKernel
 
 _SETTINGS = (
     "jax_disable_most_optimizations",
@@ -40,9 +44,10 @@ def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str,
     versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy", "pyarrow")}
     return {
         "program": list(programs.digests()),
+        **_host_identity(programs),
         "untraced": user_code.code_identity(_untraced_modules(kernel, programs, folder)),
         "versions": {"jaxbatch": __version__, **versions},
-        **_machine_identity(programs),
+        **(_machine_identity(programs) if programs.kernel.buckets else {}),
     }
 
 
@@ -58,6 +63,22 @@ def _untraced_modules(kernel: Kernel, programs: Programs, folder: Path) -> Itera
     if any(traced.digest.foreign for traced in programs.smallest_traces()):
         with x64_context(programs.dtype, kernel):  # the context in which they were imported
             yield from [functions.module_of(reference, folder) for reference in kernel.references]
+
+
+def _host_identity(programs: Programs) -> dict[str, str]:
+    """The digest of the code of a kernel that NumPy computes; a trace is all that there is to say of any other."""
+    kernel = programs.kernel
+    return {"host": _digest_of_sources(kernel.sources)} if isinstance(kernel, HostKernel) else {}
+
+
+@cache
+def _digest_of_sources(packages: tuple[str, ...]) -> str:
+    """The digest of the syntax trees of some packages' modules: comments, layout and docstrings do not count."""
+    found = hashlib.sha256()
+    for package in packages:
+        for path in sorted(Path(*importlib.import_module(package).__path__).rglob("*.py")):
+            found.update(f"{package}\0{path.name}\0{user_code.without_layout(path.read_bytes())}\0".encode())
+    return found.hexdigest()
 
 
 def is_builtin(kernel: type[Kernel]) -> bool:

@@ -5,7 +5,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -23,6 +22,7 @@ from jaxbatch.compilation.executable_cache import LazyLowering, executable
 from jaxbatch.compilation.trace import ProgramKey, TracedProgram, row_structs, smallest_programs, trace, x64_context
 from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.results import Results
 from jaxbatch.kernels.trace_errors import explain_trace_error
 
 BATCH_BYTES = 16 * 2**20
@@ -46,30 +46,6 @@ Timer = Callable[[str], AbstractContextManager[None]]
 
 def _untimed(_: str) -> AbstractContextManager[None]:
     return nullcontext()
-
-
-@dataclass(frozen=True)
-class Results:
-    """One batch of outputs."""
-
-    values: dict[str, np.ndarray]
-    """By column, of shape [rows, …]."""
-    present: dict[str, np.ndarray]
-    """For columns that are :class:`~jaxbatch.columns.Maybe`: which rows have a value, of shape [rows]."""
-    lengths: dict[str, np.ndarray]
-    """By named dimension: each row's own length, of shape [rows]."""
-    status: np.ndarray
-    """int8, of shape [rows]."""
-
-    def replaced(self, rows: np.ndarray, others: "Results") -> "Results":
-        """These results with ``rows`` replaced by those of ``others``, in that order."""
-
-        def replace(mine: np.ndarray, new: np.ndarray) -> np.ndarray:
-            found = mine.copy()
-            found[rows] = new
-            return found
-
-        return Results(**jax.tree.map(replace, vars(self), vars(others)))
 
 
 def width_limit(largest_part: int) -> int:

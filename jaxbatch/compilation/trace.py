@@ -67,7 +67,7 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
     """A bucket's row function with the checks that every kernel shares, of its outputs' names and finiteness.
 
     It maps a row's inputs to ``values``, ``present``, ``lengths`` and ``status``, see
-    :class:`~jaxbatch.compilation.programs.Results`.
+    :class:`~jaxbatch.kernels.results.Results`.
 
     Raises when traced:
         JobError: the kernel's outputs are not those that it declares.

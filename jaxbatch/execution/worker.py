@@ -7,9 +7,8 @@ from typing import Any
 
 from jaxbatch.compilation import device_memory, devices
 from jaxbatch.compilation.programs import Programs
-from jaxbatch.execution.aggregation import Aggregation
+from jaxbatch.execution.compute import aggregation_of, row_computer
 from jaxbatch.execution.compute_slots import ComputeSlots
-from jaxbatch.execution.evaluation import Evaluation
 from jaxbatch.execution.host_memory import HostMemoryPool
 from jaxbatch.execution.tracing import retrace_and_check
 from jaxbatch.output.encode_buffers import BufferPool
@@ -57,16 +56,17 @@ class WorkerProcess:
         self.devices = devices.local(plan.platform)
         self.programs = programs or retrace_and_check(plan, self.devices[0])
         self.kernel = self.programs.kernel
-        self.evaluation = Evaluation(plan, self.kernel, self.programs)
         if self.kernel.grouping:
-            self.aggregation = Aggregation(plan, self.kernel, self.programs)
+            self.aggregation = aggregation_of(plan, self.programs)
+        else:
+            self.row_computer = row_computer(plan, self.programs)
         self.store = open_store(plan.output, plan.job.storage)
         self.slots = ComputeSlots(max_concurrency)
         self.memory = HostMemoryPool(device_memory.host_bytes() // _PARTS_DIVISOR // workers_per_node)
         self.buffers = BufferPool(self.memory.size // _BUFFERS_DIVISOR)
         self._max_concurrency, self._workers_per_node = max_concurrency, workers_per_node
         self.share(max_concurrency if shards is None else shards)
-        ahead = self.aggregation if self.kernel.grouping else self.programs
+        ahead = self.aggregation.groups if self.kernel.grouping else self.programs
         ahead.prepare_ahead(self.devices[0])
 
     def share(self, shards: int) -> None:

@@ -45,6 +45,8 @@ class BindContext:
     """``"float32"`` or ``"float64"``."""
     folder: Path
     """The job's folder, in which references to functions are resolved."""
+    platform: str = "cpu"
+    """JAX's name for the kind of device that computes."""
     probe: DataProbe | None = None
     """Answers questions about the data; None in a worker."""
     answers: dict[tuple[str, str], int | None] = field(default_factory=dict)

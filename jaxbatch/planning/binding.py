@@ -22,8 +22,8 @@ class BoundKernel:
     kernel: Kernel
 
 
-def bind(job: Job, opened: InputTable) -> BoundKernel:
-    """Build the job's kernel and bind it to the input.
+def bind(job: Job, opened: InputTable, platform: str) -> BoundKernel:
+    """Build the job's kernel and bind it to the input, for devices of a platform.
 
     Raises:
         JobError: the kernel or its function cannot be loaded, or the job contradicts itself.
@@ -32,11 +32,11 @@ def bind(job: Job, opened: InputTable) -> BoundKernel:
     with x64_context(job.compute.precision):
         unbound = registry.build(job)
     with x64_context(job.compute.precision, unbound):
-        context = _bind_context(job, opened)
+        context = _bind_context(job, opened, platform)
         return BoundKernel(unbound, context, unbound.bind(context))
 
 
-def _bind_context(job: Job, opened: InputTable) -> BindContext:
+def _bind_context(job: Job, opened: InputTable, platform: str) -> BindContext:
     stored_names = {name: name for name in opened.schema.names} | dict(job.input.columns)
     for own, stored in job.input.columns.items():
         if stored not in opened.schema.names:
@@ -55,6 +55,7 @@ def _bind_context(job: Job, opened: InputTable) -> BindContext:
         constants=dict(job.input.constants),
         precision=job.compute.precision,
         folder=job.folder,
+        platform=platform,
         probe=FileProbe(opened.files, stored_names),
         stored=dict(job.input.columns),
         defaults=tuple(job.input.defaults),

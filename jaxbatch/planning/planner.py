@@ -71,7 +71,7 @@ def plan(
     device = device if isinstance(device, Device) else Device(device)
     invariants.check()
     opened = _open_input(job, addition)
-    bound = bind(job, opened)
+    bound = bind(job, opened, device.platform)
     columns = name_columns(job, bound, opened.schema)
     opened = check_files(opened, columns.read.names, job)
     invariants.check()  # once more, since the user's files may have set what they like

@@ -66,6 +66,8 @@ def _described(programs: Programs) -> list[dict[str, Any]]:
 
 def compilations(kernel: Kernel) -> str:
     """How many programs a run compiles at most, in words."""
+    if not kernel.buckets:
+        return "none: NumPy computes"
     ragged = dimensions(kernel.inputs)
     if not ragged:
         return f"at most {kernel.buckets}"
@@ -77,6 +79,8 @@ def compilations(kernel: Kernel) -> str:
 
 def rungs(kernel: Kernel) -> dict[str, dict[str, Any]]:
     """For each named dimension its first rungs, and by what share padding lengthens a list at most."""
+    if not kernel.buckets:
+        return {}
     lengths = np.arange(1, _LENGTHS + 1)
     found = {}
     for name in dimensions(kernel.inputs):

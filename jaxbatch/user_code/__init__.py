@@ -14,8 +14,9 @@ from jaxbatch.user_code.graph import neighbour
 from jaxbatch.user_code.identity import code_identity
 from jaxbatch.user_code.lookup import Place
 from jaxbatch.user_code.modules import folders_of, forget, load, with_plain_names
+from jaxbatch.user_code.source import without_layout
 
-__all__ = ["code_identity", "forget", "load_file", "load_name", "with_plain_names"]
+__all__ = ["code_identity", "forget", "load_file", "load_name", "with_plain_names", "without_layout"]
 
 
 def load_file(path: Path, folder: Path) -> ModuleType:

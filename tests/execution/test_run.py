@@ -13,7 +13,7 @@ import pytest
 from scipy.special import ndtr
 
 from jaxbatch import plan, verify
-from jaxbatch.execution.evaluation import Evaluation
+from jaxbatch.execution.compute.compiled_rows import CompiledRows
 from jaxbatch.execution.shard_run import run_shard
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.planning import planner
@@ -274,13 +274,13 @@ def test_a_plan_says_what_it_is(bench):
 
 
 def test_the_chunks_of_a_single_part_are_computed_by_all_workers(bench, monkeypatch):
-    together, rows = threading.Barrier(2), Evaluation.rows
+    together, rows = threading.Barrier(2), CompiledRows.rows
 
     def meet(*arguments: Any) -> Any:
         together.wait(60)
         return rows(*arguments)
 
-    monkeypatch.setattr(Evaluation, "rows", meet)
+    monkeypatch.setattr(CompiledRows, "rows", meet)
     x = np.arange(4 * 131_072.0)
     bench.tasks({"x": x}, row_group_size=len(x))
     summary = bench.run('kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\norder = 0\n')
@@ -311,7 +311,7 @@ def test_how_many_compute_the_chunks_of_a_part_changes_no_byte(job, bench, monke
 
 
 def test_a_chunk_that_cannot_be_computed_fails_its_part_whoever_has_it(bench, monkeypatch):
-    calls, rows = itertools.count(), Evaluation.rows
+    calls, rows = itertools.count(), CompiledRows.rows
 
     def fail(*arguments: Any) -> Any:
         if next(calls) == 3:
@@ -321,7 +321,7 @@ def test_a_chunk_that_cannot_be_computed_fails_its_part_whoever_has_it(bench, mo
     x = np.arange(8 * 131_072.0)
     bench.tasks({"x": x}, row_group_size=len(x))
     job = 'kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sin"\n[cluster]\nattempts = 1\n'
-    monkeypatch.setattr(Evaluation, "rows", fail)
+    monkeypatch.setattr(CompiledRows, "rows", fail)
     summary = bench.run(job, "output.rows_per_part=2000000")
     assert (summary.exit_code, summary.parts_failed) == (1, 1)
     assert "the fourth chunk" in summary.failures[0]

@@ -20,6 +20,6 @@ def fit_groups(process: WorkerProcess, plan: Plan, context: PartContext, partial
     """A part with a fit for every group of some tables of statistics, which are merged in their order."""
     with context.result.stage("merge"):
         keys, statistics = process.aggregation.merged(partials)
-    outputs, status = process.aggregation.fits(statistics, context.device, context.result)
+    outputs, status = process.aggregation.groups.fits(statistics, context.device, context.result)
     schema = plan.schema.remove(len(plan.schema) - 1)
     return BuiltPart(pa.Table.from_arrays([*keys.columns, *outputs], schema=schema), status)

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from jaxbatch.execution import aggregation
+from jaxbatch.execution.compute import aggregation
 from jaxbatch.execution.parts.built import BuiltPart
 from jaxbatch.execution.parts.context import PartContext
 from jaxbatch.execution.shard_result import ShardResult

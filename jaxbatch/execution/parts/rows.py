@@ -19,7 +19,7 @@ def build(process: WorkerProcess, plan: Plan, context: PartContext) -> BuiltPart
     schema = plan.schema.remove(len(plan.schema) - 1)
 
     def evaluate(chunk: pa.Table, result: ShardResult) -> tuple[pa.Table, np.ndarray]:
-        outputs, status = process.evaluation.rows(chunk, context.device, result)
+        outputs, status = process.row_computer.rows(chunk, context.device, result)
         kept = [chunk.column(name) for name in plan.keep]
         with result.stage("encode"):
             table = pa.Table.from_arrays([*kept, *outputs], schema=schema)

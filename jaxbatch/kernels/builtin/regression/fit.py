@@ -1,4 +1,4 @@
-"""Fits: the second of a regression's two kernels, and the one for methods that need the data themselves.
+"""Fits as programs: the second of a regression's two stages, and the one for methods that need the data themselves.
 
 The fit is a kernel of its own because it is large to compile and the same for every number of observations, while the
 statistic (``statistic.py``) is small and has a program for every rung of them.
@@ -15,11 +15,10 @@ import numpy as np
 from jaxbatch import least_squares
 from jaxbatch.columns import Column, Status
 from jaxbatch.kernels.base import Kernel, Row
-from jaxbatch.kernels.builtin.regression.statistic import STATISTIC, Datasets, Options, padded_size
+from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padded_size
+from jaxbatch.kernels.builtin.regression.results import descended, results
+from jaxbatch.kernels.builtin.regression.statistic import Datasets
 from jaxbatch.least_squares.double_double import DoubleDouble
-
-METHODS = ("cholesky", "qr", "svd", "gradient_descent")
-"""The values of the column ``method``. The default, "auto", is Cholesky's, of a Gram matrix in twice the precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +36,14 @@ class DatasetFit(Datasets):
             problem, method=options.direct, ridge=options.ridge, eps=options.eps
         )
         y_exponent = solution.exponents[-1]
-        spread = least_squares.response_moments_of_data(Z, observed, weights, y_exponent, intercept=options.intercept)
+        moments = least_squares.response_moments_of_data(Z, observed, weights, y_exponent, intercept=options.intercept)
         if options.descent:
             statistic = least_squares.statistic(Z, observed, weights, plain=True)
-            results = _descended(options, statistic, solution, spread, terms, penalised)
+            found = descended(options, statistic, solution, terms, penalised)
         else:
-            results = _results(options, solution, spread, terms)
-        results["status"] = jnp.where(bad, Status.invalid_input, results["status"])
-        return results
+            found = results(options, solution, moments, terms)
+        found["status"] = jnp.where(bad, Status.invalid_input, found["status"])
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,97 +110,7 @@ class FitKernel(Kernel):
         solution = least_squares.solve(
             statistic, terms, penalised, ridge=options.ridge, eps=options.eps, least_norm=least_norm
         )
-        spread = least_squares.response_moments(statistic, intercept=options.intercept)
         if options.descent:
-            return _descended(options, statistic, solution, spread, terms, penalised)
-        return _results(options, solution, spread, terms)
-
-
-def outputs(terms: tuple[str, ...] | None) -> tuple[Column, ...]:
-    """The columns of a fit.
-
-    Args:
-        terms: the names of its terms, written into the metadata of columns that have one number per term; None if
-            datasets differ in their terms.
-    """
-    metadata = {"terms": ",".join(terms)} if terms is not None else {}
-
-    def per_term(name: str, *, check_finite: bool = False) -> Column:
-        return Column(name, shape=("terms",), check_finite=check_finite, metadata=metadata)
-
-    return (
-        per_term("coefficients", check_finite=True),
-        per_term("standard_errors"),
-        per_term("t_values"),
-        per_term("p_values"),
-        Column("n", "int64"),
-        Column("rank", "int64"),
-        Column("condition", check_finite=False),
-        Column("loss"),
-        Column("r_squared", check_finite=False),
-        Column("residual_sd", check_finite=False),
-        Column("method", "string", choices=METHODS),
-        Column("steps", "int64"),
-        Column("converged", "bool"),
-    )
-
-
-def _descended(
-    options: Options,
-    statistic: least_squares.Statistic,
-    solution: least_squares.Solution,
-    spread: least_squares.ResponseMoments,
-    terms: Any,
-    penalised: Any,
-) -> dict[str, Any]:
-    assert options.descent is not None
-    initial = np.zeros(len(terms))
-    given = options.initial or ()
-    initial[: len(given)] = given[: len(terms)]
-    coefficients, steps, converged = least_squares.descend(
-        statistic,
-        terms,
-        penalised,
-        jnp.asarray(initial, "float64"),
-        learning_rate=options.learning_rate,
-        ridge=options.ridge,
-        stop=options.descent,
-        dtype=jnp.dtype(options.precision),
-    )
-    solution = least_squares.with_coefficients(solution, statistic, coefficients)
-    spread = least_squares.response_moments(statistic, intercept=options.intercept)
-    results = _results(options, solution, spread, terms, steps, converged)
-    if options.initial is not None:
-        fitting = terms.sum() == len(options.initial)
-        results["status"] = jnp.where(fitting, results["status"], Status.invalid_input)
-    return results
-
-
-def _results(
-    options: Options,
-    solution: least_squares.Solution,
-    spread: least_squares.ResponseMoments,
-    terms: Any,
-    steps: Any = 0,
-    converged: Any = True,
-) -> dict[str, Any]:
-    p = terms.sum()
-    deficient = (solution.rank < p) & (options.ridge == 0)
-    status = jnp.where(deficient, Status.rank_deficient, Status.ok)
-    status = jnp.maximum(status, jnp.where(converged, Status.ok, Status.not_converged))
-    sampled = jnp.logical_and(converged, options.ridge == 0)
-    used: Any = METHODS.index(options.method)
-    if options.method == "qr":
-        used = jnp.where(deficient, METHODS.index("svd"), used)
-    return {
-        "coefficients": solution.coefficients,
-        **least_squares.infer(solution, spread, p, sampled=sampled)._asdict(),
-        "n": spread.n,
-        "rank": solution.rank,
-        "condition": solution.condition,
-        "method": used,
-        "steps": steps,
-        "converged": converged,
-        "terms": p,
-        "status": jnp.where(spread.n == 0, Status.invalid_input, status),
-    }
+            return descended(options, statistic, solution, terms, penalised)
+        moments = least_squares.response_moments(statistic, intercept=options.intercept)
+        return results(options, solution, moments, terms)

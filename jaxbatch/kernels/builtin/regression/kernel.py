@@ -10,7 +10,8 @@ from jaxbatch.columns import Column
 from jaxbatch.errors import InputError, JobError
 from jaxbatch.kernels.base import Grouping, Kernel
 from jaxbatch.kernels.bind_context import BindContext
-from jaxbatch.kernels.builtin.regression import fit, statistic
+from jaxbatch.kernels.builtin.regression.host import HostFit, HostStatistic
+from jaxbatch.kernels.builtin.regression.options import WEIGHTS, Options, outputs
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,10 @@ class Regression(Kernel):
             context.require_input(column)
         stored = [context.types[column.name].eps for column in inputs if column.name in context.types]
         eps = max(float(np.finfo(context.precision).eps), *stored)
-        options = statistic.Options(
+        options = Options(
             intercept=self.intercept,
             ridge=self.ridge,
-            direct=_direct(self.method),
+            direct=_direct(self.method, context.platform),
             eps=eps,
             precision=context.precision,
             descent=self._stop() if self.method == "gradient_descent" else None,
@@ -94,40 +95,46 @@ class Regression(Kernel):
             initial=tuple(self.initial) if self.initial is not None else None,
         )
         named = (*(["intercept"] if self.intercept else []), *self.features) if self.features else None
-        results = fit.outputs(named)
-        then = fit.FitKernel(outputs=results, options=options)
-        if grouping is not None:
-            if self.method == "auto" and options.direct == "qr":
-                raise JobError(
-                    '[params] method: on this device "auto" means QR, because its compiler does not keep rounding '
-                    "errors separate; QR needs whole datasets, which the long layout does not have.",
-                    'Use "cholesky" or another device, or nest each group\'s rows in one list.',
-                )
-            if options.direct in ("qr", "svd"):
-                raise JobError(
-                    f'[params] method: "{options.direct}" needs whole datasets, which the long layout does not have.',
-                    'Use "auto", which is as exact, or "cholesky"; or nest each group\'s rows in one list.',
-                )
-            features = tuple(f"x{number}" for number in range(len(self.features or ())))
-            named = (*features, "y", *([] if self.weights is None else [statistic.WEIGHTS]))
-            return statistic.DatasetStatistic(
-                inputs=tuple(Column(name, shape=("n",)) for name in named),
-                options=options,
-                features=features,
-                weights=statistic.WEIGHTS if self.weights else None,
-                second_stage=then,
-                grouping=grouping,
+        if grouping is None:
+            given: dict[str, Any] = {
+                "inputs": inputs,
+                "features": tuple(self.features) if self.features else None,
+                "weights": self.weights,
+                "drop_nulls": "n" if self.nulls == "drop" else None,
+            }
+        else:
+            self._check_long(options)
+            given = self._of_groups(grouping)
+        return _stages(outputs(named), options, context.platform, given)
+
+    def _check_long(self, options: Options) -> None:
+        """Refuse methods that need whole datasets.
+
+        Raises:
+            JobError: the method is such a one.
+        """
+        if self.method == "auto" and options.direct == "qr":
+            raise JobError(
+                '[params] method: on this device "auto" means QR, because its compiler does not keep rounding '
+                "errors separate; QR needs whole datasets, which the long layout does not have.",
+                'Use "cholesky" or another device, or nest each group\'s rows in one list.',
             )
-        given: dict[str, Any] = {
-            "inputs": inputs,
-            "options": options,
-            "features": tuple(self.features) if self.features else None,
-            "weights": self.weights,
-            "drop_nulls": "n" if self.nulls == "drop" else None,
-        }
         if options.direct in ("qr", "svd"):
-            return fit.DatasetFit(**given, outputs=results)
-        return statistic.DatasetStatistic(**given, second_stage=then)
+            raise JobError(
+                f'[params] method: "{options.direct}" needs whole datasets, which the long layout does not have.',
+                'Use "auto", which is as exact, or "cholesky"; or nest each group\'s rows in one list.',
+            )
+
+    def _of_groups(self, grouping: Grouping) -> dict[str, Any]:
+        """What a statistic's kernel is given in the long layout: a group's observations are its lists."""
+        features = tuple(f"x{number}" for number in range(len(self.features or ())))
+        named = (*features, "y", *([] if self.weights is None else [WEIGHTS]))
+        return {
+            "inputs": tuple(Column(name, shape=("n",)) for name in named),
+            "features": features,
+            "weights": WEIGHTS if self.weights else None,
+            "grouping": grouping,
+        }
 
     @property
     def _is_long(self) -> bool:
@@ -191,8 +198,22 @@ def _check_once(what: str, names: list[str]) -> None:
         raise JobError(f"[params] {what}: the column '{twice}' is named twice.", "Name each column once.")
 
 
-def _direct(method: str) -> Literal["auto", "cholesky", "qr", "svd"]:
+def _direct(method: str, platform: str) -> Literal["auto", "cholesky", "qr", "svd"]:
     """The direct method. "auto" becomes "qr" if error-free transformations do not hold on this device."""
     if method == "cholesky" or method == "qr" or method == "svd":
         return method
-    return "auto" if least_squares.error_free_transforms_hold() else "qr"
+    return "auto" if platform == "cpu" or least_squares.error_free_transforms_hold() else "qr"
+
+
+def _stages(written: tuple[Column, ...], options: Options, platform: str, given: dict[str, Any]) -> Kernel:
+    """The kernels of a regression: by NumPy on CPUs, by compiled programs on accelerators and for whole datasets."""
+    whole = options.direct in ("qr", "svd")
+    if platform == "cpu" and not whole:
+        return HostStatistic(**given, options=options, second_stage=HostFit(outputs=written, options=options))
+    from jaxbatch.kernels.builtin.regression import fit, statistic  # which import JAX
+
+    if whole:
+        return fit.DatasetFit(**given, options=options, outputs=written)
+    return statistic.DatasetStatistic(
+        **given, options=options, second_stage=fit.FitKernel(outputs=written, options=options)
+    )

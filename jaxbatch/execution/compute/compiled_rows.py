@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch.batches import decode, encode
+from jaxbatch.batches import decode
 from jaxbatch.columns import Column, Status
-from jaxbatch.compilation.programs import Programs, Results
+from jaxbatch.compilation.programs import Programs
 from jaxbatch.compilation.trace import ProgramKey
 from jaxbatch.errors import JobError
+from jaxbatch.execution.compute.encoding import encoded_batch, in_order
 from jaxbatch.execution.shard_result import ShardResult
-from jaxbatch.input.arrow_arrays import to_arrow
 from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.results import Results
 from jaxbatch.planning.plan import Plan
 
 Batch = tuple[np.ndarray, Results]
 """Which rows were computed, and their results."""
 
 
-class Evaluation:
+class CompiledRows:
     """Computes a plan's rows: grouped by program, batch by batch, in the kernel's one stage or two."""
 
     def __init__(self, plan: Plan, kernel: Kernel, programs: Programs):
@@ -55,7 +56,7 @@ class Evaluation:
                 order.append(rows)
                 encoded.append(encoded_batch(kernel.results, results, status[rows], self._plan.job.compute.precision))
         with shard_result.stage("encode"):
-            return _in_order(encoded, np.concatenate(order) if order else np.arange(0)), status
+            return in_order(encoded, np.concatenate(order) if order else np.arange(0)), status
 
     def _by_program(self, batch: decode.DecodedRows) -> Iterator[tuple[ProgramKey, np.ndarray]]:
         """The numbers of a batch's rows by the program that computes them, ascending.
@@ -175,21 +176,6 @@ def count_padding(program: ProgramKey, arrays: Mapping[str, np.ndarray], width: 
         shard_result.padded_elements += width * math.prod(size for _, size in program.sizes)
 
 
-def encoded_batch(columns: Sequence[Column], results: Results, status: np.ndarray, precision: str) -> list[pa.Array]:
-    """The results of a batch as Arrow arrays; null where the status is null_input or invalid_input."""
-    has_results = status < Status.invalid_input
-    return [
-        encode.encode(
-            column,
-            results.values[column.name],
-            has_results & results.present[column.name] if column.name in results.present else has_results,
-            results.lengths,
-            precision,
-        )
-        for column in columns
-    ]
-
-
 def in_batches(arrays: Mapping[str, np.ndarray], width: int) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Arrays of equal length, ``width`` rows at a time, with the slice of each."""
     rows = len(next(iter(arrays.values())))
@@ -206,15 +192,3 @@ def sizes_of(columns: Sequence[Column], arrays: Mapping[str, np.ndarray]) -> tup
             if isinstance(size, str):
                 sizes[size] = actual
     return tuple(sizes.items())
-
-
-def _in_order(encoded: list[list[pa.Array]], order: np.ndarray) -> list[pa.Array]:
-    """The batches' arrays, column by column, in the order of the rows; ``order`` has the row number of each."""
-    ordered = bool((order[1:] > order[:-1]).all())
-    if ordered and len(encoded) == 1:
-        return encoded[0]
-    columns = [pa.concat_arrays(arrays) for arrays in zip(*encoded, strict=True)]
-    if ordered:
-        return columns
-    back = to_arrow(np.argsort(order))
-    return [column.take(back) for column in columns]
