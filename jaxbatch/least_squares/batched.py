@@ -4,18 +4,43 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
+import numpy as np
+
+from jaxbatch.least_squares.array_library import Array, namespace
+from jaxbatch.least_squares.double_double import DoubleDouble, register_pytree
 
 
 def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` with a ``vmap`` that calls it once, every array with the datasets on its last axis.
 
+    NumPy arrays have their datasets there already, so that ``function`` is called as it is.
+
     ``function`` must work on arrays with the axes of one dataset first, and treat any further axes element by element.
     Its arguments and results are pytrees of arrays. For one dataset it is called as it is.
     """
 
+    def called(*operands: Any) -> Any:
+        if namespace(*leaves_of(operands)) is np:
+            with np.errstate(all="ignore"):  # what is not finite in one dataset shows in its results
+                return function(*operands)
+        return _with_vmap(function)(*operands)
+
+    return called
+
+
+def leaves_of(operands: Any) -> list[Array]:
+    """The arrays in nested tuples and double-double numbers."""
+    if isinstance(operands, DoubleDouble):
+        return [operands.high, operands.low]
+    return [leaf for each in operands for leaf in leaves_of(each)] if isinstance(operands, tuple) else [operands]
+
+
+def _with_vmap(function: Callable[..., Any]) -> Callable[..., Any]:
+    import jax
+    import jax.numpy as jnp
+    from jax.custom_batching import custom_vmap
+
+    register_pytree()
     structures: list[Any] = []
 
     def flat(structure: Any, *leaves: Any) -> list[Any]:
@@ -44,4 +69,4 @@ def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def rows_of(length: int, like: Any) -> Any:
     """0 … length − 1 shaped [length, 1, …], to be compared with arrays [length, …] of as many axes as ``like``."""
-    return jnp.arange(length).reshape(length, *(1,) * (like.ndim - 1))
+    return np.arange(length).reshape(length, *(1,) * (like.ndim - 1))

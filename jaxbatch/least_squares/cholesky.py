@@ -6,10 +6,10 @@ written … in shapes.
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
 from jaxtyping import Bool
 
+from jaxbatch.least_squares.array_library import Array, fori_loop, namespace, row, total, with_row
 from jaxbatch.least_squares.double_double import DoubleDouble, full_like, inverse_root, mapped, rounded, where
 
 _NO_PIVOT = 2.0**-98
@@ -44,27 +44,28 @@ def factor(G: Any, terms: Bool[Array, "p ..."]) -> Factor:
     """
     p, k = terms.shape[0], G.shape[0]
     no_pivot = _NO_PIVOT if isinstance(G, DoubleDouble) else _NO_PIVOT_PLAIN
-    index_p = jnp.arange(p)
+    xp = namespace(terms)
+    index_p = np.arange(p)
     index = index_p.reshape(p, *(1,) * (terms.ndim - 1))
-    further = jnp.ones((k - p, *terms.shape[1:]), bool)
+    further = xp.ones((k - p, *terms.shape[1:]), bool)
 
     def step(j: Array, state: tuple[Any, ...]) -> tuple[Any, ...]:
         A, left, rows, pivots, taken, inverses = state
         diagonal = mapped(lambda part: part[index_p, index_p], A)
-        size = jnp.where(left, rounded(diagonal), -jnp.inf)
-        chosen = (index == jnp.argmax(size, axis=0)) & left
+        size = xp.where(left, rounded(diagonal), -xp.inf)
+        chosen = (index == xp.argmax(size, axis=0)) & left
         pivot = _select(chosen, diagonal)
-        found = jnp.any(chosen, axis=0) & ~(
+        found = xp.any(chosen, axis=0) & ~(
             rounded(pivot) <= no_pivot
         )  # NaN counts as a pivot, so that it shows in the result
         inverse = inverse_root(where(found, pivot, full_like(pivot, 1.0)))
-        row = _select(chosen[:, None], A[:p]) * inverse[None]
-        row = where(jnp.concatenate([left, further]) & found, row, full_like(row, 0.0))
-        A = A - row[:, None] * row[None, :]
+        found_row = _select(chosen[:, None], A[:p]) * inverse[None]
+        found_row = where(xp.concatenate([left, further]) & found, found_row, full_like(found_row, 0.0))
+        A = A - found_row[:, None] * found_row[None, :]
         return (
             A,
             left & ~chosen,
-            _with_row(rows, row, j),
+            _with_row(rows, found_row, j),
             _with_row(pivots, chosen & found, j),
             _with_row(taken, found, j),
             _with_row(inverses, inverse, j),
@@ -73,12 +74,12 @@ def factor(G: Any, terms: Bool[Array, "p ..."]) -> Factor:
     state = (
         G,
         terms,
-        mapped(lambda part: jnp.zeros_like(part[:p]), G),
-        jnp.zeros((p, *terms.shape), bool),
-        jnp.zeros(terms.shape, bool),
+        mapped(lambda part: xp.zeros_like(part[:p]), G),
+        xp.zeros((p, *terms.shape), bool),
+        xp.zeros(terms.shape, bool),
         full_like(G[:p, 0], 1.0),
     )
-    _, _, *found = lax.fori_loop(0, p, step, state)
+    _, _, *found = fori_loop(xp, p, step, state)
     return Factor(*found)
 
 
@@ -96,20 +97,20 @@ def back_substitute(factor: Factor, right: Any, used: Bool[Array, "p ..."]) -> A
         pivot, counts = _row(factor.pivots, j), _row(used, j)
         found = _row(right, j) * _row(factor.inverses, j)[None]
         found = where(counts, found, full_like(found, 0.0))
-        column = _select(pivot[:, None], mapped(lambda part: jnp.swapaxes(part[:, :p], 0, 1), factor.rows))
+        column = _select(pivot[:, None], mapped(lambda part: part[:, :p].swapaxes(0, 1), factor.rows))
         return where((pivot & counts)[:, None], found[None], X), right - column[:, None] * found[None]
 
-    return lax.fori_loop(0, p, step, (full_like(right, 0.0), right))[0]
+    return fori_loop(namespace(used), p, step, (full_like(right, 0.0), right))[0]
 
 
 def _select(chosen: Array, x: Any) -> Any:
     """The one element along the first axis that ``chosen`` marks, or 0."""
-    return mapped(lambda part: jnp.sum(jnp.where(chosen, part, 0.0), axis=0), x)
+    return mapped(lambda part: total(namespace(part).where(chosen, part, 0.0)), x)
 
 
-def _row(x: Any, j: Array) -> Any:
-    return mapped(lambda part: lax.dynamic_index_in_dim(part, j, keepdims=False), x)
+def _row(x: Any, j: Any) -> Any:
+    return mapped(lambda part: row(part, j), x)
 
 
-def _with_row(x: Any, row: Any, j: Array) -> Any:
-    return mapped(lambda part, new: lax.dynamic_update_index_in_dim(part, new, j, 0), x, row)
+def _with_row(x: Any, new: Any, j: Any) -> Any:
+    return mapped(lambda part, new: with_row(part, new, j), x, new)

@@ -3,14 +3,14 @@
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Bool, Float, Int
 
+from jaxbatch.least_squares.array_library import Array, iterated, namespace, total
 from jaxbatch.least_squares.batched import datasets_last
 from jaxbatch.least_squares.double_double import mapped, power_of_two, rounded
-from jaxbatch.least_squares.gram import Statistic
 from jaxbatch.least_squares.singular import singular_values
+from jaxbatch.least_squares.sufficient import Statistic
 
 
 class Stop(NamedTuple):
@@ -32,16 +32,16 @@ class Stop(NamedTuple):
 class Descent(NamedTuple):
     """The end of a descent: its coefficients, float64; its number of steps, int32; whether it converged."""
 
-    coefficients: Float[Array, " p"]
-    steps: Int[Array, ""]
-    converged: Bool[Array, ""]
+    coefficients: Float[Array, "p ..."]
+    steps: Int[Array, "..."]
+    converged: Bool[Array, "..."]
 
 
 def descend(
     statistic: Statistic,
-    terms: Bool[Array, " p"],
-    penalised: Bool[Array, " p"],
-    initial: Float[Array, " p"],
+    terms: Bool[Array, "p ..."],
+    penalised: Bool[Array, "p ..."],
+    initial: Float[Array, "p ..."],
     *,
     learning_rate: float | Literal["auto"],
     ridge: float,
@@ -69,12 +69,6 @@ def descend(
     return datasets_last(descent)(statistic, terms, penalised, initial)
 
 
-class _State(NamedTuple):
-    b: Array
-    still: Array
-    steps: Array
-
-
 def _descend(
     statistic: Statistic,
     terms: Array,
@@ -86,32 +80,33 @@ def _descend(
     stop: Stop,
     dtype: Any,
 ) -> Descent:
-    p = terms.shape[0]
+    xp, p = namespace(terms), terms.shape[0]
     scale = power_of_two(statistic.exponents)
     products = rounded(mapped(lambda part: part * scale[:, None] * scale[None, :], statistic.products))
-    factor = 2.0 / jnp.where(statistic.weight > 0, statistic.weight, 1.0)
-    unit = jnp.eye(p).reshape(p, p, *(1,) * (terms.ndim - 1))
-    hessian = (products[:p, :p] + unit * jnp.where(penalised, ridge, 0.0)) * factor
+    factor = 2.0 / xp.where(statistic.weight > 0, statistic.weight, 1.0)
+    unit = np.eye(p).reshape(p, p, *(1,) * (terms.ndim - 1))
+    hessian = (products[:p, :p] + unit * xp.where(penalised, ridge, 0.0)) * factor
     moment = products[:p, p] * factor
     if learning_rate == "auto":
         curvature = singular_values(hessian)[0]
-        rate: Any = jnp.where(curvature == 0, 0.0, 1.0 / jnp.where(curvature == 0, 1.0, curvature))
+        rate: Any = xp.where(curvature == 0, 0.0, 1.0 / xp.where(curvature == 0, 1.0, curvature))
     else:
-        rate = learning_rate
+        rate = xp.full(terms.shape[1:], learning_rate)
 
-    def running(state: _State) -> Array:
-        unfinished = (state.still < stop.patience) & (state.steps < stop.max_steps)
-        return unfinished & jnp.all(jnp.isfinite(state.b), axis=0)
+    def unfinished(state: tuple[Array, ...]) -> Array:
+        b, still, steps = state
+        return (still < stop.patience) & (steps < stop.max_steps) & xp.all(xp.isfinite(b), axis=0)
 
-    def step(state: _State) -> _State:
-        moving = running(state)
-        gradient = jnp.sum(hessian * state.b.astype(hessian.dtype)[None], axis=1) - moment
-        b = jnp.where(moving, (state.b - rate * gradient).astype(dtype), state.b)
-        moved = jnp.sqrt(jnp.sum((b - state.b) ** 2, axis=0))
-        still = jnp.where(moved < stop.tolerance, state.still + 1, jnp.where(moved > stop.reset, 0, state.still))
-        return _State(b, jnp.where(moving, still, state.still), state.steps + moving)
+    def step(constants: tuple[Array, ...], state: tuple[Array, ...]) -> tuple[Array, ...]:
+        hessian, moment, rate = constants
+        old, still, steps = state
+        gradient = total(hessian * old.astype(hessian.dtype)[:, None]) - moment  # the Hessian is symmetric
+        b = (old - rate * gradient).astype(dtype)
+        moved = xp.sqrt(total((b - old) ** 2))
+        still = xp.where(moved < stop.tolerance, still + 1, xp.where(moved > stop.reset, 0, still))
+        return b, still, steps + 1
 
-    zero = jnp.zeros(terms.shape[1:], jnp.int32)
-    start = _State(jnp.where(terms, initial, 0.0).astype(dtype), zero, zero)
-    final = jax.lax.while_loop(lambda state: jnp.any(running(state)), step, start)
-    return Descent(final.b.astype(products.dtype), final.steps, final.still >= stop.patience)
+    zero = xp.zeros(terms.shape[1:], "int32")
+    start = (xp.where(terms, initial, 0.0).astype(dtype), zero, zero)
+    b, still, steps = iterated(xp, step, unfinished, (hessian, moment, rate), start, most=stop.max_steps)
+    return Descent(b.astype(products.dtype), steps, still >= stop.patience)

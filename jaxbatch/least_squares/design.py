@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
+
+from jaxbatch.least_squares.array_library import Array, namespace
 
 
 class Design(NamedTuple):
@@ -35,18 +36,21 @@ def columns(
     X: Float[Array, "p n"], y: Float[Array, " n"], observed: Bool[Array, " n"], *, intercept: bool
 ) -> Float[Array, "k n"]:
     """The columns of [1 X y] as rows of one array, zero where nothing was observed; without ``intercept`` of [X y]."""
-    ones = [jnp.ones((1, len(y)), X.dtype)] if intercept else []
-    return jnp.where(observed, jnp.concatenate([*ones, X, y[None]]), 0.0)
+    xp = namespace(X)
+    ones = [xp.ones((1, len(y)), X.dtype)] if intercept else []
+    return xp.where(observed, xp.concatenate([*ones, X, y[None]]), 0.0)
 
 
-def terms(features: Bool[Array, " k"], intercept: bool) -> tuple[Bool[Array, " p"], Bool[Array, " p"]]:
+def terms(features: Bool[Array, "k ..."], intercept: bool) -> tuple[Bool[Array, "p ..."], Bool[Array, "p ..."]]:
     """Which terms of the padded design are used, and which of them ridge shrinks: all but the intercept.
 
     ``features`` marks the used ones of the padded features; the intercept, if there is one, comes first.
     """
     if not intercept:
         return features, features
-    return jnp.concatenate([jnp.ones(1, bool), features]), jnp.concatenate([jnp.zeros(1, bool), features])
+    xp = namespace(features)
+    first = xp.ones((1, *features.shape[1:]), bool)
+    return xp.concatenate([first, features]), xp.concatenate([~first, features])
 
 
 def design(
@@ -56,10 +60,11 @@ def design(
     weights: Float[Array, " n"] | None = None,
 ) -> Design:
     """The design of the columns [1 X y] of :func:`columns`; each row multiplied by the root of its weight."""
-    Z = Z if weights is None else jnp.sqrt(weights) * Z
+    xp = namespace(Z)
+    Z = Z if weights is None else xp.sqrt(weights) * Z
     matrix = Z[:-1].T
-    largest = jnp.max(jnp.abs(matrix), axis=0)
-    unit = jnp.where(largest > 0, largest, 1.0)
-    norm = unit * jnp.sqrt(jnp.sum((matrix / unit) ** 2, axis=0))
-    scale = jnp.where(norm > 0, norm, 1.0)
+    largest = xp.max(xp.abs(matrix), axis=0)
+    unit = xp.where(largest > 0, largest, 1.0)
+    norm = unit * xp.sqrt(xp.sum((matrix / unit) ** 2, axis=0))
+    scale = xp.where(norm > 0, norm, 1.0)
     return Design(matrix, matrix / scale, scale, Z[-1], terms, penalised)

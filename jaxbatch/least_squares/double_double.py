@@ -3,21 +3,19 @@
 The error-free transformations are those of Knuth (*The Art of Computer Programming*, vol. 2, §4.2.2) and Dekker (*A
 floating-point technique for extending the available precision*, Numer. Math. 18, 1971), but for the product, which is
 summed from exact products of halves. The arithmetic on them is that of Hida, Li and Bailey, *Library for double-double
-and quad-double arithmetic* (2007). Sums use + and − only, so they work on JAX and NumPy arrays alike; products are for
-JAX. :func:`error_free_transforms_hold` tells whether the compiler of this device leaves the transformations intact.
+and quad-double arithmetic* (2007). All of it is for NumPy and JAX arrays alike (``array_library.py``); whether the
+compiler of a device leaves the transformations intact is found in ``transforms_hold.py``.
 """
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
-from jax.extend.backend import get_default_device
+
+from jaxbatch.least_squares.array_library import Array, namespace
 
 LARGEST_EXPONENT = 1000
 """The largest exponent, in absolute value, of the powers of two by which columns are divided."""
@@ -27,6 +25,9 @@ _FRACTION_BITS = 52
 
 _LOWER_BITS = 27
 """How many of those bits :func:`split` leaves to the lower half."""
+
+_SPLITTER = 2.0**_LOWER_BITS + 1.0
+"""Dekker's multiplier."""
 
 
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
@@ -45,26 +46,54 @@ def fast_two_sum(a: Any, b: Any) -> tuple[Any, Any]:
 def split(a: Array) -> tuple[Array, Array]:
     """a = upper + lower exactly, of 26 bits each, for float64.
 
-    Dekker splits by a multiplication; here it is done on the bits, so that no contraction of operations can change it.
+    Dekker splits by a multiplication, which serves NumPy below 2⁹⁹⁶; in JAX it is done on the bits, so that no
+    contraction of operations can change it.
     """
-    bits = lax.bitcast_convert_type(a, jnp.uint64) + jnp.uint64(1 << (_LOWER_BITS - 1))
-    upper = lax.bitcast_convert_type((bits >> _LOWER_BITS) << _LOWER_BITS, a.dtype)
+    if namespace(a) is np:
+        large = a * _SPLITTER
+        upper = large - (large - a)
+        return upper, a - upper
+    bits = _reinterpreted(a, "uint64") + np.uint64(1 << (_LOWER_BITS - 1))
+    upper = _reinterpreted((bits >> np.uint64(_LOWER_BITS)) << np.uint64(_LOWER_BITS), "float64")
     return upper, a - upper
 
 
-def two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """a·b rounded up or down, and its exact error, for float64 JAX arrays.
+def _reinterpreted(x: Array, dtype: str) -> Array:
+    """The bits of ``x`` as another type of the same size."""
+    if namespace(x) is np:
+        return np.asarray(x).view(dtype)
+    from jax import lax
 
-    It is summed from products of halves, which are exact: a compiler that contracts a product and a sum to one fused
-    operation, as XLA does, then changes nothing. Dekker's own formula would be wrong by an ulp of a·b.
+    return lax.bitcast_convert_type(x, dtype)
+
+
+def two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """a·b rounded up or down, and its exact error, for float64.
+
+    NumPy's is Dekker's. In JAX it is summed from products of halves, which are exact: a compiler that contracts a
+    product and a sum to one fused operation, as XLA does, then changes nothing. Dekker's own formula would be wrong by
+    an ulp of a·b.
     """
-    (a_upper, a_lower), (b_upper, b_lower) = split(a), split(b)
+    halves_a, halves_b = split(a), split(b)
+    if namespace(a, b) is np:
+        product = a * b
+        return product, error_of_product(halves_a, halves_b, product)
+    (a_upper, a_lower), (b_upper, b_lower) = halves_a, halves_b
     middle, lost = two_sum(a_upper * b_lower, a_lower * b_upper)
     product, error = fast_two_sum(a_upper * b_upper, middle)
     return fast_two_sum(product, error + (lost + a_lower * b_lower))
 
 
-@jax.tree_util.register_dataclass
+def error_of_product(a: tuple[Array, Array], b: tuple[Array, Array], product: Array) -> Array:
+    """a·b − ``product``, the product rounded, from the halves of a and b (Dekker); for NumPy only, see above."""
+    error = a[0] * b[0]
+    error -= product
+    error += a[0] * b[1]
+    error += a[1] * b[0]
+    error += a[1] * b[1]
+    return error
+
+
 @dataclass(frozen=True)
 class DoubleDouble:
     """Numbers ``high + low`` with |low| ≤ ulp(high)/2, element by element.
@@ -109,9 +138,21 @@ class DoubleDouble:
         return DoubleDouble(*fast_two_sum(product, error + (self.high * other.low + self.low * other.high)))
 
 
+@functools.cache
+def register_pytree() -> None:
+    """Makes JAX take :class:`DoubleDouble` for a pytree; the modules that hand one to JAX call it."""
+    from jax.tree_util import register_dataclass
+
+    register_dataclass(DoubleDouble)
+
+
+if "jax" in sys.modules:
+    register_pytree()
+
+
 def times_power(x: "DoubleDouble | Array", power: Array) -> Any:
     """``x`` times powers of two, which changes no digit."""
-    return jax.tree.map(lambda part: part * power, x)
+    return mapped(lambda part: part * power, x)
 
 
 def power_of_two(exponents: Array) -> Array:
@@ -121,15 +162,15 @@ def power_of_two(exponents: Array) -> Array:
 
 
 def _from_exponent(exponents: Array) -> Array:
-    biased = jnp.clip(exponents, -1022, 1023).astype(jnp.int64) + 1023
-    return lax.bitcast_convert_type(biased << _FRACTION_BITS, jnp.float64)
+    biased = namespace(exponents).clip(exponents, -1022, 1023).astype("int64") + 1023
+    return _reinterpreted(biased << _FRACTION_BITS, "float64")
 
 
 def exponent_of(x: Array) -> Array:
     """The least e with |x| < 2^e, within ±1000; −1000 for 0, and 0 for infinity and NaN."""
-    bits = lax.bitcast_convert_type(x, jnp.int64)
-    exponents = ((bits >> _FRACTION_BITS) & 0x7FF) - 1022
-    return jnp.where(jnp.isfinite(x), jnp.clip(exponents, -LARGEST_EXPONENT, LARGEST_EXPONENT), 0).astype(jnp.int32)
+    xp = namespace(x)
+    exponents = ((_reinterpreted(x, "int64") >> _FRACTION_BITS) & 0x7FF) - 1022
+    return xp.where(xp.isfinite(x), xp.clip(exponents, -LARGEST_EXPONENT, LARGEST_EXPONENT), 0).astype("int32")
 
 
 def rounded(x: "DoubleDouble | Array") -> Array:
@@ -148,26 +189,28 @@ def inverse(x: "DoubleDouble | Array") -> Any:
 def inverse_root(x: "DoubleDouble | Array") -> Any:
     """1/√x, by one Newton step from the root in float64."""
     if not isinstance(x, DoubleDouble):
-        return 1.0 / jnp.sqrt(x)
-    first = 1.0 / jnp.sqrt(x.high)
+        return 1.0 / namespace(x).sqrt(x)
+    first = 1.0 / namespace(x.high).sqrt(x.high)
     return DoubleDouble(*fast_two_sum(first, 0.5 * first * (1.0 - (x * first) * first).high))
 
 
 def where(condition: Array, x: Any, y: Any) -> Any:
-    """:func:`jax.numpy.where` for numbers of either precision; ``x`` and ``y`` are of one kind."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), x, y)
+    """:func:`numpy.where` for numbers of either precision; ``x`` and ``y`` are of one kind."""
+    return mapped(lambda a, b: namespace(condition, a, b).where(condition, a, b), x, y)
 
 
 def full_like(x: Any, value: float) -> Any:
     """An array of one number with the shape and precision of ``x``."""
     if isinstance(x, DoubleDouble):
-        return DoubleDouble(jnp.full_like(x.high, value), jnp.zeros_like(x.low))
-    return jnp.full_like(x, value)
+        return DoubleDouble(full_like(x.high, value), full_like(x.low, 0.0))
+    return namespace(x).full_like(x, value)
 
 
 def mapped(function: Callable[..., Array], *xs: Any) -> Any:
     """``function`` applied to the high and to the low parts: it may move elements, not compute with them."""
-    return jax.tree.map(function, *xs)
+    if not isinstance(xs[0], DoubleDouble):
+        return function(*xs)
+    return DoubleDouble(function(*(x.high for x in xs)), function(*(x.low for x in xs)))
 
 
 def summed(x: Any) -> Any:
@@ -180,32 +223,4 @@ def summed(x: Any) -> Any:
 
 
 def _padded(x: Array, missing: int) -> Array:
-    return jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) if missing else x
-
-
-def error_free_transforms_hold() -> bool:
-    """Whether the error-free transformations are exact under the default device's compiler, tried on 1,024 numbers."""
-    return _transforms_hold(get_default_device().platform)
-
-
-@functools.cache
-def _transforms_hold(platform: str) -> bool:
-    del platform  # the key of the cache: a process may compute on one device after another
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((2, 1024)) * 2.0 ** rng.integers(-40, 40, (2, 1024))
-
-    def multiply_add(a: Array, b: Array) -> tuple[Array, Array]:
-        product, error = two_product(a, b)
-        total, rest = two_sum(product, a)
-        return total, rest + error
-
-    with jax.enable_x64(True):
-        program = jax.jit(multiply_add).lower(a, b).compile()  # it may be asked while another program is traced
-        high, low = jax.device_get(program(a, b))
-    return all(map(_is_multiply_add, a.tolist(), b.tolist(), high.tolist(), low.tolist()))
-
-
-def _is_multiply_add(a: float, b: float, high: float, low: float) -> bool:
-    product = Fraction(a) * Fraction(b)
-    wrong = product + Fraction(a) - Fraction(high) - Fraction(low)
-    return abs(wrong) <= (abs(product) + abs(Fraction(a))) / 2**104
+    return namespace(x).pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) if missing else x

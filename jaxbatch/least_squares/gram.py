@@ -4,22 +4,26 @@ Every product of two columns is computed without error and added in double-doubl
 one by less than 2⁻¹⁰⁰ of its diagonal, and the matrices of parts of the data add up to that of the whole.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.custom_batching import custom_vmap
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from jaxbatch.least_squares.double_double import (
     DoubleDouble,
     exponent_of,
     fast_two_sum,
     power_of_two,
+    register_pytree,
     two_product,
     two_sum,
 )
+from jaxbatch.least_squares.sufficient import Statistic
+
+register_pytree()
 
 BLOCK_ROWS = 256
 """Rows of a short dataset are summed one after the other in blocks of at most this many; blocks are added pairwise."""
@@ -33,29 +37,6 @@ among threads, whose synchronisation would take longer than the pass."""
 
 PASSES = 4
 """The diagonals of the matrix are computed in at most this many groups, each one fused loop."""
-
-
-class Statistic(NamedTuple):
-    """All that a fit needs of a dataset: G = Z'WZ for Z = [1 X y], its columns divided by powers of two.
-
-    The k columns are those of the terms, with the intercept's ones first if it has one, and y last.
-    """
-
-    products: DoubleDouble | Float[Array, "k k"]
-    """G of the divided columns."""
-    exponents: Int[Array, " k"]
-    """Column i was divided by 2^exponents[i], so that its largest element, times the root of the largest weight, is
-    about 1."""
-    n: Int[Array, ""]
-    """n, the number of observations of weight above 0."""
-    weight: Float[Array, ""]
-    """Σw, the sum of the weights; n without weights."""
-    y_min: Float[Array, ""]
-    """The smallest y, neither divided nor shifted; +∞ without observations."""
-    y_max: Float[Array, ""]
-    """The largest y likewise; −∞ without observations."""
-    shift: Float[Array, ""]
-    """Subtracted from y before all else, so that a plain matrix does not lose the digits of a large mean; else 0."""
 
 
 def statistic(

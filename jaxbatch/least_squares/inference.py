@@ -3,15 +3,16 @@
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from jaxbatch.columns import Maybe
+from jaxbatch.least_squares.array_library import Array, namespace
 from jaxbatch.least_squares.batched import datasets_last
 from jaxbatch.least_squares.double_double import full_like, inverse, power_of_two, rounded, where
-from jaxbatch.least_squares.gram import Statistic
-from jaxbatch.least_squares.solve import Solution, normalised
+from jaxbatch.least_squares.solution import Solution, normalised
 from jaxbatch.least_squares.student import two_sided
+from jaxbatch.least_squares.sufficient import Statistic
 
 _DIGITS = 1000.0
 """A squared residual is known, to three digits, if it is this many times what rounding may have left of it."""
@@ -20,22 +21,22 @@ _DIGITS = 1000.0
 class ResponseMoments(NamedTuple):
     """Moments of the response y, in the units of the solution: y divided by 2^exponents[-1]."""
 
-    n: Int[Array, ""]
+    n: Int[Array, "..."]
     """n, the number of observations."""
-    weight: Float[Array, ""]
+    weight: Float[Array, "..."]
     """Σw, the sum of their weights; n without weights."""
-    tss: Float[Array, ""]
+    tss: Float[Array, "..."]
     """The total sum of squares: Σw(y − ȳ)², or Σwy² without an intercept."""
-    uncentered_tss: Float[Array, ""]
+    uncentered_tss: Float[Array, "..."]
     """Σwy²."""
-    varies: Bool[Array, ""]
+    varies: Bool[Array, "..."]
     """Whether y has two different values; without an intercept, whether any is not 0."""
 
 
 class Inference(NamedTuple):
     """Inference of one fit; each field that can be undefined is a :class:`Maybe`. Arrays of p have one per term."""
 
-    loss: Float[Array, ""]
+    loss: Float[Array, "..."]
     """Σwr²/Σw, in squared units of y."""
     r_squared: Maybe
     """1 − Σwr²/Σw(y − ȳ)²; without an intercept 1 − Σwr²/Σwy²."""
@@ -63,31 +64,32 @@ def _sums_of_squares(statistic: Statistic, *, intercept: bool) -> tuple[Array, A
     if intercept:
         has_weight = rounded(G[0, 0]) > 0
         total = total - G[0, -1] * G[0, -1] * inverse(where(has_weight, G[0, 0], full_like(G[0, 0], 1.0)))
-    return jnp.maximum(rounded(total), 0.0), rounded(square)
+    return namespace(rounded(total)).maximum(rounded(total), 0.0), rounded(square)
 
 
 def response_moments_of_data(
     Z: Float[Array, "k n"],
     observed: Bool[Array, " n"],
     weights: Float[Array, " n"] | None,
-    exponent: Int[Array, ""],
+    exponent: Int[Array, "..."],
     *,
     intercept: bool,
 ) -> ResponseMoments:
     """The moments of y, from the columns of [1 X y]; the solution divides y by 2^``exponent``."""
-    used = observed.astype(Z.dtype) if weights is None else jnp.where(observed, weights, 0.0)
+    xp = namespace(Z)
+    used = observed.astype(Z.dtype) if weights is None else xp.where(observed, weights, 0.0)
     y, n, weight = Z[-1] * power_of_two(-exponent), observed.sum(), used.sum()
-    mean = used @ y / jnp.where(weight > 0, weight, 1.0) if intercept else 0.0
-    first = y[jnp.argmax(observed)] if intercept else 0.0
-    return ResponseMoments(n, weight, used @ (y - mean) ** 2, used @ y**2, jnp.any(observed & (y != first)))
+    mean = used @ y / xp.where(weight > 0, weight, 1.0) if intercept else 0.0
+    first = y[xp.argmax(observed)] if intercept else 0.0
+    return ResponseMoments(n, weight, used @ (y - mean) ** 2, used @ y**2, xp.any(observed & (y != first)))
 
 
 def infer(
     solution: Solution,
     moments: ResponseMoments,
-    p: Int[Array, ""],
+    p: Int[Array, "..."],
     *,
-    sampled: Bool[Array, ""] | bool = True,
+    sampled: Bool[Array, "..."] | bool = True,
 ) -> Inference:
     """Classical inference with n − rank degrees of freedom.
 
@@ -100,20 +102,26 @@ def infer(
         p: the number of terms.
         sampled: whether the coefficients follow Student's t at all; those of a ridge fit do not.
     """
+    with np.errstate(all="ignore"):  # NaN and infinity show in the results
+        return _infer(solution, moments, p, sampled)
+
+
+def _infer(solution: Solution, moments: ResponseMoments, p: Array, sampled: Array | bool) -> Inference:
+    xp = namespace(solution.rss, moments.n)
     n, rss, exponents = moments.n, solution.rss, solution.exponents
-    dof: Any = jnp.maximum(n - solution.rank, 1)
+    dof: Any = xp.maximum(n - solution.rank, 1)
     known = rss >= _DIGITS * solution.rss_rounding
     enough = (n > p) & known
     unit = power_of_two(exponents[-1])
-    residual_sd = jnp.sqrt(rss / dof)
+    residual_sd = xp.sqrt(rss / dof)
     errors = residual_sd * solution.unscaled_stderr
-    rounding = 8 * p * jnp.finfo(rss.dtype).eps * jnp.sqrt(moments.uncentered_tss)
+    rounding = 8 * p * 2.0**-52 * xp.sqrt(moments.uncentered_tss)
     testable = enough & sampled & moments.varies & (rss > rounding**2)
-    t = solution.scaled / jnp.where(errors > 0, errors, 1.0)
+    t = solution.scaled / xp.where(errors > 0, errors, 1.0)
     varies = moments.varies & (moments.tss > 0)
     return Inference(
         loss=rss * unit / moments.weight * unit,
-        r_squared=Maybe(1.0 - rss / jnp.where(varies, moments.tss, 1.0), varies & known),
+        r_squared=Maybe(1.0 - rss / xp.where(varies, moments.tss, 1.0), varies & known),
         residual_sd=Maybe(residual_sd * unit, enough),
         standard_errors=Maybe(errors * power_of_two(exponents[-1:] - exponents[:-1]), enough & sampled),
         t_values=Maybe(t, testable),

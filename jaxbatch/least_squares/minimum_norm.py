@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
 
+from jaxbatch.least_squares.array_library import Array, fori_loop, namespace, row
 from jaxbatch.least_squares.batched import rows_of
 from jaxbatch.least_squares.cholesky import Factor, back_substitute
 from jaxbatch.least_squares.double_double import (
@@ -41,30 +41,30 @@ def minimum_norm(
     so D⁻¹N spans that of A. The solution of least norm is the component of the basic one orthogonal to it, found by
     modified Gram–Schmidt (§5.2.8).
     """
-    p = terms.shape[0]
+    xp, p = namespace(terms), terms.shape[0]
     used = factored.taken & (rows_of(p, factored.taken) < rank)
-    basic = jnp.any(factored.pivots & used[:, None], axis=0)
+    basic = xp.any(factored.pivots & used[:, None], axis=0)
     other = terms & ~basic
     zero = full_like(factored.rows[:, :p], 0.0)
-    unit = jnp.eye(p).reshape(p, p, *(1,) * (terms.ndim - 1))
+    unit = np.eye(p).reshape(p, p, *(1,) * (terms.ndim - 1))
     combined = back_substitute(factored, factored.rows[:, :p], used)
-    null = where(jnp.broadcast_to(other, zero.shape), (zero + unit) - combined, zero)
+    null = where(other, (zero + unit) - combined, zero)
 
-    relative = exponents - jnp.min(jnp.where(terms, exponents, jnp.iinfo(jnp.int32).max), axis=0)
+    relative = exponents - xp.min(xp.where(terms, exponents, np.iinfo(np.int32).max), axis=0)
     down = power_of_two(-relative)[:, None]
     null = times_power(null, down)
-    null = times_power(null, power_of_two(-exponent_of(jnp.max(jnp.abs(rounded(null)), axis=0)))[None])
-    known = times_power(mapped(lambda *parts: jnp.concatenate(parts, axis=1), root, fitted[:, None]), down)
-    W = mapped(lambda *parts: jnp.concatenate(parts, axis=1), null, known)
-    later = jnp.arange(2 * p + 1).reshape(-1, *(1,) * (terms.ndim - 1))
+    null = times_power(null, power_of_two(-exponent_of(xp.max(xp.abs(rounded(null)), axis=0)))[None])
+    known = times_power(mapped(lambda *parts: xp.concatenate(parts, axis=1), root, fitted[:, None]), down)
+    W = mapped(lambda *parts: xp.concatenate(parts, axis=1), null, known)
+    later = np.arange(2 * p + 1).reshape(-1, *(1,) * (terms.ndim - 1))
 
     def orthogonalise(j: Array, W: Any) -> Any:
-        direction = mapped(lambda part: lax.dynamic_index_in_dim(part, j, 1, keepdims=False), W)
+        direction = mapped(lambda part: row(part.swapaxes(0, 1), j), W)
         inner = summed(direction[:, None] * W)  # [2p + 1, …]
-        square = mapped(lambda part: lax.dynamic_index_in_dim(part, j, 0, keepdims=False), inner)
-        usable = lax.dynamic_index_in_dim(other, j, 0, keepdims=False) & (rounded(square) > 0)
+        square = mapped(lambda part: row(part, j), inner)
+        usable = row(other, j) & (rounded(square) > 0)
         share = inner * inverse(where(usable, square, full_like(square, 1.0)))[None]
         return where(usable & (later > j), W - direction[:, None] * share[None], W)
 
-    W = times_power(lax.fori_loop(0, p, orthogonalise, W), power_of_two(relative)[:, None])
+    W = times_power(fori_loop(xp, p, orthogonalise, W), power_of_two(relative)[:, None])
     return W[:, 2 * p], W[:, p : 2 * p]

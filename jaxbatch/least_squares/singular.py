@@ -1,14 +1,16 @@
 """Singular values of many small matrices at once."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax.numpy as jnp
-from jax import Array, lax
-from jaxtyping import Bool, Float
+import numpy as np
+from jaxtyping import Float
+
+from jaxbatch.least_squares.array_library import Array, fori_loop, iterated, namespace, total
 
 WRITTEN_OUT = 24
-"""The largest p for Jacobi rotations; larger matrices go to LAPACK (cuSOLVER on a GPU) one by one, which is faster."""
+"""The largest p for Jacobi rotations in JAX; larger matrices go to LAPACK (cuSOLVER on a GPU) one by one, which is
+faster."""
 
 _SWEEPS = 40
 """The largest number of sweeps over all pairs of columns."""
@@ -20,47 +22,44 @@ def singular_values(A: Float[Array, "p p ..."]) -> Float[Array, "p ..."]:
     One-sided Jacobi rotations in round-robin order, all p/2 pairs of a round at once (Golub and Van Loan, *Matrix
     Computations*, 4th ed., §8.6.3 and §8.5.5): to full relative accuracy for a column-scaled triangle.
     """
-    if A.shape[0] > WRITTEN_OUT:
-        return jnp.moveaxis(jnp.linalg.svd(jnp.moveaxis(A, (0, 1), (-2, -1)), compute_uv=False), -1, 0)
-    columns = jnp.swapaxes(A, 0, 1)
-    columns = jnp.pad(columns, [(0, len(columns) % 2)] + [(0, 0)] * (columns.ndim - 1))
-    left, right = jnp.split(columns, 2)
-    finite = jnp.all(jnp.isfinite(columns), axis=(0, 1))
-    tolerance = jnp.finfo(A.dtype).eps * math.sqrt(A.shape[0])
+    xp = namespace(A)
+    if A.shape[0] > WRITTEN_OUT and xp is not np:
+        return xp.moveaxis(xp.linalg.svd(xp.moveaxis(A, (0, 1), (-2, -1)), compute_uv=False), -1, 0)
+    columns = A.swapaxes(0, 1)
+    columns = xp.pad(columns, [(0, len(columns) % 2)] + [(0, 0)] * (columns.ndim - 1))
+    left, right = xp.split(columns, 2)
+    finite = xp.all(xp.isfinite(columns), axis=(0, 1))
+    tolerance = float(np.finfo(A.dtype).eps) * math.sqrt(A.shape[0])
 
-    class State(NamedTuple):
-        left: Array
-        right: Array
-        turning: Bool[Array, "..."]
-        """The datasets whose columns are not orthogonal yet; the others change no more, whatever these do."""
-        sweeps: Array
-
-    def turn(_: Any, state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        left, right, turning, largest = state
-        inner = jnp.sum(left * right, axis=1)
-        squares = jnp.sum(left * left, axis=1), jnp.sum(right * right, axis=1)
-        size = jnp.sqrt(squares[0]) * jnp.sqrt(squares[1])
-        cosine = jnp.where(size > 0, jnp.abs(inner) / jnp.where(size > 0, size, 1.0), 0.0)
-        oblique = (cosine > tolerance) & turning
-        zeta = (squares[1] - squares[0]) / jnp.where(oblique, 2.0 * inner, 1.0)
-        tangent = jnp.where(zeta >= 0, 1.0, -1.0) / (jnp.abs(zeta) + jnp.sqrt(1.0 + zeta * zeta))
-        cos = jnp.where(oblique, 1.0 / jnp.sqrt(1.0 + tangent * tangent), 1.0)[:, None]
-        sin = jnp.where(oblique, tangent, 0.0)[:, None] * cos
+    def turn(_: Any, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        left, right, largest = state
+        inner, square, other = (_inner(a, b) for a, b in ((left, right), (left, left), (right, right)))
+        size = xp.sqrt(square) * xp.sqrt(other)
+        cosine = xp.where(size > 0, xp.abs(inner) / xp.where(size > 0, size, 1.0), 0.0)
+        oblique = cosine > tolerance
+        zeta = (other - square) / xp.where(oblique, 2.0 * inner, 1.0)
+        tangent = xp.where(zeta >= 0, 1.0, -1.0) / (xp.abs(zeta) + xp.sqrt(1.0 + zeta * zeta))
+        cos = xp.where(oblique, 1.0 / xp.sqrt(1.0 + tangent * tangent), 1.0)[:, None]
+        sin = xp.where(oblique, tangent, 0.0)[:, None] * cos
         left, right = cos * left - sin * right, sin * left + cos * right
-        moved_left = jnp.concatenate([left[:1], right[:1], left[1:-1]])[: len(left)]
-        moved_right = jnp.concatenate([right[1:], left[-1:]])[: len(left)] if len(left) > 1 else right
-        return moved_left, moved_right, turning, jnp.maximum(largest, jnp.max(cosine, axis=0))
+        moved_left = xp.concatenate([left[:1], right[:1], left[1:-1]])[: len(left)]
+        moved_right = xp.concatenate([right[1:], left[-1:]])[: len(left)] if len(left) > 1 else right
+        return moved_left, moved_right, xp.maximum(largest, xp.max(cosine, axis=0))
 
-    def sweep(state: State) -> State:
-        zero = jnp.zeros(state.turning.shape, A.dtype)
-        rounds = max(2 * len(left) - 1, 1)
-        moved = lax.fori_loop(0, rounds, turn, (state.left, state.right, state.turning, zero))
-        return State(moved[0], moved[1], state.turning & (moved[3] > tolerance), state.sweeps + 1)
+    def sweep(_: tuple[Array, ...], state: tuple[Array, ...]) -> tuple[Array, ...]:
+        left, right, _ = state
+        return fori_loop(xp, max(2 * len(left) - 1, 1), turn, (left, right, xp.zeros(finite.shape, A.dtype)))
 
-    def unfinished(state: State) -> Array:
-        return jnp.any(state.turning) & (state.sweeps < _SWEEPS)
+    def unfinished(state: tuple[Array, ...]) -> Array:
+        return state[2] > tolerance
 
-    final = lax.while_loop(unfinished, sweep, State(left, right, finite, jnp.zeros((), jnp.int32)))
-    norms = jnp.sqrt(jnp.sum(jnp.concatenate([final.left, final.right]) ** 2, axis=1))
-    values = -jnp.sort(-norms, axis=0)[: A.shape[0]]
-    return jnp.where(finite, values, jnp.nan)
+    start = (left, right, xp.where(finite, 1.0, 0.0))
+    left, right, _ = iterated(xp, sweep, unfinished, (), start, most=_SWEEPS)
+    norms = xp.sqrt(_inner(*(xp.concatenate([left, right]),) * 2))
+    values = -xp.sort(-norms, axis=0)[: A.shape[0]]
+    return xp.where(finite, values, xp.nan)
+
+
+def _inner(a: Array, b: Array) -> Array:
+    """Inner products [p, …] of columns [p, n, …]."""
+    return total((a * b).swapaxes(0, 1))

@@ -1,11 +1,15 @@
-"""Student's t: the two-sided p value."""
+"""Student's t: the two-sided p value, by arithmetic whose bits depend on no processor."""
 
-from typing import Any, NamedTuple
+import math
+from fractions import Fraction
+from typing import Any
 
-import jax.numpy as jnp
-from jax import Array, lax
-from jax.scipy.special import gammaln
+import numpy as np
 from jaxtyping import Float
+
+from jaxbatch.least_squares.array_library import Array, iterated, namespace
+from jaxbatch.least_squares.double_double import DoubleDouble, two_product, where
+from jaxbatch.least_squares.elementary import as_double_double, exp, log, quotient
 
 _STEPS = 20_000
 """The most steps of the continued fraction; it takes about √ν."""
@@ -13,83 +17,97 @@ _STEPS = 20_000
 _TINY = 1e-300
 """Takes the place of denominators nearer to 0 in the continued fraction."""
 
+_LARGEST_T = 1e300
+
+_BY_SERIES = 40
+"""From this ν on the beta function is computed by a series."""
+
 
 def two_sided(t: Float[Array, "..."], dof: Float[Array, "..."]) -> Float[Array, "..."]:
-    """P(|T| ≥ |t|) for T of Student's distribution with ν = ``dof`` > 0 degrees of freedom.
+    """P(|T| ≥ |t|) for T of Student's distribution with ν = ``dof`` degrees of freedom, a whole number above 0.
 
     It is I_x(ν/2, ½) with x = ν/(ν + t²), the regularised incomplete beta function (DLMF 8.17.4), by its continued
-    fraction (DLMF 8.17.22) in the modified form of Lentz, from whichever end converges. An element no longer
-    changes once it has converged, so none depends on its neighbours.
+    fraction (DLMF 8.17.22) in the modified form of Lentz, from whichever end converges. Its factor xᵃ is computed from
+    a logarithm in twice the precision. An element no longer changes once it has converged, so none depends on its
+    neighbours.
     """
-    t, dof = jnp.broadcast_arrays(jnp.abs(t), dof)
-    large = t * t > dof * jnp.finfo(t.dtype).max ** 0.25
-    ratio = jnp.where(large, 0.0, t / jnp.sqrt(dof)) ** 2
-    x = jnp.where(large, dof / t / t, 1.0 / (1.0 + ratio))
-    log_x = jnp.where(large, jnp.log(dof) - 2.0 * jnp.log(t), -jnp.log1p(ratio))
-    rest = jnp.where(large, 1.0, ratio / (1.0 + ratio))  # 1 − x without cancellation
-    a, b = dof / 2.0, 0.5
+    xp = namespace(t, dof)
+    t, dof = xp.broadcast_arrays(xp.abs(t), dof)
+    shape, t, dof = t.shape, t.ravel(), dof.ravel()
+    finite = xp.isfinite(t)
+    t_used = xp.where(finite, xp.minimum(t, _LARGEST_T), 0.0)
+    large = t_used > xp.sqrt(dof) * 1e38
+    moderate = xp.where(large, 0.0, t_used)
+    ratio = quotient(DoubleDouble(*two_product(moderate, moderate)), dof)
+    one = xp.ones_like(t)
+    x = xp.where(large, dof / t_used / t_used, 1.0 / (1.0 + ratio.high))
+    rest = xp.where(large, 1.0, ratio.high / (1.0 + ratio.high))  # 1 − x without cancellation
+    log_x = log(where(large, as_double_double(xp.where(large, t_used, one)), ratio + one))
+    log_x = where(large, log(as_double_double(dof)) - (log_x + log_x), -log_x)
+    a, b = dof / 2.0, xp.full_like(t, 0.5)
     near_zero = x < (a + 1.0) / (a + b + 2.0)
-    front = jnp.exp(a * log_x + 0.5 * jnp.log(jnp.where(rest > 0, rest, 1.0)) - _log_beta_half(a))
+    front = exp(log_x * a) * xp.sqrt(rest) * _inverse_beta_half(dof)
     fraction = _fraction(
-        jnp.where(near_zero, a, b), jnp.where(near_zero, b, a), jnp.where(near_zero, x, rest), jnp.isfinite(t)
+        xp.where(near_zero, a, b), xp.where(near_zero, b, a), xp.where(near_zero, x, rest), finite & (t > 0)
     )
-    p = jnp.where(near_zero, front / a * fraction, 1.0 - front / b * fraction)
-    p = jnp.where(rest > 0, p, 1.0)
-    return jnp.where(jnp.isnan(t), jnp.nan, p)
+    p = xp.where(near_zero, front / a * fraction, 1.0 - front / b * fraction)
+    p = xp.where(rest > 0, p, 1.0)
+    p = xp.where(finite, p, xp.where(xp.isnan(t), xp.nan, 0.0))
+    return p.reshape(shape)
 
 
-def _log_beta_half(a: Array) -> Array:
-    """ln B(a, ½); from a = 20 on by the series of ln Γ(a+½) − ln Γ(a) (from DLMF 5.11.8), as ln Γ would cancel."""
-    near = jnp.minimum(a, 20.0)
-    exact = gammaln(near) - gammaln(near + 0.5)
-    far = jnp.maximum(a, 20.0)
+def _exact_inverse_beta_half() -> np.ndarray:
+    """1/B(ν/2, ½) for ν = 0 … 39, by B(a + 1, ½) = B(a, ½)·a/(a + ½) from B(½, ½) = π and B(1, ½) = 2."""
+    rational = [Fraction(0), Fraction(1), Fraction(1, 2)]  # of those for odd ν without the factor 1/π
+    for dof in range(3, _BY_SERIES):
+        a = Fraction(dof - 2, 2)
+        rational.append(rational[dof - 2] * (a + Fraction(1, 2)) / a)
+    return np.array([float(each) / math.pi if dof % 2 else float(each) for dof, each in enumerate(rational)])
+
+
+_INVERSE_BETA_HALF = _exact_inverse_beta_half()
+
+
+def _inverse_beta_half(dof: Array) -> Array:
+    """1/B(ν/2, ½); from ν = 40 on by the series of ln Γ(a+½) − ln Γ(a) (from DLMF 5.11.8)."""
+    xp = namespace(dof)
+    near = xp.asarray(_INVERSE_BETA_HALF)[xp.minimum(dof, _BY_SERIES - 1).astype("int32")]
+    far = xp.maximum(dof / 2.0, _BY_SERIES / 2.0)
     u = 1.0 / far
-    series = u * (-1 / 8 + u**2 * (1 / 192 + u**2 * (-1 / 640 + u**2 * (17 / 14336 - u**2 * (31 / 18432)))))
-    log_ratio = 0.5 * jnp.log(far) + series
-    return 0.5 * jnp.log(jnp.pi) + jnp.where(a < 20.0, exact, -log_ratio)
-
-
-class _State(NamedTuple):
-    step: Array
-    c: Array
-    d: Array
-    value: Array
-    running: Array
+    square = u * u
+    series = u * (-1 / 8 + square * (1 / 192 + square * (-1 / 640 + square * (17 / 14336 - square * (31 / 18432)))))
+    return xp.where(dof < _BY_SERIES, near, xp.sqrt(far * (1.0 / math.pi)) * exp(as_double_double(series)))
 
 
 def _fraction(a: Array, b: Array, x: Array, wanted: Array) -> Array:
     """The continued fraction of I_x(a, b), without its factor xᵃ(1 − x)ᵇ/(a B(a, b)), converged where ``wanted``."""
-    one = jnp.ones_like(x)
+    xp = namespace(x)
+    one = xp.ones_like(x)
     first = _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
-    epsilon = 2.0 * jnp.finfo(x.dtype).eps
+    epsilon = 2.0 * float(np.finfo(x.dtype).eps)
 
-    def step(state: _State) -> _State:
-        m = state.step.astype(x.dtype)
-        c, d, value = state.c, state.d, state.value
-        change: Any = one
+    def step(constants: tuple[Array, ...], state: tuple[Array, ...]) -> tuple[Array, ...]:
+        a, b, x = constants
+        m, c, d, value, _ = state
+        twice = a + 2.0 * m
+        change: Any = None
         for numerator in (
-            m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0)),
+            m * (b - m) * x / ((twice - 1.0) * twice),
+            -(a + m) * (a + b + m) * x / (twice * (twice + 1.0)),
         ):
             d = 1.0 / _away_from_zero(1.0 + numerator * d)
             c = _away_from_zero(1.0 + numerator / c)
             change = c * d
             value = value * change
-        keep = state.running
-        return _State(
-            state.step + 1,
-            jnp.where(keep, c, state.c),
-            jnp.where(keep, d, state.d),
-            jnp.where(keep, value, state.value),
-            keep & (jnp.abs(change - 1.0) > epsilon),
-        )
+        return m + 1.0, c, d, value, xp.abs(change - 1.0)
 
-    def unfinished(state: _State) -> Array:
-        return jnp.any(state.running) & (state.step < _STEPS)
+    def unfinished(state: tuple[Array, ...]) -> Array:
+        return state[-1] > epsilon
 
-    start = _State(jnp.ones((), jnp.int32), one, 1.0 / first, 1.0 / first, wanted)
-    return lax.while_loop(unfinished, step, start).value
+    start = (one, one, 1.0 / first, 1.0 / first, xp.where(wanted, 1.0, 0.0))
+    return iterated(xp, step, unfinished, (a, b, x), start, most=_STEPS)[3]
 
 
 def _away_from_zero(x: Array) -> Array:
-    return jnp.where(jnp.abs(x) < _TINY, _TINY, x)
+    xp = namespace(x)
+    return xp.where(xp.abs(x) < _TINY, _TINY, x)
