@@ -19,6 +19,7 @@ from jaxbatch.least_squares.inference import (
     response_moments,
     response_moments_of_data,
 )
+from jaxbatch.least_squares.ragged import statistics_of
 from jaxbatch.least_squares.solution import Solution, rank_tolerance
 from jaxbatch.least_squares.solve import solve, with_coefficients
 from jaxbatch.least_squares.sufficient import Statistic
@@ -52,6 +53,7 @@ __all__ = [
     "solve",
     "solve_orthogonally",
     "statistic",
+    "statistics_of",
     "terms",
     "with_coefficients",
 ]

@@ -13,6 +13,9 @@ from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.builtin.regression.host import HostFit, HostStatistic
 from jaxbatch.kernels.builtin.regression.options import WEIGHTS, Options, outputs
 
+BY_NUMPY = ("cpu",)
+"""The platforms on which NumPy computes, without a compiler; on the others compiled programs do."""
+
 
 @dataclass(frozen=True)
 class Regression(Kernel):
@@ -202,13 +205,13 @@ def _direct(method: str, platform: str) -> Literal["auto", "cholesky", "qr", "sv
     """The direct method. "auto" becomes "qr" if error-free transformations do not hold on this device."""
     if method == "cholesky" or method == "qr" or method == "svd":
         return method
-    return "auto" if platform == "cpu" or least_squares.error_free_transforms_hold() else "qr"
+    return "auto" if platform in BY_NUMPY or least_squares.error_free_transforms_hold() else "qr"
 
 
 def _stages(written: tuple[Column, ...], options: Options, platform: str, given: dict[str, Any]) -> Kernel:
     """The kernels of a regression: by NumPy on CPUs, by compiled programs on accelerators and for whole datasets."""
     whole = options.direct in ("qr", "svd")
-    if platform == "cpu" and not whole:
+    if platform in BY_NUMPY and not whole:
         return HostStatistic(**given, options=options, second_stage=HostFit(outputs=written, options=options))
     from jaxbatch.kernels.builtin.regression import fit, statistic  # which import JAX
 
