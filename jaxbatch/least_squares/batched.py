@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxbatch.least_squares.array_library import Array, namespace
-from jaxbatch.least_squares.double_double import DoubleDouble, register_pytree
+from jaxbatch.least_squares.double_double import DoubleDouble, mapped, register_pytree
 
 
 def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,7 +20,7 @@ def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def called(*operands: Any) -> Any:
-        if namespace(*leaves_of(operands)) is np:
+        if namespace(*_leaves(operands)) is np:
             with np.errstate(all="ignore"):  # what is not finite in one dataset shows in its results
                 return function(*operands)
         return _with_vmap(function)(*operands)
@@ -28,11 +28,21 @@ def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def leaves_of(operands: Any) -> list[Array]:
+def _leaves(x: Any) -> list[Array]:
     """The arrays in nested tuples and double-double numbers."""
-    if isinstance(operands, DoubleDouble):
-        return [operands.high, operands.low]
-    return [leaf for each in operands for leaf in leaves_of(each)] if isinstance(operands, tuple) else [operands]
+    found: list[Array] = []
+    each_array(found.append, x)
+    return found
+
+
+def each_array(function: Callable[..., Any], *xs: Any) -> Any:
+    """``function`` of the arrays at the same place in nested tuples and double-double numbers, in such a tuple."""
+    if isinstance(xs[0], DoubleDouble):
+        return mapped(function, *xs)
+    if not isinstance(xs[0], tuple):
+        return function(*xs)
+    parts = [each_array(function, *parts) for parts in zip(*xs, strict=True)]
+    return type(xs[0])(*parts) if hasattr(xs[0], "_fields") else tuple(parts)
 
 
 def _with_vmap(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -43,12 +43,9 @@ def solve_fully(
     rank = xp.where(xp.isnan(singular[0]), count, rank)
 
     fitted, root = _basic(factored, rank)
-    of_first = (statistic.shift * power_of_two(exponents[0] - exponents[-1]))[None]
-    shift = xp.concatenate([of_first, xp.zeros((p - 1, *terms.shape[1:]))])
+    shift = shift_of(statistic, exponents)
     if ridge > 0:
-        penalty = xp.where(penalised, xp.minimum(ridge * power_of_two(-2 * exponents[:p]), _LARGEST_PENALTY), 0.0)
-        diagonal = np.eye(p + 1).reshape(p + 1, p + 1, *(1,) * (terms.ndim - 1))
-        shrunk, more = unit_diagonal(G + diagonal * xp.concatenate([penalty, xp.zeros_like(penalty[:1])]))
+        shrunk, more = penalised_matrix(G, penalised, exponents, ridge)
         fitted, _ = _basic(factor(shrunk, terms), xp.full_like(rank, p))
         fitted = times_power(fitted, power_of_two(more[-1:] - more[:p]))
         rss = squared_residual(G, fitted)
@@ -69,6 +66,21 @@ def solve_fully(
         rss=squared_residual(G, fitted) if rss is None else rss,
         rss_rounding=rss_rounding_of(G),
     )
+
+
+def shift_of(statistic: Statistic, exponents: Array) -> Array:
+    """What a shift of y adds to the scaled coefficients, [p, …]: it is in the first, the intercept's."""
+    xp = namespace(exponents)
+    of_first = (statistic.shift * power_of_two(exponents[0] - exponents[-1]))[None]
+    return xp.concatenate([of_first, xp.zeros((len(exponents) - 2, *of_first.shape[1:]))])
+
+
+def penalised_matrix(G: Any, penalised: Array, exponents: Array, ridge: float) -> tuple[Any, Array]:
+    """G with λ added for each penalised term, rescaled to a diagonal of about 1, and the exponents of the scales."""
+    xp, p = namespace(exponents), len(penalised)
+    penalty = xp.where(penalised, xp.minimum(ridge * power_of_two(-2 * exponents[:p]), _LARGEST_PENALTY), 0.0)
+    diagonal = np.eye(p + 1).reshape(p + 1, p + 1, *(1,) * (penalised.ndim - 1))
+    return unit_diagonal(G + diagonal * xp.concatenate([penalty, xp.zeros_like(penalty[:1])]))
 
 
 def _basic(factored: Factor, rank: Array) -> tuple[Any, Any]:

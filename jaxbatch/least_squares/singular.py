@@ -47,8 +47,8 @@ def singular_values(A: Float[Array, "p p ..."]) -> Float[Array, "p ..."]:
         return moved_left, moved_right, xp.maximum(largest, xp.max(cosine, axis=0))
 
     def sweep(_: tuple[Array, ...], state: tuple[Array, ...]) -> tuple[Array, ...]:
-        left, right, _ = state
-        return fori_loop(xp, max(2 * len(left) - 1, 1), turn, (left, right, xp.zeros(finite.shape, A.dtype)))
+        left, right, largest = state
+        return fori_loop(xp, max(2 * len(left) - 1, 1), turn, (left, right, xp.zeros_like(largest)))
 
     def unfinished(state: tuple[Array, ...]) -> Array:
         return state[2] > tolerance
