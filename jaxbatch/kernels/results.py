@@ -71,6 +71,6 @@ def results_of(columns: Sequence[Column], outputs: Mapping[str, Any], precision:
                 if isinstance(size, str):
                     index = np.arange(array.shape[axis]).reshape(-1, *[1] * (array.ndim - axis - 1))
                     bad &= index < lengths[size].reshape(-1, *[1] * (array.ndim - 1))
-            bad = bad.reshape(rows, -1).any(1) & present.get(column.name, True)
+            bad = bad.any(axis=tuple(range(1, bad.ndim))) & present.get(column.name, True)
             status = np.where(bad, np.maximum(status, np.int8(Status.nonfinite)), status)
     return Results(values, present, lengths, status)
