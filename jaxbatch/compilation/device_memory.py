@@ -2,8 +2,9 @@
 
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,38 @@ def host_bytes() -> int:
         with suppress(OSError, ValueError):  # no such file, or its content is "max"
             limits.append(int(Path(file).read_text()))
     return min(limits)
+
+
+class DeviceMemory:
+    """The memory of this process's devices, which the batches of all its programs share.
+
+    A batch that does not fit its share is refused. More batches may run at once than there are shares, if they fit.
+    """
+
+    def __init__(self) -> None:
+        self.max_concurrency = 1
+        """How many batches are computed at once on a device, in all processes that use it."""
+        self._workers_per_node = 1
+        self._bytes: dict[Any, int] = {}
+        self._pools = defaultdict[Any, DeviceMemoryPool](DeviceMemoryPool)
+
+    def divide(self, max_concurrency: int, workers_per_node: int) -> None:
+        """Divide each device by the batches computed at once in this process, and by the processes that use it."""
+        self.max_concurrency, self._workers_per_node = max_concurrency * workers_per_node, workers_per_node
+
+    def share(self, device: Any) -> int:
+        """The bytes that one batch may take."""
+        return self._size(device) // self.max_concurrency
+
+    def reserve(self, device: Any, needed: int) -> AbstractContextManager[None]:
+        """Reserve the ``needed`` bytes, or a share if they are not known, once other batches leave as many."""
+        return self._pools[device].reserve(needed or self.share(device), self._size(device) // self._workers_per_node)
+
+    def _size(self, device: Any) -> int:
+        """The device's memory, asked for once: asking takes as long as a small batch does."""
+        if device not in self._bytes:
+            self._bytes[device] = device_bytes(device)
+        return self._bytes[device]
 
 
 class DeviceMemoryPool:

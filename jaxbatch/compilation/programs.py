@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -10,13 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxbatch.compilation.device_memory import (
-    DeviceMemoryPool,
-    device_bytes,
-    fitting_width,
-    intermediate_bytes,
-    program_bytes,
-)
+from jaxbatch.compilation.batch_width import batch_width, second_stage_limit
+from jaxbatch.compilation.device_memory import DeviceMemory, fitting_width, intermediate_bytes, program_bytes
 from jaxbatch.compilation.digest import digest
 from jaxbatch.compilation.executable_cache import LazyLowering, executable
 from jaxbatch.compilation.trace import ProgramKey, TracedProgram, row_structs, smallest_programs, trace, x64_context
@@ -24,16 +18,6 @@ from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.results import Results
 from jaxbatch.kernels.trace_errors import explain_trace_error
-
-BATCH_BYTES = 16 * 2**20
-"""The most that inputs and outputs of one batch hold, unless the job sets ``batch_rows``."""
-
-MAX_WIDTH = 131_072
-MIN_WIDTH = 8
-"""Below 8 rows XLA may choose other instructions, and so other last bits."""
-
-SECOND_STAGE_WIDTH = 1024
-"""The widest batch of a kernel's second stage: about what one chunk of input gives, with little to pad."""
 
 _LAPACK_LOCK = threading.Lock()
 """Held by a program with LAPACK calls while it runs. On CPU jaxlib (0.10) makes such a call on a thread of XLA's pool,
@@ -46,11 +30,6 @@ Timer = Callable[[str], AbstractContextManager[None]]
 
 def _untimed(_: str) -> AbstractContextManager[None]:
     return nullcontext()
-
-
-def width_limit(largest_part: int) -> int:
-    """The widest batch an input can need: the next power of two of its largest part."""
-    return min(MAX_WIDTH, max(MIN_WIDTH, 1 << max(largest_part - 1, 0).bit_length()))
 
 
 def compile_in_background(compile_: Callable[..., Any], *arguments: Any) -> None:
@@ -72,7 +51,7 @@ class Programs:
         dtype: the run's precision, ``"float32"`` or ``"float64"``.
         batch_rows: the width that the job sets, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow.
         limit: the widest batch that the input can need, see :func:`width_limit`.
-        pools: the memory of each device, which the programs of several stages share.
+        memory: that of the devices, which the programs of several stages share.
     """
 
     def __init__(
@@ -82,13 +61,14 @@ class Programs:
         *,
         batch_rows: int | None,
         limit: int,
-        pools: defaultdict[Any, DeviceMemoryPool] | None = None,
+        memory: DeviceMemory | None = None,
     ):
         self.kernel = kernel
         self.dtype = dtype
         self._batch_rows = batch_rows
         self._limit = limit
         self._traces: dict[ProgramKey, TracedProgram] = {}
+        self._tracing = threading.RLock()
         self._compiled: dict[tuple[ProgramKey, Any], tuple[Any, AbstractContextManager[Any]]] = {}
         """By program and device: the executable, and the lock that it needs."""
         self._needed: dict[tuple[ProgramKey, Any], int] = {}
@@ -96,22 +76,17 @@ class Programs:
         self._lock = threading.Lock()
         self._compile_locks: dict[ProgramKey, threading.Lock] = {}
         self._seconds = 0.0
-        self._max_concurrency = self._workers_per_node = 1
-        self._device_bytes: dict[Any, int] = {}
-        self._pools = defaultdict[Any, DeviceMemoryPool](DeviceMemoryPool) if pools is None else pools
+        self._memory = memory or DeviceMemory()
         self.second_stage: Programs | None = None
         """The programs of the kernel's second stage."""
         if kernel.second_stage:
             one_group = kernel.grouping is not None and not kernel.grouping.by
-            width = MIN_WIDTH if one_group else min(limit, SECOND_STAGE_WIDTH)
-            self.second_stage = Programs(kernel.second_stage, dtype, batch_rows=None, limit=width, pools=self._pools)
+            width = second_stage_limit(limit, one_group=one_group)
+            self.second_stage = Programs(kernel.second_stage, dtype, batch_rows=None, limit=width, memory=self._memory)
 
     def share(self, max_concurrency: int, workers_per_node: int = 1) -> None:
-        """Divide a device's memory by the batches that are computed at once in all processes that use it: a batch that
-        does not fit its share is refused. More may run at once, if the memory holds them."""
-        self._max_concurrency, self._workers_per_node = max_concurrency * workers_per_node, workers_per_node
-        if self.second_stage:
-            self.second_stage.share(max_concurrency, workers_per_node)
+        """Divide a device's memory by the batches that are computed at once in all processes that use it."""
+        self._memory.divide(max_concurrency, workers_per_node)
 
     @property
     def compilations(self) -> int:
@@ -158,17 +133,15 @@ class Programs:
 
     def traced(self, program: ProgramKey) -> TracedProgram:
         """The program's trace, kept after the first call."""
-        if program not in self._traces:
-            with x64_context(self.dtype, self.kernel):
-                self._traces[program] = trace(self.kernel, program, self.dtype)
-        return self._traces[program]
+        with self._tracing:
+            if program not in self._traces:
+                with x64_context(self.dtype, self.kernel):
+                    self._traces[program] = trace(self.kernel, program, self.dtype)
+            return self._traces[program]
 
     def width(self, program: ProgramKey) -> int:
         """How many rows every batch of this program has: decided by the plan, never by the machine."""
-        if self._batch_rows is not None:
-            return self._batch_rows
-        fitting = BATCH_BYTES // self.traced(program).row_bytes
-        return min(self._limit, max(MIN_WIDTH, 1 << max(fitting.bit_length() - 1, 0)))
+        return self._batch_rows or batch_width(self.traced(program).row_bytes, self._limit)
 
     def prepare(self, program: ProgramKey, device: Any) -> float:
         """Compile a program at its first use, and return for how many seconds this call has waited for that."""
@@ -203,7 +176,7 @@ class Programs:
                 self._check_fits(program, device)
                 continue
             most = (traced.row_bytes + intermediate_bytes(traced.jaxpr)) * self.width(program)
-            if most > self._memory(device) // self._max_concurrency:
+            if most > self._memory.share(device):
                 self.prepare(program, device)
         if self.second_stage:
             self.second_stage.check_memory(device)
@@ -222,9 +195,7 @@ class Programs:
         """
         self.prepare(program, device)
         compiled, lock = self._compiled[program, device]
-        available = self._memory(device)
-        needed = self._needed[program, device] or available // self._max_concurrency
-        reservation = self._pools[device].reserve(needed, available // self._workers_per_node)
+        reservation = self._memory.reserve(device, self._needed[program, device])
         with x64_context(self.dtype, self.kernel), lock, reservation:
             with stage("transfer"):
                 on_device = jax.block_until_ready(jax.device_put(dict(arrays), device))
@@ -234,12 +205,6 @@ class Programs:
                 out = jax.device_get(computed)
         trimmed = jax.tree.map(lambda array: array[:valid], out)
         return Results(trimmed["values"], trimmed["present"], trimmed["lengths"], trimmed["status"])
-
-    def _memory(self, device: Any) -> int:
-        """The device's memory in bytes, asked for once: asking takes as long as a small batch does."""
-        if device not in self._device_bytes:
-            self._device_bytes[device] = device_bytes(device)
-        return self._device_bytes[device]
 
     def _compile(self, program: ProgramKey, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
         traced = self.traced(program)
@@ -266,9 +231,10 @@ class Programs:
 
     def _check_fits(self, program: ProgramKey, device: Any) -> None:
         width = self.width(program)
-        needed, available = self._needed[program, device], self._memory(device) // self._max_concurrency
+        needed, available = self._needed[program, device], self._memory.share(device)
         if needed > available:
-            shared = f" for each of {self._max_concurrency} concurrent batches" if self._max_concurrency > 1 else ""
+            batches = self._memory.max_concurrency
+            shared = f" for each of {batches} concurrent batches" if batches > 1 else ""
             raise JobError(
                 f"A batch of {width:,} rows of {self.kernel.describe_bucket(program.bucket)} needs "
                 f"{readable_bytes(needed)}, but the {device.device_kind} has {readable_bytes(available)}{shared}.",

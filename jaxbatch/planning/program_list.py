@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxbatch.compilation.programs import Programs, width_limit
+from jaxbatch.compilation.batch_width import width_limit
+from jaxbatch.compilation.programs import Programs
 from jaxbatch.compilation.trace import smallest_programs
 from jaxbatch.input.shards import Shard
 from jaxbatch.job.model import Job

@@ -78,5 +78,6 @@ def _scaled(
     down = statistic["exponents"] - exponents
     if not down.any():
         return statistic["high"], statistic["low"]
-    shift = down[:, i] + down[:, j]
-    return np.ldexp(statistic["high"], shift), np.ldexp(statistic["low"], shift)
+    power = np.ldexp(1.0, down)
+    first, second = power[:, i], power[:, j]
+    return statistic["high"] * first * second, statistic["low"] * first * second
