@@ -46,7 +46,7 @@ def test_what_does_not_fit_is_refused_with_the_width_that_does(large, monkeypatc
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_the_refusal_is_the_same_on_both_engines(engine, large, jaxbatch):
     large.job(JOB)
-    ended = jaxbatch("run", "job.toml", "--engine", engine, "--set", "compute.batch_rows=100000000")
+    ended = jaxbatch("run", "job.toml", "--quiet", "--engine", engine, "--set", "compute.batch_rows=100000000")
     assert ended.returncode == 4, ended.stderr
     assert "Set [compute] batch_rows = " in ended.stderr
     assert len(ended.stderr.splitlines()) <= 3
