@@ -1,0 +1,239 @@
+"""The statistics of many datasets lying end to end, in NumPy: no compiler, and nothing padded beyond a group.
+
+Short datasets of like length are computed together, a group at a time whose slices fit in the cache of a core; a long
+one block by block. Sums are exact but for the last step (see ``slices.py``), so a dataset's bits depend on its rows
+alone: not on their order, nor on the other datasets, nor on the processor.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxbatch.least_squares import slices
+from jaxbatch.least_squares.scaling import LARGEST_EXPONENT, ZERO_EXPONENT, divide, exponents_of, measured
+from jaxbatch.least_squares.slices import BLOCK_ROWS, LEVELS, SLICES
+
+GROUP_SIZE = 1 << 17
+"""The elements of the slices that are computed at once, 1 MiB."""
+
+BATCH_SIZE = 1 << 18
+"""The sums of levels, for many datasets, that are kept until they are combined."""
+
+
+class Statistics(NamedTuple):
+    """The statistics of D datasets; each field means that of :class:`jaxbatch.least_squares.Statistic`.
+
+    The k columns are those of the terms, with the intercept's ones first if there is one, and y last.
+    """
+
+    high: np.ndarray
+    """The high parts of the products, [k, k, D]."""
+    low: np.ndarray
+    """The low parts."""
+    exponents: np.ndarray
+    """Of the powers of two by which columns were divided, [k, D], int64."""
+    n: np.ndarray
+    """Numbers of observations, [D], int64."""
+    weight: np.ndarray
+    """Sums of the weights, [D]."""
+    y_min: np.ndarray
+    y_max: np.ndarray
+    shift: np.ndarray
+    """Zeros, [D]."""
+
+
+def statistics_of(
+    columns: Sequence[np.ndarray], lengths: np.ndarray, weights: np.ndarray | None = None, *, intercept: bool
+) -> Statistics:
+    """The statistics of many datasets.
+
+    Args:
+        columns: the features, and y last: float64 arrays of one column, [rows], or of several, [rows, columns], which
+            need not be contiguous. The rows of one dataset follow those of the one before.
+        lengths: the number of rows of each dataset, [D]; it may be 0.
+        weights: [rows], all above 0.
+        intercept: whether a column of ones is put before the others.
+    """
+    job = _Job(columns, np.asarray(lengths, np.int64), weights, intercept=intercept)
+    with np.errstate(all="ignore"):  # infinity and NaN stay in the statistic of their dataset
+        for datasets in alike(job.lengths):
+            job.add_short(datasets)
+        for dataset in np.flatnonzero(job.lengths > BLOCK_ROWS):
+            job.add_long(int(dataset))
+        return job.statistics()
+
+
+def alike(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Which have at least one and at most ``BLOCK_ROWS`` rows, by length: those of one array differ by an eighth."""
+    short = np.flatnonzero((lengths > 0) & (lengths <= BLOCK_ROWS))
+    step = 1 << np.maximum(np.frexp(lengths[short])[1] - 4, 0)
+    padded = -(-lengths[short] // step) * step
+    order = np.argsort(padded, kind="stable")
+    return iter(np.split(short[order], np.flatnonzero(np.diff(padded[order])) + 1) if len(short) else [])
+
+
+def _padded(starts: np.ndarray, lengths: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of datasets padded to one length by repeating their last: [D·length], and which are padding."""
+    within = np.arange(length)
+    rows = starts[:, None] + np.minimum(within, lengths[:, None] - 1)
+    return rows.reshape(-1), within >= lengths[:, None]
+
+
+class _Job:
+    """The results so far. Weighted columns begin with the ones; else these are left to the slices."""
+
+    def __init__(
+        self, columns: Sequence[np.ndarray], lengths: np.ndarray, weights: np.ndarray | None, *, intercept: bool
+    ) -> None:
+        self.columns, self.lengths, self.weights, self.intercept = columns, lengths, weights, intercept
+        self.starts = np.cumsum(lengths) - lengths
+        self.weighted = weights is not None
+        self.ones = intercept and not self.weighted
+        self.k = sum(1 if each.ndim == 1 else each.shape[1] for each in columns) + self.weighted
+        self.size = self.k + self.ones
+        self.pairs = self.size * (self.size + 1) // 2
+        self.group_rows = max(1, GROUP_SIZE // (3 * self.k + 1))
+        datasets = len(lengths)
+        self.high, self.low = np.zeros((2, self.size, self.size, datasets))
+        self.exponents = np.full((self.size, datasets), ZERO_EXPONENT)
+        self.y_min, self.y_max = np.full(datasets, np.inf), np.full(datasets, -np.inf)
+
+    def statistics(self) -> Statistics:
+        """The statistics of all datasets."""
+        n, high, low, exponents = self.lengths, self.high, self.low, self.exponents
+        weight = n.astype(np.float64)
+        if self.weighted:
+            weight = np.ldexp(high[0, 0], 2 * exponents[0])
+            if not self.intercept:
+                high, low, exponents = high[1:, 1:], low[1:, 1:], exponents[1:]
+        return Statistics(high, low, exponents, n, weight, self.y_min, self.y_max, np.zeros(len(n)))
+
+    def add_short(self, datasets: np.ndarray) -> None:
+        """Adds datasets of like length, of at most ``BLOCK_ROWS``."""
+        length = int(self.lengths[datasets].max())
+        group = max(1, self.group_rows // length)
+        batch = -(-BATCH_SIZE // (LEVELS * self.pairs * group)) * group
+        for start in range(0, len(datasets), batch):
+            self._add_batch(datasets[start : start + batch], length, group)
+
+    def _add_batch(self, datasets: np.ndarray, length: int, group: int) -> None:
+        words = 1 if length * SLICES <= BLOCK_ROWS else 2
+        sums = np.zeros((words, LEVELS, self.pairs, len(datasets)))
+        late, values = [], []
+        for start in range(0, len(datasets), group):
+            some = datasets[start : start + group]
+            first = self.starts[some[0]]
+            end_to_end = (self.starts[some] == first + length * np.arange(len(some))).all()
+            padding = None
+            if end_to_end and (self.lengths[some] == length).all():
+                Z = self._read(slice(first, first + length * len(some)), len(some))
+            else:
+                rows, padding = _padded(self.starts[some], self.lengths[some], length)
+                Z = self._read(rows, len(some))
+            self.exponents[self.ones :, some] = exponents = exponents_of(measured(Z, weighted=self.weighted))
+            self._keep_range(some, Z)
+            divide(Z, exponents, weighted=self.weighted)
+            if padding is not None:
+                Z[:, padding] = 0.0
+            found = self._sliced(Z)
+            sums[..., start : start + group] = self._level_sums(found, len(some), words)
+            late.append(start + found.late // length)
+            values.append(found.values)
+        self._add_late(np.concatenate(late), np.concatenate(values, axis=1), sums)
+        self._combine(datasets, sums)
+
+    def _add_late(self, own: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
+        """Adds rows left out before, [k, rows], to the sums; ``own``, [rows], is the dataset of each."""
+        datasets, starts, lengths = np.unique(own, return_index=True, return_counts=True)
+        for some in alike(lengths):
+            length = int(lengths[some].max())
+            group = max(1, self.group_rows // length)
+            for first in range(0, len(some), group):
+                part = some[first : first + group]
+                rows, padding = _padded(starts[part], lengths[part], length)
+                Z = values[:, rows].reshape(len(values), len(part), length)
+                Z[:, padding] = 0.0
+                sums[..., datasets[part]] += self._level_sums(self._sliced(Z, apart=False), len(part), len(sums))
+
+    def add_long(self, dataset: int) -> None:
+        """Adds a dataset of any length, block by block."""
+        start, end = self.starts[dataset], self.starts[dataset] + self.lengths[dataset]
+        blocks = [slice(a, min(a + BLOCK_ROWS, end)) for a in range(start, end, BLOCK_ROWS)]
+        some = np.array([dataset])
+        largest = np.full((self.k, 1), -np.inf)
+        for rows in blocks:
+            Z = self._read(rows, 1)
+            largest = np.maximum(largest, measured(Z, weighted=self.weighted))
+            self._keep_range(some, Z)
+        self.exponents[self.ones :, some] = exponents = exponents_of(largest)
+        size = self.ones + SLICES * self.k
+        total, late = np.zeros((2, 1, size, size)), []
+        for rows in blocks:
+            Z = self._read(rows, 1)
+            divide(Z, exponents, weighted=self.weighted)
+            late.append(self._add_block(Z, total).values)
+        values = np.concatenate(late, axis=1)[:, None]
+        for first in range(0, values.shape[2], BLOCK_ROWS):
+            self._add_block(values[..., first : first + BLOCK_ROWS].copy(), total, apart=False)
+        self._combine(some, slices.level_sums(total, self.k, ones=self.ones))
+
+    def _add_block(self, Z: np.ndarray, total: np.ndarray, *, apart: bool = True) -> slices.Sliced:
+        found = self._sliced(Z, apart=apart)
+        high, low = slices.words(slices.products(found, 1), self.k, ones=self.ones)
+        p, q = high.shape[1:]
+        total[0, :, :p, :q] += high
+        total[1, :, :p, :q] += low
+        return found
+
+    def _read(self, rows: slice | np.ndarray, blocks: int) -> np.ndarray:
+        """The columns, and weights last if there are any, at these rows of blocks: [k, B, n] or [k + 1, B, n]."""
+        given = [*self.columns, self.weights] if self.weighted else self.columns
+        count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        Z = np.empty((self.k + self.weighted, count))
+        Z[: self.weighted] = 1.0
+        k = int(self.weighted)
+        for each in given:
+            if each.ndim == 2:
+                Z[k : k + each.shape[1]] = each[rows].T
+                k += each.shape[1]
+            else:
+                Z[k] = each[rows]
+                k += 1
+        return Z.reshape(len(Z), blocks, -1)
+
+    def _keep_range(self, datasets: np.ndarray, Z: np.ndarray) -> None:
+        y = Z[self.k - 1]
+        self.y_min[datasets] = np.minimum(self.y_min[datasets], y.min(axis=-1))
+        self.y_max[datasets] = np.maximum(self.y_max[datasets], y.max(axis=-1))
+
+    def _sliced(self, Z: np.ndarray, *, apart: bool = True) -> slices.Sliced:
+        return slices.sliced(Z.reshape(len(Z), -1), ones=self.ones, weighted=self.weighted, apart=apart)
+
+    def _level_sums(self, found: slices.Sliced, blocks: int, words: int) -> np.ndarray:
+        products = slices.products(found, blocks)
+        both = (products,) if words == 1 else slices.words(products, self.k, ones=self.ones)
+        return slices.level_sums(np.stack(both), self.k, ones=self.ones)
+
+    def _combine(self, datasets: np.ndarray, sums: np.ndarray) -> None:
+        """The products of datasets of at least one row from the sums of their levels, [words, levels, pairs, D]."""
+        high, low = slices.combined(sums)
+        exponents = self.exponents[:, datasets]
+        if self.ones:  # divided by 2, as any other column whose largest element is 1
+            exponents[0] = 1
+            high[0] = self.lengths[datasets]
+            for part in (high, low):
+                part[: self.size] *= 0.5
+            high[0] *= 0.5
+        i, j = np.triu_indices(self.size)
+        if not self.weighted:
+            least = np.clip(exponents, -LARGEST_EXPONENT, LARGEST_EXPONENT)
+            down = exponents - least
+            if down.any():
+                high, low = (np.ldexp(part, down[i] + down[j]) for part in (high, low))
+            exponents = least
+        self.exponents[:, datasets] = exponents
+        place = np.empty((self.size, self.size), np.int64)
+        place[i, j] = place[j, i] = np.arange(self.pairs)
+        for part, found in ((self.high, high), (self.low, low)):
+            part[:, :, datasets] = found[place]

@@ -1,0 +1,240 @@
+"""Sums of products of columns without any error, by plain matrix products: the scheme of Ozaki.
+
+After Ozaki, Ogita, Oishi and Rump, *Error-free transformations of matrix multiplication by using fast routines of
+matrix multiplication and its applications*, Numer. Algorithms 59 (2012). A column with elements below 1 is cut into
+slices: numbers of at most 2²¹ units each, the unit of every slice being 2²² times smaller than that of the one before.
+A sum of at most 2¹¹ products of such numbers is an integer number of units of at most 2⁵³, so a matrix product of
+slices is exact, whichever library computes it, in whichever order, on whichever processor.
+
+The product of slices a and b counts at level a + b. The sum of a level depends on the columns alone, not on the order
+of their rows, nor on how these are divided into blocks, nor on where zeros were left out. So slices are cut only until
+nothing remains, and the few rows whose elements have later bits can be treated apart.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxbatch.least_squares.double_double import fast_two_sum, two_sum
+
+FIRST_BITS = 21
+"""The first slice holds the multiples of 2^−21, of elements below 1."""
+
+BITS = 22
+"""Every further slice holds so many bits more: what remains is at most half a unit, so one bit less than its width."""
+
+SLICES = 5
+"""What is left after them, at most 2^−110, is dropped."""
+
+LEVELS = 2 * SLICES - 1
+"""The levels a + b of two slices a and b."""
+
+BLOCK_ROWS = 2048
+"""The most rows of a block, over which products of two slices are summed."""
+
+FEW = 16
+"""Rows with later bits are treated apart once they are at most one in so many."""
+
+PRODUCT_SIZE = 1 << 18
+"""The most multiplications of one matrix product. OpenBLAS computes greater ones on several threads, which wait for
+each other: beside threads of our own, or on a busy machine, that takes several times as long."""
+
+TILE = 72
+"""The most columns of one matrix product; more are computed tile by tile."""
+
+UNITS = 2.0 ** -(FIRST_BITS + BITS * np.arange(SLICES))
+"""The unit of each slice."""
+
+LEVEL_UNITS = 2.0 ** -(2 * FIRST_BITS + BITS * np.arange(LEVELS))
+"""The unit of which the sum of each level is a multiple."""
+
+_ROUNDS = 1.5 * 2.0**52
+"""Adding and subtracting so many units rounds to a unit."""
+
+_HALF_WORD = 2.0**26
+"""The units of the high word of a sum of more than 2¹¹ products."""
+
+
+class Sliced(NamedTuple):
+    """Columns cut into slices, but for some rows."""
+
+    left: np.ndarray
+    """The slices of the columns times their weights, [ones + slices·k, rows]: first the ones, then slice by slice."""
+    right: np.ndarray
+    """The slices of the columns; the same array if there are no weights."""
+    late: np.ndarray
+    """The rows that are left out, that is zero in all slices, [L], ascending."""
+    values: np.ndarray
+    """The columns and the weights of these rows, [k, L] or [k + 1, L]."""
+
+
+def sliced(columns: np.ndarray, *, ones: bool = False, weighted: bool = False, apart: bool = True) -> Sliced:
+    """Cuts columns into slices.
+
+    Args:
+        columns: [k, rows], all below 1 in absolute value. It is overwritten.
+        ones: whether a column of ones is put before the others.
+        weighted: whether the last of the columns holds weights between 0 and 1; this excludes ``ones``.
+        apart: whether a few rows with late bits may be left out.
+    """
+    weights, rest = (columns[-1], columns[:-1]) if weighted else (None, columns)
+    k, rows = rest.shape
+    slices = np.empty((ones + SLICES * k, rows))
+    left = np.empty_like(slices) if weighted else slices
+    products = None if weights is None else two_product(rest, weights)
+    slices[:ones] = 1.0
+    size, late = int(ones), np.empty(0, np.int64)
+    for number in range(SLICES):
+        cut(rest, number, slices[size : size + k])
+        size += k
+        has_more = (rest != 0).any(axis=0)
+        count = np.count_nonzero(has_more)
+        if count == 0 or (apart and count * FEW <= rows):
+            late = np.flatnonzero(has_more)
+            break
+    slices = slices[:size]
+    values = np.empty((len(columns), len(late)))
+    if products is not None:
+        left = left[: _cut_pairs(*products, left)]
+    if len(late):
+        values[:k] = rest[:, late]
+        for start in range(size - k, -1, -k):
+            values[:k] += slices[start : start + k, late]  # from the smallest on, which is exact
+        slices[ones:, late] = 0.0
+        if weights is not None:
+            values[k] = weights[late]
+            left[:, late] = 0.0
+    return Sliced(left if weighted else slices, slices, late, values)
+
+
+def cut(rest: np.ndarray, number: int, out: np.ndarray) -> None:
+    """The slice of this number, from 0 on: ``rest`` rounded to its unit. In place, ``rest`` is reduced by it.
+
+    No step has an error.
+    """
+    shift = _ROUNDS * UNITS[number]
+    np.add(rest, shift, out=out)
+    np.subtract(out, shift, out=out)
+    np.subtract(rest, out, out=rest)
+
+
+def _cut_pairs(high: np.ndarray, low: np.ndarray, out: np.ndarray) -> int:
+    """Cuts numbers high + low, [k, rows] each, and returns how many rows of ``out`` are used."""
+    k = len(high)
+    for number in range(SLICES):
+        cut(high, number, out[number * k : (number + 1) * k])
+        high, low = two_sum(high, low)
+        if not high.any():
+            return (number + 1) * k
+    return SLICES * k
+
+
+def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """a·b rounded, and its exact error, for numbers of at most 1 (Dekker). NumPy fuses no product with a sum."""
+    product = a * b
+    (a_upper, a_lower), (b_upper, b_lower) = _halves(a), _halves(b)
+    error = a_upper * b_upper - product + a_upper * b_lower + a_lower * b_upper + a_lower * b_lower
+    return product, error
+
+
+def _halves(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """a = upper + lower exactly, of 26 bits each (Veltkamp)."""
+    scaled = (2.0**27 + 1.0) * a
+    upper = scaled - (scaled - a)
+    return upper, a - upper
+
+
+def products(found: Sliced, blocks: int) -> np.ndarray:
+    """The matrix products of left and right slices over the rows of each block, exactly.
+
+    Args:
+        found: of rows that are those of ``blocks`` blocks of equal length, at most ``BLOCK_ROWS``, end to end.
+        blocks: the number of blocks, B.
+
+    Returns:
+        [B, p, q], of p left and q right slices.
+    """
+    left, right = (each.reshape(len(each), blocks, -1).swapaxes(0, 1) for each in (found.left, found.right))
+    p, q = left.shape[1], right.shape[1]
+    if max(p, q) <= TILE:
+        return _product(left, right)
+    result = np.empty((blocks, p, q))
+    for i in range(0, p, TILE):
+        for j in range(0, q, TILE):
+            result[:, i : i + TILE, j : j + TILE] = _product(left[:, i : i + TILE], right[:, j : j + TILE])
+    return result
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """left·right' of [B, p, n] and [B, q, n], over parts of the rows and then over the parts."""
+    blocks, p, n = left.shape
+    q = right.shape[1]
+    part = min(n, PRODUCT_SIZE // (p * (q + 1)))
+    whole = n // part * part
+    a, b = (each[..., :whole].reshape(blocks, -1, whole // part, part).swapaxes(1, 2) for each in (left, right))
+    result = a @ b.swapaxes(2, 3)
+    result = result[:, 0] if whole == part else result.sum(axis=1)
+    if whole < n:
+        result += left[..., whole:] @ right[..., whole:].swapaxes(1, 2)
+    return result
+
+
+def words(sums: np.ndarray, k: int, *, ones: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Products of slices, [..., p, q], as the sums of high and low words, in which sums of many are exact."""
+    shift = _word_shift(*sums.shape[-2:], k, ones=ones)
+    high = sums + shift
+    high -= shift
+    return high, sums - high
+
+
+@functools.cache
+def _word_shift(p: int, q: int, k: int, *, ones: bool) -> np.ndarray:
+    first, second = (np.maximum(np.arange(size) - ones, 0) // k for size in (p, q))
+    return (_ROUNDS * _HALF_WORD) * LEVEL_UNITS[first[:, None] + second]
+
+
+def level_sums(products: np.ndarray, k: int, *, ones: bool) -> np.ndarray:
+    """The sums of the levels for each pair of columns.
+
+    Args:
+        products: [words, B, p, q], of slices of blocks. One word is enough for up to ``BLOCK_ROWS / SLICES`` rows.
+        k: the number of columns, without the ones.
+        ones: whether a column of ones comes before them.
+
+    Returns:
+        [words, levels, pairs, B], with the pairs i ≤ j in the order of ``numpy.triu_indices``. The product of the ones
+        with themselves is left 0: it is the number of rows.
+    """
+    products = np.ascontiguousarray(np.moveaxis(products, 1, -1))
+    count, p, q, blocks = products.shape
+    sums = np.zeros((count, LEVELS, (k + ones) * (k + ones + 1) // 2, blocks))
+    for b in range((q - 1) // k if ones else 0):
+        sums[:, b, 1 : k + 1] = products[:, 0, 1 + b * k :][:, :k]
+    i, j = np.triu_indices(k)
+    for a in range((p - ones) // k):
+        for b in range((q - ones) // k):
+            sums[:, a + b, ones * (k + 1) :] += products[:, ones + a * k + i, ones + b * k + j]
+    return sums
+
+
+def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of all levels, [words, levels, pairs, B], as double-doubles [pairs, B]: high and low parts.
+
+    It depends on the sum of each level alone, not on the words it is kept in.
+    """
+    last = int(np.flatnonzero(sums.any(axis=(0, 2, 3))).max(initial=0))
+    high, low = _level(sums, last)
+    for level in range(last - 1, -1, -1):
+        other, rest = _level(sums, level)
+        high, error = two_sum(high, other)
+        low, lost = two_sum(low, rest)
+        high, error = fast_two_sum(high, error + low)
+        high, low = fast_two_sum(high, error + lost)
+    return high + 0.0, low + 0.0  # no zero has a sign: that of a sum of zeros depends on the library
+
+
+def _level(sums: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
+    if len(sums) == 1:
+        return sums[0, level], np.zeros_like(sums[0, level])
+    return two_sum(sums[0, level], sums[1, level])
