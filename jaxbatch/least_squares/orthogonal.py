@@ -13,7 +13,7 @@ from jax import Array
 
 from jaxbatch.least_squares.design import Design
 from jaxbatch.least_squares.double_double import exponent_of, power_of_two
-from jaxbatch.least_squares.solve import Solution, rank_tolerance
+from jaxbatch.least_squares.solution import Solution, rank_tolerance
 
 Method = Literal["qr", "svd"]
 
