@@ -102,7 +102,8 @@ def _descend(
         old, still, steps = state
         gradient = total(hessian * old.astype(hessian.dtype)[:, None]) - moment  # the Hessian is symmetric
         b = (old - rate * gradient).astype(dtype)
-        moved = xp.sqrt(total((b - old) ** 2))
+        moved = b - old
+        moved = xp.sqrt(total(moved * moved))
         still = xp.where(moved < stop.tolerance, still + 1, xp.where(moved > stop.reset, 0, still))
         return b, still, steps + 1
 

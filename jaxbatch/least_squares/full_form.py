@@ -23,6 +23,9 @@ from jaxbatch.least_squares.singular import singular_values
 from jaxbatch.least_squares.solution import Solution, normalised, rank_tolerance, rss_rounding_of, unit_diagonal
 from jaxbatch.least_squares.sufficient import Statistic
 
+_NO_SINGULAR_VALUE = 2.0**-200
+"""A fraction of the largest singular value that no factor of full rank leaves, but rotations of a zero row may."""
+
 _LARGEST_PENALTY = 1e300
 """Penalties are cut here: the term comes out 0, and its pivot is still finite."""
 
@@ -62,7 +65,7 @@ def solve_fully(
         scaled=scaled,
         rank=rank,
         condition=_condition(singular, count),
-        unscaled_stderr=xp.sqrt(total(rounded(root).swapaxes(0, 1) ** 2)),
+        unscaled_stderr=xp.sqrt(total((rounded(root) * rounded(root)).swapaxes(0, 1))),
         rss=squared_residual(G, fitted) if rss is None else rss,
         rss_rounding=rss_rounding_of(G),
     )
@@ -115,5 +118,6 @@ def _where_deficient(
 def _condition(singular: Array, count: Array) -> Array:
     xp = namespace(singular)
     smallest = xp.take_along_axis(singular, xp.maximum(count - 1, 0)[None], axis=0)[0]
-    condition = xp.where(smallest > 0, singular[0] / xp.where(smallest > 0, smallest, 1.0), xp.inf)
+    positive = smallest > _NO_SINGULAR_VALUE * singular[0]
+    condition = xp.where(positive, singular[0] / xp.where(positive, smallest, 1.0), xp.inf)
     return xp.where(xp.isfinite(singular[0]), condition, xp.nan)

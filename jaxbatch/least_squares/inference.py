@@ -84,6 +84,7 @@ def response_moments_of_data(
     return ResponseMoments(n, weight, used @ (y - mean) ** 2, used @ y**2, xp.any(observed & (y != first)))
 
 
+@np.errstate(all="ignore")  # NaN and infinity show in the results
 def infer(
     solution: Solution,
     moments: ResponseMoments,
@@ -102,11 +103,6 @@ def infer(
         p: the number of terms.
         sampled: whether the coefficients follow Student's t at all; those of a ridge fit do not.
     """
-    with np.errstate(all="ignore"):  # NaN and infinity show in the results
-        return _infer(solution, moments, p, sampled)
-
-
-def _infer(solution: Solution, moments: ResponseMoments, p: Array, sampled: Array | bool) -> Inference:
     xp = namespace(solution.rss, moments.n)
     n, rss, exponents = moments.n, solution.rss, solution.exponents
     dof: Any = xp.maximum(n - solution.rank, 1)
@@ -116,7 +112,7 @@ def _infer(solution: Solution, moments: ResponseMoments, p: Array, sampled: Arra
     residual_sd = xp.sqrt(rss / dof)
     errors = residual_sd * solution.unscaled_stderr
     rounding = 8 * p * 2.0**-52 * xp.sqrt(moments.uncentered_tss)
-    testable = enough & sampled & moments.varies & (rss > rounding**2)
+    testable = enough & sampled & moments.varies & (rss > rounding * rounding)
     t = solution.scaled / xp.where(errors > 0, errors, 1.0)
     varies = moments.varies & (moments.tss > 0)
     return Inference(

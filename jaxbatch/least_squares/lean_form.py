@@ -62,7 +62,7 @@ def solve_in_order(
             scaled=scaled,
             rank=count,
             condition=condition,
-            unscaled_stderr=np.where(terms, np.sqrt(total(root.swapaxes(0, 1) ** 2)), 0.0),
+            unscaled_stderr=np.where(terms, np.sqrt(total((root * root).swapaxes(0, 1))), 0.0),
             rss=rss,
             rss_rounding=rss_rounding_of(G),
         ),

@@ -23,6 +23,7 @@ _BY_SERIES = 40
 """From this ν on the beta function is computed by a series."""
 
 
+@np.errstate(all="ignore")  # NumPy computes where it is not wanted, too
 def two_sided(t: Float[Array, "..."], dof: Float[Array, "..."]) -> Float[Array, "..."]:
     """P(|T| ≥ |t|) for T of Student's distribution with ν = ``dof`` degrees of freedom, a whole number above 0.
 
