@@ -47,8 +47,8 @@ class HostStatistic(HostKernel):
         """See :meth:`HostKernel.compute`."""
         assert lengths is not None
         y = columns["y"].astype(np.float64, copy=False)
-        features = [columns[name] for name in self.features] if self.features is not None else columns["X"].T
-        features = [each.astype(np.float64, copy=False) for each in features]
+        given = [columns["X"]] if self.features is None else [columns[name] for name in self.features]
+        features = [each.astype(np.float64, copy=False) for each in given]
         weights, bad = None, np.zeros(len(lengths), bool)
         if self.weights is not None:
             weights = columns[self.weights].astype(np.float64, copy=False)
@@ -63,11 +63,11 @@ class HostStatistic(HostKernel):
             y, shift = _shifted(y, lengths)
         found = least_squares.statistics_of([*features, y], lengths, weights, intercept=self.options.intercept)
         upper = np.triu_indices(len(found.exponents))
-        k = columns.get("p", np.full(len(lengths), len(features))) + self.options.intercept + 1
+        k = columns.get("p", np.full(len(lengths), len(given))) + self.options.intercept + 1
         return {
-            "high": found.products.high[upper].T,
-            "low": found.products.low[upper].T,
-            "exponents": found.exponents.T.astype(np.int64),
+            "high": found.high[upper].T,
+            "low": found.low[upper].T,
+            "exponents": found.exponents.T,
             "n": found.n,
             "weight": found.weight,
             "least": found.y_min + shift,
