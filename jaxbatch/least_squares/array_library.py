@@ -96,7 +96,8 @@ def iterated(
 ) -> tuple[Array, ...]:
     """``state`` after ``state = step(constants, state)``, for each dataset until it is no longer ``unfinished``.
 
-    A dataset that has ended changes no more while others go on. In NumPy those that have ended leave the batch.
+    A dataset that has ended changes no more while others go on. In NumPy those that have ended leave the batch
+    in time.
 
     Args:
         xp: the library.
@@ -108,22 +109,36 @@ def iterated(
     """
     if xp is not np:
         return _iterated_by_jax(step, unfinished, constants, state, most)
+    return _iterated_by_numpy(step, unfinished, constants, state, most)
+
+
+_SPARSE = 0.75
+"""Datasets leave a batch when no more than this fraction of it goes on."""
+
+
+def _iterated_by_numpy(step: Any, unfinished: Any, constants: Any, state: Any, most: int) -> Any:
     ended = tuple(part.copy() for part in state)
-    places = np.arange(state[0].shape[-1])
+    places = np.arange(state[0].shape[-1])  # of the batch among all datasets
+    present = np.ones(len(places), bool)  # the others have ended, and what becomes of their numbers is of no account
     for _ in range(most):
-        going = unfinished(state)
-        if not going.all():
-            for old, new in zip(ended, state, strict=True):
-                old[..., places[~going]] = new[..., ~going]
-            places = places[going]
-            constants = tuple(part[..., going] for part in constants)
-            state = tuple(part[..., going] for part in state)
-        if not len(places):
+        going = present & unfinished(state)
+        _put(ended, state, places, np.flatnonzero(present & ~going))
+        if (left := np.count_nonzero(going)) == 0:
             return ended
+        if left <= _SPARSE * len(places):
+            chosen = np.flatnonzero(going)
+            places, going = places[chosen], going[chosen]
+            constants, state = (tuple(x.take(chosen, axis=-1) for x in arrays) for arrays in (constants, state))
+        present = going
         state = step(constants, state)
-    for old, new in zip(ended, state, strict=True):
-        old[..., places] = new
+    _put(ended, state, places, np.flatnonzero(present))
     return ended
+
+
+def _put(ended: tuple[Array, ...], state: tuple[Array, ...], places: Array, chosen: Array) -> None:
+    if len(chosen):
+        for old, new in zip(ended, state, strict=True):
+            old[..., places[chosen]] = new.take(chosen, axis=-1)
 
 
 def _iterated_by_jax(step: Any, unfinished: Any, constants: Any, state: Any, most: int) -> Any:

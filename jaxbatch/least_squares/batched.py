@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxbatch.least_squares.array_library import Array, namespace
 from jaxbatch.least_squares.double_double import DoubleDouble, mapped, register_pytree
+from jaxbatch.least_squares.memory import keep_freed_memory
 
 
 def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,6 +22,7 @@ def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def called(*operands: Any) -> Any:
         if namespace(*_leaves(operands)) is np:
+            keep_freed_memory()
             with np.errstate(all="ignore"):  # what is not finite in one dataset shows in its results
                 return function(*operands)
         return _with_vmap(function)(*operands)

@@ -2,7 +2,6 @@
 
 import math
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,11 +10,8 @@ from jaxbatch.least_squares.array_library import Array, iterated, namespace
 from jaxbatch.least_squares.double_double import DoubleDouble, two_product, where
 from jaxbatch.least_squares.elementary import as_double_double, exp, log, quotient
 
-_STEPS = 20_000
-"""The most steps of the continued fraction; it takes about √ν."""
-
-_TINY = 1e-300
-"""Takes the place of denominators nearer to 0 in the continued fraction."""
+_STEPS = 1_000
+"""The most steps of the continued fraction; it takes up to some sixty."""
 
 _LARGEST_T = 1e300
 
@@ -28,9 +24,9 @@ def two_sided(t: Float[Array, "..."], dof: Float[Array, "..."]) -> Float[Array, 
     """P(|T| ≥ |t|) for T of Student's distribution with ν = ``dof`` degrees of freedom, a whole number above 0.
 
     It is I_x(ν/2, ½) with x = ν/(ν + t²), the regularised incomplete beta function (DLMF 8.17.4), by its continued
-    fraction (DLMF 8.17.22) in the modified form of Lentz, from whichever end converges. Its factor xᵃ is computed from
-    a logarithm in twice the precision. An element no longer changes once it has converged, so none depends on its
-    neighbours.
+    fraction in the modified form of Lentz, from whichever end converges. Its factor xᵃ is computed from a logarithm in
+    twice the precision, so that no digit is lost where ν is large: it is right to about 1e-14. An element no longer
+    changes once it has converged, so none depends on its neighbours.
     """
     xp = namespace(t, dof)
     t, dof = xp.broadcast_arrays(xp.abs(t), dof)
@@ -46,12 +42,15 @@ def two_sided(t: Float[Array, "..."], dof: Float[Array, "..."]) -> Float[Array, 
     log_x = log(where(large, as_double_double(xp.where(large, t_used, one)), ratio + one))
     log_x = where(large, log(as_double_double(dof)) - (log_x + log_x), -log_x)
     a, b = dof / 2.0, xp.full_like(t, 0.5)
-    near_zero = x < (a + 1.0) / (a + b + 2.0)
+    excess = a * rest - b * x  # a − (a + b)x without cancellation of large numbers
+    near_zero = excess > 0
     front = exp(log_x * a) * xp.sqrt(rest) * _inverse_beta_half(dof)
-    fraction = _fraction(
-        xp.where(near_zero, a, b), xp.where(near_zero, b, a), xp.where(near_zero, x, rest), finite & (t > 0)
+    of_x = _fraction(
+        *(xp.where(near_zero, *ends) for ends in ((a, b), (b, a), (x, rest), (rest, x))),
+        xp.abs(excess),
+        finite & (t > 0),
     )
-    p = xp.where(near_zero, front / a * fraction, 1.0 - front / b * fraction)
+    p = xp.where(near_zero, front * of_x, 1.0 - front * of_x)
     p = xp.where(rest > 0, p, 1.0)
     p = xp.where(finite, p, xp.where(xp.isnan(t), xp.nan, 0.0))
     return p.reshape(shape)
@@ -80,35 +79,35 @@ def _inverse_beta_half(dof: Array) -> Array:
     return xp.where(dof < _BY_SERIES, near, xp.sqrt(far * (1.0 / math.pi)) * exp(as_double_double(series)))
 
 
-def _fraction(a: Array, b: Array, x: Array, wanted: Array) -> Array:
-    """The continued fraction of I_x(a, b), without its factor xᵃ(1 − x)ᵇ/(a B(a, b)), converged where ``wanted``."""
+def _fraction(a: Array, b: Array, x: Array, y: Array, excess: Array, wanted: Array) -> Array:
+    """The continued fraction of I_x(a, b), without its factor xᵃyᵇ/B(a, b), converged where ``wanted``.
+
+    It is the even part of DLMF 8.17.22 (Didonato and Morris, *Algorithm 708*, ACM TOMS 18, 1992, eq. 9), which takes
+    x < a/(a + b) through ``excess`` = a − (a + b)x: where a is large, a rounded x alone would lose as many digits.
+    """
     xp = namespace(x)
-    one = xp.ones_like(x)
-    first = _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
     epsilon = 2.0 * float(np.finfo(x.dtype).eps)
+    of_a = 1.0 / a
+    constants = (a, b, x, 1.0 + y, 1.0 + excess, of_a, b * of_a)
 
     def step(constants: tuple[Array, ...], state: tuple[Array, ...]) -> tuple[Array, ...]:
-        a, b, x = constants
-        m, c, d, value, _ = state
-        twice = a + 2.0 * m
-        change: Any = None
-        for numerator in (
-            m * (b - m) * x / ((twice - 1.0) * twice),
-            -(a + m) * (a + b + m) * x / (twice * (twice + 1.0)),
-        ):
-            d = 1.0 / _away_from_zero(1.0 + numerator * d)
-            c = _away_from_zero(1.0 + numerator / c)
-            change = c * d
-            value = value * change
-        return m + 1.0, c, d, value, xp.abs(change - 1.0)
+        a, b, x, y_1, excess_1, of_a, b_of_a = constants
+        n, c, d, value, _ = state
+        before, here = 1.0 + (n - 1.0) * of_a, 1.0 + n * of_a  # (a + n − 1)/a and (a + n)/a
+        size = a + (2.0 * n - 1.0)
+        w = n * (b - n) * x
+        e = a / size
+        alpha = before * (before + b_of_a) * (e * e) * (w * x)
+        beta = n + w / size + here / (here + (n + 1.0) * of_a) * (excess_1 + n * y_1)
+        d = 1.0 / (beta + alpha * d)
+        c = beta + alpha / c
+        change = c * d
+        return n + 1.0, c, d, value * change, xp.abs(change - 1.0)
 
     def unfinished(state: tuple[Array, ...]) -> Array:
         return state[-1] > epsilon
 
-    start = (one, one, 1.0 / first, 1.0 / first, xp.where(wanted, 1.0, 0.0))
-    return iterated(xp, step, unfinished, (a, b, x), start, most=_STEPS)[3]
-
-
-def _away_from_zero(x: Array) -> Array:
-    xp = namespace(x)
-    return xp.where(xp.abs(x) < _TINY, _TINY, x)
+    one = xp.ones_like(x)
+    first = (1.0 + excess) / (1.0 + of_a)
+    start = (one, first, xp.zeros_like(x), first, xp.where(wanted, 1.0, 0.0))
+    return 1.0 / iterated(xp, step, unfinished, constants, start, most=_STEPS)[3]

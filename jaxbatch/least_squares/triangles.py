@@ -11,7 +11,6 @@ import numpy as np
 from jaxbatch.least_squares.array_library import total
 from jaxbatch.least_squares.double_double import (
     DoubleDouble,
-    error_of_product,
     fast_two_sum,
     inverse_root,
     rounded,
@@ -117,20 +116,31 @@ def _one_like(x: Any) -> Any:
     return np.ones_like(x)
 
 
+def _add(sums: np.ndarray, errors: np.ndarray, more: np.ndarray, more_errors: np.ndarray) -> None:
+    """Adds ``more`` to ``sums`` in place, and what is lost (see :func:`two_sum`) to ``errors``."""
+    total = sums + more
+    rest = total - sums
+    more -= rest
+    np.subtract(total, rest, out=rest)
+    sums -= rest
+    errors += more_errors
+    errors += sums
+    errors += more
+    sums[...] = total
+
+
 def _less(x: Any, a: Any, b: Any) -> Any:
     """x − Σ aᵢ bᵢ over the leading axis, right to about 2⁻¹⁰⁴ of the largest term."""
     if isinstance(a, Plain):
         return x - total(a.high * b.high)
     sums = a.high * b.high
-    errors = error_of_product((a.upper, a.lower), (b.upper, b.lower), sums)
-    errors += a.high * b.low
-    errors += a.low * b.high
+    errors, term = a.upper * b.upper, np.empty_like(sums)
+    errors -= sums
+    for first, second in ((a.upper, b.lower), (a.lower, b.upper), (a.lower, b.lower), (a.high, b.low), (a.low, b.high)):
+        errors += np.multiply(first, second, out=term)
     while (length := len(sums)) > 1:
         half = length // 2
-        left, right = sums[:half], sums[length - half :]
-        left[...], rest = two_sum(left, right)
-        errors[:half] += errors[length - half :]
-        errors[:half] += rest
+        _add(sums[:half], errors[:half], sums[length - half :], errors[length - half :])
         sums, errors = sums[: length - half], errors[: length - half]
     high, rest = two_sum(x.high, -sums[0])
     rest += x.low
