@@ -14,8 +14,13 @@ from jaxbatch.least_squares import slices
 from jaxbatch.least_squares.scaling import LARGEST_EXPONENT, ZERO_EXPONENT, divide, exponents_of, measured
 from jaxbatch.least_squares.slices import BLOCK_ROWS, LEVELS, SLICES
 
-GROUP_SIZE = 1 << 17
-"""The elements of the slices that are computed at once, 1 MiB."""
+GROUP_SIZE = 1 << 19
+"""The elements of slices and of their products that are computed at once, 4 MiB: more would leave the caches, and less
+would take longer to call than to compute."""
+
+LONG_ROWS = 2016
+"""The rows of a block of a long dataset. It has many divisors, but is no multiple of a high power of two: this would
+lay all columns onto the same few places of a cache, which takes twice as long."""
 
 BATCH_SIZE = 1 << 18
 """The sums of levels, for many datasets, that are kept until they are combined."""
@@ -93,7 +98,6 @@ class _Job:
         self.k = sum(1 if each.ndim == 1 else each.shape[1] for each in columns) + self.weighted
         self.size = self.k + self.ones
         self.pairs = self.size * (self.size + 1) // 2
-        self.group_rows = max(1, GROUP_SIZE // (3 * self.k + 1))
         datasets = len(lengths)
         self.high, self.low = np.zeros((2, self.size, self.size, datasets))
         self.exponents = np.full((self.size, datasets), ZERO_EXPONENT)
@@ -109,10 +113,15 @@ class _Job:
                 high, low, exponents = high[1:, 1:], low[1:, 1:], exponents[1:]
         return Statistics(high, low, exponents, n, weight, self.y_min, self.y_max, np.zeros(len(n)))
 
+    def _group(self, length: int) -> int:
+        """How many datasets of this length are computed at once."""
+        columns = 3 * self.k + 1
+        return max(1, GROUP_SIZE // (columns * (length + columns)))
+
     def add_short(self, datasets: np.ndarray) -> None:
         """Adds datasets of like length, of at most ``BLOCK_ROWS``."""
         length = int(self.lengths[datasets].max())
-        group = max(1, self.group_rows // length)
+        group = self._group(length)
         batch = -(-BATCH_SIZE // (LEVELS * self.pairs * group)) * group
         for start in range(0, len(datasets), batch):
             self._add_batch(datasets[start : start + batch], length, group)
@@ -148,7 +157,7 @@ class _Job:
         datasets, starts, lengths = np.unique(own, return_index=True, return_counts=True)
         for some in alike(lengths):
             length = int(lengths[some].max())
-            group = max(1, self.group_rows // length)
+            group = self._group(length)
             for first in range(0, len(some), group):
                 part = some[first : first + group]
                 rows, padding = _padded(starts[part], lengths[part], length)
@@ -157,33 +166,37 @@ class _Job:
                 sums[..., datasets[part]] += self._level_sums(self._sliced(Z, apart=False), len(part), len(sums))
 
     def add_long(self, dataset: int) -> None:
-        """Adds a dataset of any length, block by block."""
+        """Adds a dataset of any length, some blocks at a time."""
         start, end = self.starts[dataset], self.starts[dataset] + self.lengths[dataset]
-        blocks = [slice(a, min(a + BLOCK_ROWS, end)) for a in range(start, end, BLOCK_ROWS)]
+        step = self._group(LONG_ROWS) * LONG_ROWS
+        whole = start + (end - start) // LONG_ROWS * LONG_ROWS
+        pieces = [slice(a, min(a + step, whole)) for a in range(start, whole, step)]
+        pieces += [slice(whole, end)] if whole < end else []
         some = np.array([dataset])
         largest = np.full((self.k, 1), -np.inf)
-        for rows in blocks:
+        for rows in pieces:
             Z = self._read(rows, 1)
             largest = np.maximum(largest, measured(Z, weighted=self.weighted))
             self._keep_range(some, Z)
         self.exponents[self.ones :, some] = exponents = exponents_of(largest)
         size = self.ones + SLICES * self.k
         total, late = np.zeros((2, 1, size, size)), []
-        for rows in blocks:
+        for rows in pieces:
             Z = self._read(rows, 1)
             divide(Z, exponents, weighted=self.weighted)
-            late.append(self._add_block(Z, total).values)
+            late.append(self._add_blocks(Z, total).values)
         values = np.concatenate(late, axis=1)[:, None]
-        for first in range(0, values.shape[2], BLOCK_ROWS):
-            self._add_block(values[..., first : first + BLOCK_ROWS].copy(), total, apart=False)
+        for first in range(0, values.shape[2], LONG_ROWS):
+            self._add_blocks(values[..., first : first + LONG_ROWS].copy(), total, apart=False)
         self._combine(some, slices.level_sums(total, self.k, ones=self.ones))
 
-    def _add_block(self, Z: np.ndarray, total: np.ndarray, *, apart: bool = True) -> slices.Sliced:
+    def _add_blocks(self, Z: np.ndarray, total: np.ndarray, *, apart: bool = True) -> slices.Sliced:
         found = self._sliced(Z, apart=apart)
-        high, low = slices.words(slices.products(found, 1), self.k, ones=self.ones)
+        products = slices.products(found, max(1, Z.shape[2] // LONG_ROWS))
+        high, low = slices.words(products, self.k, ones=self.ones)
         p, q = high.shape[1:]
-        total[0, :, :p, :q] += high
-        total[1, :, :p, :q] += low
+        total[0, 0, :p, :q] += high.sum(axis=0)
+        total[1, 0, :p, :q] += low.sum(axis=0)
         return found
 
     def _read(self, rows: slice | np.ndarray, blocks: int) -> np.ndarray:

@@ -40,8 +40,8 @@ PRODUCT_SIZE = 1 << 18
 """The most multiplications of one matrix product. OpenBLAS computes greater ones on several threads, which wait for
 each other: beside threads of our own, or on a busy machine, that takes several times as long."""
 
-TILE = 72
-"""The most columns of one matrix product; more are computed tile by tile."""
+TILE = 48
+"""The most columns of one matrix product; more are computed tile by tile, over more rows at once."""
 
 UNITS = 2.0 ** -(FIRST_BITS + BITS * np.arange(SLICES))
 """The unit of each slice."""
@@ -81,7 +81,7 @@ def sliced(columns: np.ndarray, *, ones: bool = False, weighted: bool = False, a
     weights, rest = (columns[-1], columns[:-1]) if weighted else (None, columns)
     k, rows = rest.shape
     slices = np.empty((ones + SLICES * k, rows))
-    left = np.empty_like(slices) if weighted else slices
+    left = np.empty((SLICES * k, rows)) if weighted else slices
     products = None if weights is None else two_product(rest, weights)
     slices[:ones] = 1.0
     size, late = int(ones), np.empty(0, np.int64)
@@ -160,17 +160,26 @@ def products(found: Sliced, blocks: int) -> np.ndarray:
     if max(p, q) <= TILE:
         return _product(left, right)
     result = np.empty((blocks, p, q))
-    for i in range(0, p, TILE):
-        for j in range(0, q, TILE):
-            result[:, i : i + TILE, j : j + TILE] = _product(left[:, i : i + TILE], right[:, j : j + TILE])
+    for rows in _tiles(p):
+        for columns in _tiles(q):
+            if found.left is found.right and columns.start < rows.start:
+                result[:, rows, columns] = result[:, columns, rows].swapaxes(1, 2)
+            else:
+                result[:, rows, columns] = _product(left[:, rows], right[:, columns])
     return result
+
+
+def _tiles(size: int) -> list[slice]:
+    """Tiles of about equal size, of at most ``TILE``."""
+    count = -(-size // TILE)
+    return [slice(i * size // count, (i + 1) * size // count) for i in range(count)]
 
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """left·right' of [B, p, n] and [B, q, n], over parts of the rows and then over the parts."""
     blocks, p, n = left.shape
     q = right.shape[1]
-    part = min(n, PRODUCT_SIZE // (p * (q + 1)))
+    part = _part(n, PRODUCT_SIZE // (p * (q + 1)))
     whole = n // part * part
     a, b = (each[..., :whole].reshape(blocks, -1, whole // part, part).swapaxes(1, 2) for each in (left, right))
     result = a @ b.swapaxes(2, 3)
@@ -178,6 +187,13 @@ def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     if whole < n:
         result += left[..., whole:] @ right[..., whole:].swapaxes(1, 2)
     return result
+
+
+@functools.cache
+def _part(n: int, most: int) -> int:
+    """The rows of a part of n rows: at most so many, and a divisor of n if there is one of at least half as many."""
+    divisors = (part for part in range(min(n, most), most // 2, -1) if n % part == 0)
+    return next(divisors, min(n, most))
 
 
 def words(sums: np.ndarray, k: int, *, ones: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,7 @@ def test_products_are_exact_for_the_largest_slices(p, ones):
     units = np.repeat(slices.UNITS[:3], p)
     integers = np.full((len(units), slices.BLOCK_ROWS), 2**21)
     integers[:, 5] -= 1  # so that the sums are odd, and rounded if they were above 2⁵³
-    integers = np.concatenate([np.full((ones, slices.BLOCK_ROWS), 2**21), integers])
+    integers = np.concatenate([np.full((int(ones), slices.BLOCK_ROWS), 2**21), integers])
     units = np.concatenate([[2.0**-21] * ones, units])
     block = integers * units[:, None]
     (found,) = slices.products(slices.Sliced(block, block, np.empty(0), np.empty(0)), 1)
