@@ -156,12 +156,21 @@ def test_refused_before_any_work(bench, params, columns, error, words):
 
 def test_plan_shows_rungs_and_the_report_the_padding(bench, jaxbatch_json):
     bench.tasks(datasets(noisy(9, 2, 0), noisy(20, 2, 1)))
-    bench.job(job())
+    bench.job(job(method="qr"))
     rungs = jaxbatch_json("plan", "job.toml")["rungs"]
     assert rungs["n"]["first"] == [8, 16, 32, 64, 128, 256]
     assert 0.9 < rungs["n"]["padding_at_most"] < 1.0
-    summary = bench.run(job(), "compute.batch_rows=8")
+    summary = bench.run(job(method="qr"), "compute.batch_rows=8")
     assert summary.padding == pytest.approx(8 * 2 * (16 + 32) / (2 * (9 + 20)) - 1, abs=1e-3)
+
+
+def test_on_cpus_nothing_is_padded_and_nothing_compiled(bench, jaxbatch_json):
+    bench.tasks(datasets(noisy(9, 2, 0), noisy(20, 3, 1), noisy(300, 1, 2)))
+    bench.job(job())
+    planned = jaxbatch_json("plan", "job.toml")
+    assert (planned["programs"], planned["rungs"], planned["compilations"]) == ([], {}, "none: NumPy computes")
+    summary = bench.run(job())
+    assert (summary.compilations, summary.padding) == (0, None)
 
 
 @pytest.mark.parametrize("params", [{"features": ["n", "x"]}, {"weights": "y"}, {"features": ["y"]}])
