@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jaxbatch.least_squares.descent import Descent, Stop, descend
 from jaxbatch.least_squares.design import Design, columns, design, terms
 from jaxbatch.least_squares.double_double import LARGEST_EXPONENT
+from jaxbatch.least_squares.fits import Fit, fit, fitted
 from jaxbatch.least_squares.inference import (
     Inference,
     ResponseMoments,
@@ -25,7 +26,6 @@ from jaxbatch.least_squares.solve import solve, with_coefficients
 from jaxbatch.least_squares.sufficient import Statistic
 
 if TYPE_CHECKING:
-    from jaxbatch.least_squares.fits import Fit, fit
     from jaxbatch.least_squares.gram import LONG_ROWS, statistic
     from jaxbatch.least_squares.orthogonal import solve_orthogonally
     from jaxbatch.least_squares.transforms_hold import error_free_transforms_hold
@@ -46,6 +46,7 @@ __all__ = [
     "design",
     "error_free_transforms_hold",
     "fit",
+    "fitted",
     "infer",
     "rank_tolerance",
     "response_moments",
@@ -59,8 +60,6 @@ __all__ = [
 ]
 
 _HOME_OF_THOSE_IN_JAX = {
-    "Fit": "fits",
-    "fit": "fits",
     "LONG_ROWS": "gram",
     "statistic": "gram",
     "solve_orthogonally": "orthogonal",

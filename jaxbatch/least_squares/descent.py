@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from jaxbatch.least_squares.array_library import Array, iterated, namespace, total
 from jaxbatch.least_squares.batched import datasets_last
 from jaxbatch.least_squares.double_double import mapped, power_of_two, rounded
+from jaxbatch.least_squares.extreme import largest_eigenvalue
 from jaxbatch.least_squares.singular import singular_values
 from jaxbatch.least_squares.sufficient import Statistic
 
@@ -88,7 +89,7 @@ def _descend(
     hessian = (products[:p, :p] + unit * xp.where(penalised, ridge, 0.0)) * factor
     moment = products[:p, p] * factor
     if learning_rate == "auto":
-        curvature = singular_values(hessian)[0]
+        curvature = largest_eigenvalue(hessian) if xp is np else singular_values(hessian)[0]
         rate: Any = xp.where(curvature == 0, 0.0, 1.0 / xp.where(curvature == 0, 1.0, curvature))
     else:
         rate = xp.full(terms.shape[1:], learning_rate)

@@ -23,7 +23,7 @@ from jaxbatch.least_squares.singular import singular_values
 from jaxbatch.least_squares.solution import Solution, normalised, rank_tolerance, rss_rounding_of, unit_diagonal
 from jaxbatch.least_squares.sufficient import Statistic
 
-_NO_SINGULAR_VALUE = 2.0**-200
+_NO_SINGULAR_VALUE = 2.0**-65
 """A fraction of the largest singular value that no factor of full rank leaves, but rotations of a zero row may."""
 
 _LARGEST_PENALTY = 1e300
@@ -40,7 +40,8 @@ def solve_fully(
     factored = factor(G, terms)
     index = np.arange(p)
     norms = xp.sqrt(rounded(mapped(lambda part: part[index, index], G)))
-    singular = singular_values(rounded(factored.rows)[:, :p] / xp.where(norms > 0, norms, 1.0))
+    scaled = rounded(factored.rows)[:, :p] / xp.where(norms > 0, norms, 1.0)
+    singular = singular_values(scaled.swapaxes(0, 1))  # pivoting leaves rows all but orthogonal
     count = xp.sum(terms, axis=0)
     rank = xp.sum(singular > rank_tolerance(count, eps, plain=plain) * singular[0], axis=0)
     rank = xp.where(xp.isnan(singular[0]), count, rank)

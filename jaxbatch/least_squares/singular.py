@@ -16,6 +16,10 @@ _SWEEPS = 40
 """The largest number of sweeps over all pairs of columns."""
 
 
+_ROUNDING = 2.0**-140
+"""A column whose squared norm is this fraction of another's is what rotations left of a zero: it stays as it is."""
+
+
 def singular_values(A: Float[Array, "p p ..."]) -> Float[Array, "p ..."]:
     """The singular values of square matrices, largest first; all NaN for a matrix with an element that is not finite.
 
@@ -35,7 +39,8 @@ def singular_values(A: Float[Array, "p p ..."]) -> Float[Array, "p ..."]:
         left, right, largest = state
         inner, square, other = (_inner(a, b) for a, b in ((left, right), (left, left), (right, right)))
         size = xp.sqrt(square) * xp.sqrt(other)
-        cosine = xp.where(size > 0, xp.abs(inner) / xp.where(size > 0, size, 1.0), 0.0)
+        comparable = xp.minimum(square, other) > _ROUNDING * xp.maximum(square, other)
+        cosine = xp.where(comparable, xp.abs(inner) / xp.where(comparable, size, 1.0), 0.0)
         oblique = cosine > tolerance
         zeta = (other - square) / xp.where(oblique, 2.0 * inner, 1.0)
         tangent = xp.where(zeta >= 0, 1.0, -1.0) / (xp.abs(zeta) + xp.sqrt(1.0 + zeta * zeta))

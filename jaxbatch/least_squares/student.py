@@ -45,11 +45,9 @@ def two_sided(t: Float[Array, "..."], dof: Float[Array, "..."]) -> Float[Array, 
     excess = a * rest - b * x  # a − (a + b)x without cancellation of large numbers
     near_zero = excess > 0
     front = exp(log_x * a) * xp.sqrt(rest) * _inverse_beta_half(dof)
-    of_x = _fraction(
-        *(xp.where(near_zero, *ends) for ends in ((a, b), (b, a), (x, rest), (rest, x))),
-        xp.abs(excess),
-        finite & (t > 0),
-    )
+    first, second = xp.where(near_zero, a, b), xp.where(near_zero, b, a)
+    near, far = xp.where(near_zero, x, rest), xp.where(near_zero, rest, x)
+    of_x = _fraction(first, second, near, far, xp.abs(excess), finite & (t > 0))
     p = xp.where(near_zero, front * of_x, 1.0 - front * of_x)
     p = xp.where(rest > 0, p, 1.0)
     p = xp.where(finite, p, xp.where(xp.isnan(t), xp.nan, 0.0))
