@@ -180,15 +180,15 @@ class _Job:
             self._keep_range(some, Z)
         self.exponents[self.ones :, some] = exponents = exponents_of(largest)
         size = self.ones + SLICES * self.k
-        total, late = np.zeros((2, 1, size, size)), []
+        total, late = np.zeros((2, 1, size, size)), np.empty((self.k + self.weighted, 0))
         for rows in pieces:
             Z = self._read(rows, 1)
             divide(Z, exponents, weighted=self.weighted)
-            late.append(self._add_blocks(Z, total).values)
-        values = np.concatenate(late, axis=1)[:, None]
-        for first in range(0, values.shape[2], LONG_ROWS):
-            self._add_blocks(values[..., first : first + LONG_ROWS].copy(), total, apart=False)
-        self._combine(some, slices.level_sums(total, self.k, ones=self.ones))
+            late = np.concatenate([late, self._add_blocks(Z, total).values], axis=1)
+            while late.shape[1] >= LONG_ROWS or (late.size and rows is pieces[-1]):
+                self._add_blocks(late[:, None, :LONG_ROWS].copy(), total, apart=False)
+                late = late[:, LONG_ROWS:]
+        self._combine(some, np.stack([slices.level_sums(word, self.k, ones=self.ones) for word in total]))
 
     def _add_blocks(self, Z: np.ndarray, total: np.ndarray, *, apart: bool = True) -> slices.Sliced:
         found = self._sliced(Z, apart=apart)
@@ -225,8 +225,8 @@ class _Job:
 
     def _level_sums(self, found: slices.Sliced, blocks: int, words: int) -> np.ndarray:
         products = slices.products(found, blocks)
-        both = (products,) if words == 1 else slices.words(products, self.k, ones=self.ones)
-        return slices.level_sums(np.stack(both), self.k, ones=self.ones)
+        parts = (products,) if words == 1 else slices.words(products, self.k, ones=self.ones)
+        return np.stack([slices.level_sums(part, self.k, ones=self.ones) for part in parts])
 
     def _combine(self, datasets: np.ndarray, sums: np.ndarray) -> None:
         """The products of datasets of at least one row from the sums of their levels, [words, levels, pairs, D]."""
