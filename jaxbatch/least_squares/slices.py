@@ -120,11 +120,14 @@ def cut(rest: np.ndarray, number: int, out: np.ndarray) -> None:
 
 
 def _cut_pairs(high: np.ndarray, low: np.ndarray, out: np.ndarray) -> int:
-    """Cuts numbers high + low, [k, rows] each, and returns how many rows of ``out`` are used."""
+    """Cuts numbers high + low, [k, rows] each, and returns how many rows of ``out`` are used.
+
+    What a slice leaves of ``high`` is 0 or at least one unit in its last place, so greater than ``low``.
+    """
     k = len(high)
     for number in range(SLICES):
         cut(high, number, out[number * k : (number + 1) * k])
-        high, low = two_sum(high, low)
+        high, low = fast_two_sum(high, low)
         if not high.any():
             return (number + 1) * k
     return SLICES * k
