@@ -79,7 +79,7 @@ def alike(lengths: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _padded(starts: np.ndarray, lengths: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of datasets padded to one length by repeating their last: [D·length], and which are padding."""
+    """The rows of datasets padded to one length by repeating their last, [D·length]; which are padding, [D, length]."""
     within = np.arange(length)
     rows = starts[:, None] + np.minimum(within, lengths[:, None] - 1)
     return rows.reshape(-1), within >= lengths[:, None]
@@ -105,7 +105,7 @@ class _Job:
 
     def statistics(self) -> Statistics:
         """The statistics of all datasets."""
-        n, high, low, exponents = self.lengths, self.high, self.low, self.exponents
+        n, high, low, exponents = self.lengths.copy(), self.high, self.low, self.exponents
         weight = n.astype(np.float64)
         if self.weighted:
             weight = np.ldexp(high[0, 0], 2 * exponents[0])
@@ -115,7 +115,7 @@ class _Job:
 
     def _group(self, length: int) -> int:
         """How many datasets of this length are computed at once."""
-        columns = 3 * self.k + 1
+        columns = (3 + SLICES * self.weighted) * self.k + 1
         return max(1, GROUP_SIZE // (columns * (length + columns)))
 
     def add_short(self, datasets: np.ndarray) -> None:
@@ -132,25 +132,27 @@ class _Job:
         late, values = [], []
         for start in range(0, len(datasets), group):
             some = datasets[start : start + group]
-            first = self.starts[some[0]]
-            end_to_end = (self.starts[some] == first + length * np.arange(len(some))).all()
-            padding = None
-            if end_to_end and (self.lengths[some] == length).all():
-                Z = self._read(slice(first, first + length * len(some)), len(some))
-            else:
-                rows, padding = _padded(self.starts[some], self.lengths[some], length)
-                Z = self._read(rows, len(some))
-            self.exponents[self.ones :, some] = exponents = exponents_of(measured(Z, weighted=self.weighted))
-            self._keep_range(some, Z)
-            divide(Z, exponents, weighted=self.weighted)
-            if padding is not None:
-                Z[:, padding] = 0.0
-            found = self._sliced(Z)
+            found = self._sliced(self._scaled(some, length))
             sums[..., start : start + group] = self._level_sums(found, len(some), words)
             late.append(start + found.late // length)
             values.append(found.values)
         self._add_late(np.concatenate(late), np.concatenate(values, axis=1), sums)
         self._combine(datasets, sums)
+
+    def _scaled(self, datasets: np.ndarray, length: int) -> np.ndarray:
+        """The columns of datasets, divided and padded with zeros to this length; keeps exponents and the range of y."""
+        starts, lengths = self.starts[datasets], self.lengths[datasets]
+        if (lengths == length).all() and starts[-1] - starts[0] == (len(starts) - 1) * length:
+            rows, padding = slice(starts[0], starts[-1] + length), None
+        else:
+            rows, padding = _padded(starts, lengths, length)
+        Z = self._read(rows, len(datasets))
+        self.exponents[self.ones :, datasets] = exponents = exponents_of(measured(Z, weighted=self.weighted))
+        self._keep_range(datasets, Z)
+        divide(Z, exponents, weighted=self.weighted)
+        if padding is not None:
+            Z[:, padding] = 0.0
+        return Z
 
     def _add_late(self, own: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
         """Adds rows left out before, [k, rows], to the sums; ``own``, [rows], is the dataset of each."""
@@ -180,15 +182,15 @@ class _Job:
             self._keep_range(some, Z)
         self.exponents[self.ones :, some] = exponents = exponents_of(largest)
         size = self.ones + SLICES * self.k
-        total, late = np.zeros((2, 1, size, size)), []
+        total, late = np.zeros((2, 1, size, size)), np.empty((self.k + self.weighted, 0))
         for rows in pieces:
             Z = self._read(rows, 1)
             divide(Z, exponents, weighted=self.weighted)
-            late.append(self._add_blocks(Z, total).values)
-        values = np.concatenate(late, axis=1)[:, None]
-        for first in range(0, values.shape[2], LONG_ROWS):
-            self._add_blocks(values[..., first : first + LONG_ROWS].copy(), total, apart=False)
-        self._combine(some, slices.level_sums(total, self.k, ones=self.ones))
+            late = np.concatenate([late, self._add_blocks(Z, total).values], axis=1)
+            while late.shape[1] >= LONG_ROWS or (late.size and rows is pieces[-1]):
+                self._add_blocks(late[:, None, :LONG_ROWS].copy(), total, apart=False)
+                late = late[:, LONG_ROWS:]
+        self._combine(some, np.stack([slices.level_sums(word, self.k, ones=self.ones) for word in total]))
 
     def _add_blocks(self, Z: np.ndarray, total: np.ndarray, *, apart: bool = True) -> slices.Sliced:
         found = self._sliced(Z, apart=apart)
@@ -225,8 +227,8 @@ class _Job:
 
     def _level_sums(self, found: slices.Sliced, blocks: int, words: int) -> np.ndarray:
         products = slices.products(found, blocks)
-        both = (products,) if words == 1 else slices.words(products, self.k, ones=self.ones)
-        return slices.level_sums(np.stack(both), self.k, ones=self.ones)
+        parts = (products,) if words == 1 else slices.words(products, self.k, ones=self.ones)
+        return np.stack([slices.level_sums(part, self.k, ones=self.ones) for part in parts])
 
     def _combine(self, datasets: np.ndarray, sums: np.ndarray) -> None:
         """The products of datasets of at least one row from the sums of their levels, [words, levels, pairs, D]."""

@@ -33,7 +33,7 @@ def measured(columns: np.ndarray, *, weighted: bool) -> np.ndarray:
         magnitude = np.abs(columns)
         exponents = np.where(magnitude < SMALLEST, -np.inf, np.frexp(magnitude)[1] + _halves_of(weights)[1])
         return np.where(np.isfinite(magnitude), exponents, np.nan).max(axis=-1)
-    largest = np.abs(columns).max(axis=-1)
+    largest = np.maximum(columns.max(axis=-1), -columns.min(axis=-1))
     exponents = np.where(largest < SMALLEST, -np.inf, np.frexp(largest)[1])
     return np.where(np.isfinite(largest), exponents, np.nan)
 

@@ -120,11 +120,14 @@ def cut(rest: np.ndarray, number: int, out: np.ndarray) -> None:
 
 
 def _cut_pairs(high: np.ndarray, low: np.ndarray, out: np.ndarray) -> int:
-    """Cuts numbers high + low, [k, rows] each, and returns how many rows of ``out`` are used."""
+    """Cuts numbers high + low, [k, rows] each, and returns how many rows of ``out`` are used.
+
+    What a slice leaves of ``high`` is 0 or at least one unit in its last place, so greater than ``low``.
+    """
     k = len(high)
     for number in range(SLICES):
         cut(high, number, out[number * k : (number + 1) * k])
-        high, low = two_sum(high, low)
+        high, low = fast_two_sum(high, low)
         if not high.any():
             return (number + 1) * k
     return SLICES * k
@@ -211,27 +214,40 @@ def _word_shift(p: int, q: int, k: int, *, ones: bool) -> np.ndarray:
 
 
 def level_sums(products: np.ndarray, k: int, *, ones: bool) -> np.ndarray:
-    """The sums of the levels for each pair of columns.
+    """The sums of the levels for each pair of columns, exact over at most ``BLOCK_ROWS / SLICES`` rows or of words.
 
     Args:
-        products: [words, B, p, q], of slices of blocks. One word is enough for up to ``BLOCK_ROWS / SLICES`` rows.
+        products: [B, p, q], of slices of blocks.
         k: the number of columns, without the ones.
         ones: whether a column of ones comes before them.
 
     Returns:
-        [words, levels, pairs, B], with the pairs i ≤ j in the order of ``numpy.triu_indices``. The product of the ones
-        with themselves is left 0: it is the number of rows.
+        [levels, pairs, B], with the pairs i ≤ j in the order of ``numpy.triu_indices``. The product of the ones with
+        themselves is left 0: it is the number of rows.
     """
-    products = np.ascontiguousarray(np.moveaxis(products, 1, -1))
-    count, p, q, blocks = products.shape
-    sums = np.zeros((count, LEVELS, (k + ones) * (k + ones + 1) // 2, blocks))
+    blocks, p, q = products.shape
+    flat = products.reshape(blocks, p * q)
+    sums = np.zeros((LEVELS, (k + ones) * (k + ones + 1) // 2, blocks))
     for b in range((q - 1) // k if ones else 0):
-        sums[:, b, 1 : k + 1] = products[:, 0, 1 + b * k :][:, :k]
-    i, j = np.triu_indices(k)
-    for a in range((p - ones) // k):
-        for b in range((q - ones) // k):
-            sums[:, a + b, ones * (k + 1) :] += products[:, ones + a * k + i, ones + b * k + j]
+        sums[b, 1 : k + 1] = products[:, 0, 1 + b * k :][:, :k].T
+    for level, places in enumerate(_places(p, q, k, ones=ones)):
+        total = flat.take(places[0], axis=1)
+        for place in places[1:]:
+            total += flat.take(place, axis=1)
+        sums[level, ones * (k + 1) :] = total.T
     return sums
+
+
+@functools.cache
+def _places(p: int, q: int, k: int, *, ones: bool) -> list[list[np.ndarray]]:
+    """For every level and product of slices, the places in [p, q], flattened, of the pairs i ≤ j without the ones."""
+    i, j = np.triu_indices(k)
+    lefts, rights = (p - ones) // k, (q - ones) // k
+    levels: list[list[np.ndarray]] = [[] for _ in range(lefts + rights - 1)]
+    for a in range(lefts):
+        for b in range(rights):
+            levels[a + b].append((ones + a * k + i) * q + ones + b * k + j)
+    return levels
 
 
 def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -239,18 +255,17 @@ def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     It depends on the sum of each level alone, not on the words it is kept in.
     """
-    last = int(np.flatnonzero(sums.any(axis=(0, 2, 3))).max(initial=0))
-    high, low = _level(sums, last)
-    for level in range(last - 1, -1, -1):
-        other, rest = _level(sums, level)
-        high, error = two_sum(high, other)
-        low, lost = two_sum(low, rest)
-        high, error = fast_two_sum(high, error + low)
-        high, low = fast_two_sum(high, error + lost)
+    blocks = sums.shape[-1]
+    high, low = np.zeros((2, sums.shape[2], blocks))
+    begun = np.zeros(blocks, bool)
+    for level in range(LEVELS - 1, -1, -1):
+        begun |= sums[:, level].any(axis=(0, 1))
+        own = np.flatnonzero(begun) if np.count_nonzero(begun) * 2 < blocks else slice(None)  # the others remain 0
+        if isinstance(own, slice) or len(own):
+            words = sums[:, level][..., own]
+            other, rest = (words[0], np.zeros_like(words[0])) if len(words) == 1 else two_sum(words[0], words[1])
+            total, error = two_sum(high[:, own], other)
+            rest, lost = two_sum(low[:, own], rest)
+            total, error = fast_two_sum(total, error + rest)
+            high[:, own], low[:, own] = fast_two_sum(total, error + lost)
     return high + 0.0, low + 0.0  # no zero has a sign: that of a sum of zeros depends on the library
-
-
-def _level(sums: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
-    if len(sums) == 1:
-        return sums[0, level], np.zeros_like(sums[0, level])
-    return two_sum(sums[0, level], sums[1, level])
