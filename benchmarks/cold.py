@@ -20,7 +20,7 @@ from _cold_peers import CLOSED_FORM, DESCENT, PADDED, PER_SITE, TAYLOR
 from _measure import Way, bar, in_turn, jaxbatch, machine, script, show
 
 JOBS = Path(__file__).parent.parent / "jobs"
-REPEATS = 1
+REPEATS = 5
 CACHE = "cache"
 TOLERANCE = 1e-9
 """How far the columns of one number may be from the other's, by their largest."""
