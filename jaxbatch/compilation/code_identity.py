@@ -3,18 +3,18 @@
 import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import jax
+from typing import TYPE_CHECKING, Any
 
 from jaxbatch import __version__, user_code
 from jaxbatch.compilation import instructions, linear_algebra
-from jaxbatch.compilation.digest import calls_lapack
-from jaxbatch.compilation.programs import Programs
-from jaxbatch.compilation.trace import smallest_programs, trace, x64_context
+from jaxbatch.compilation.precision import x64_context
+from jaxbatch.compilation.program_key import smallest_programs
 from jaxbatch.errors import JobError
 from jaxbatch.kernels import functions
 from jaxbatch.kernels.base import Kernel, dimensions
+
+if TYPE_CHECKING:
+    from jaxbatch.compilation.programs import Programs
 
 _SETTINGS = (
     "jax_disable_most_optimizations",
@@ -26,7 +26,7 @@ _SETTINGS = (
 """JAX's settings that are options of the compiler; all others show in the trace."""
 
 
-def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str, Any]:
+def code_identity(kernel: Kernel, programs: "Programs", folder: Path) -> dict[str, Any]:
     """The part of a run's identity that follows from the code of this process; every worker checks it for itself.
 
     Args:
@@ -46,7 +46,7 @@ def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str,
     }
 
 
-def _untraced_modules(kernel: Kernel, programs: Programs, folder: Path) -> Iterator[str]:
+def _untraced_modules(kernel: Kernel, programs: "Programs", folder: Path) -> Iterator[str]:
     """The modules whose source counts because traces do not show everything that they decide.
 
     These are the modules of a user's own kernel, which chooses buckets and sizes on the host; and those of its
@@ -65,11 +65,13 @@ def is_builtin(kernel: type[Kernel]) -> bool:
     return kernel.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
-def _machine_identity(programs: Programs) -> dict[str, Any]:
+def _machine_identity(programs: "Programs") -> dict[str, Any]:
     """What decides bits beside the code: processor, flags and settings.
 
     All are the same in every run, unless the user or another library has changed them in this process.
     """
+    import jax
+
     settings = instructions.run_env()
     return {
         "cpus": settings.cpus,
@@ -81,14 +83,16 @@ def _machine_identity(programs: Programs) -> dict[str, Any]:
     }
 
 
-def _may_call_lapack(programs: Programs) -> bool:
+def _may_call_lapack(programs: "Programs") -> bool:
     """Whether any program may call LAPACK: one that was traced, one of other sizes, or one inside an opaque rule."""
+    from jaxbatch.compilation.digest import calls_lapack
+
     if dimensions(programs.kernel.inputs):
         return True
     return any(each.digest.foreign or calls_lapack(each.jaxpr) for each in programs.smallest_traces())
 
 
-def check_pure(programs: Programs) -> None:
+def check_pure(programs: "Programs") -> None:
     """Check that functions trace to the same program twice, as pure functions do.
 
     One program is traced again for each of a user's functions, and every program of a user's own kernel. Only
@@ -97,6 +101,8 @@ def check_pure(programs: Programs) -> None:
     Raises:
         JobError: a second trace gave another program.
     """
+    from jaxbatch.compilation.trace import trace
+
     kernel = programs.kernel
     by_origin = {kernel.origin(program.bucket): program for program in reversed(smallest_programs(kernel))}
     for program in by_origin.values():

@@ -20,7 +20,9 @@ from jaxbatch.compilation.device_memory import (
 )
 from jaxbatch.compilation.digest import digest
 from jaxbatch.compilation.executable_cache import LazyLowering, executable
-from jaxbatch.compilation.trace import ProgramKey, TracedProgram, row_structs, smallest_programs, trace, x64_context
+from jaxbatch.compilation.precision import x64_context
+from jaxbatch.compilation.program_key import ProgramKey, smallest_programs
+from jaxbatch.compilation.trace import TracedProgram, row_structs, trace
 from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.trace_errors import explain_trace_error
@@ -196,8 +198,7 @@ class Programs:
 
     def prepare(self, program: ProgramKey, device: Any) -> float:
         """Compile a program at its first use, and return for how many seconds this call has waited for that."""
-        key = (program, device)
-        if key in self._compiled:
+        if (key := (program, device)) in self._compiled:
             return 0.0
         called = time.perf_counter()
         with self._lock:
@@ -275,10 +276,9 @@ class Programs:
                 signature=("jit(vmap)", str(batch), str(traced.outputs)),
             )
             found = executable(lowering, device)
-        lock = _LAPACK_LOCK if found.calls_lapack else nullcontext()
         self._needed[program, device] = program_bytes(found.compiled)
         self._check_fits(program, device)
-        return found.compiled, lock
+        return found.compiled, _LAPACK_LOCK if found.calls_lapack else nullcontext()
 
     def _batch(self, program: ProgramKey, sharding: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of a batch of a program's inputs."""

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxbatch import __version__
-from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import JobError, OutputTaken
 from jaxbatch.events import emit
 from jaxbatch.execution.disk_space import check_space
@@ -26,6 +25,9 @@ from jaxbatch.planning.plan import Plan
 from jaxbatch.planning.planner import Addition, plan
 from jaxbatch.storage import open_store
 
+if TYPE_CHECKING:
+    from jaxbatch.compilation.programs import Programs
+
 _LOG = logging.getLogger(__name__)
 
 OWNER_S = 5.0
@@ -37,7 +39,7 @@ def make_plan(
 ) -> Plan:
     """A job's plan on an engine, which compiles while the plan is made if something will be computed (``ahead``)."""
 
-    def adopt(programs: Programs) -> None:
+    def adopt(programs: "Programs") -> None:
         backend.adopt(programs, ahead=ahead)
 
     made = plan(job, device=backend.device, limit=limit, addition=addition, traced=adopt)

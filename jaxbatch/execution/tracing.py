@@ -6,7 +6,7 @@ from typing import Any
 from jaxbatch.compilation import invariants, programs
 from jaxbatch.compilation.code_identity import code_identity
 from jaxbatch.compilation.devices import KEYS, described
-from jaxbatch.compilation.trace import x64_context
+from jaxbatch.compilation.precision import x64_context
 from jaxbatch.errors import ClusterError, JobError
 from jaxbatch.kernels import registry
 from jaxbatch.output.differences import differences

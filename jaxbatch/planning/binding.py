@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxbatch.compilation.trace import x64_context
+from jaxbatch.compilation.precision import x64_context
 from jaxbatch.errors import InputError, nearest
 from jaxbatch.input.data_probe import FileProbe
 from jaxbatch.input.file_checks import InputTable

@@ -7,11 +7,11 @@ named, shards cut, programs traced and sized, stages chosen; all of it together 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jaxbatch.compilation import invariants, process_setup
 from jaxbatch.compilation.code_identity import check_pure, code_identity
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_output_outside_input
@@ -24,6 +24,9 @@ from jaxbatch.planning.naming import name_columns
 from jaxbatch.planning.plan import Plan
 from jaxbatch.planning.program_list import compilations, rungs, trace_programs
 from jaxbatch.planning.stages import choose_stages
+
+if TYPE_CHECKING:
+    from jaxbatch.compilation.programs import Programs
 
 CHUNK_ROWS = 131_072
 """Rows that are read at once, at most."""
@@ -52,7 +55,7 @@ def plan(
     device: Device | str = "cpu",
     limit: int | None = None,
     addition: Addition | None = None,
-    traced: Callable[[Programs], None] = lambda _: None,
+    traced: "Callable[[Programs], None]" = lambda _: None,
 ) -> Plan:
     """Check everything about a job and decide what its run will be.
 
@@ -69,12 +72,12 @@ def plan(
     """
     job = job if isinstance(job, Job) else Job.load(job)
     device = device if isinstance(device, Device) else Device(device)
-    invariants.check()
+    invariants.check_flags()
     opened = _open_input(job, addition)
     bound = bind(job, opened)
     columns = name_columns(job, bound, opened.schema)
     opened = check_files(opened, columns.read.names, job)
-    invariants.check()  # once more, since the user's files may have set what they like
+    invariants.check()  # of flags once more, since the user's files may have set what they like
     shards = _cut_shards(job, opened, limit)
     programs = trace_programs(job, bound.kernel, shards)
     traced(programs.programs)

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbatch.compilation.programs import Programs, width_limit
-from jaxbatch.compilation.trace import smallest_programs
+from jaxbatch.compilation.program_key import smallest_programs
 from jaxbatch.input.shards import Shard
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.base import Kernel, dimensions
+
+if TYPE_CHECKING:
+    from jaxbatch.compilation.programs import Programs
 
 _LENGTHS = 4096
 """Lengths for which the padding of a ragged dimension is computed."""
@@ -22,7 +24,7 @@ _RUNGS_SHOWN = 6
 class ProgramList:
     """A kernel's programs, and the words and numbers in which a plan describes them."""
 
-    programs: Programs
+    programs: "Programs"
     width_limit: int
     """The widest batch, in rows, that the largest part can need."""
     described: tuple[Mapping[str, Any], ...]
@@ -47,12 +49,14 @@ def trace_programs(job: Job, kernel: Kernel, shards: Sequence[Shard]) -> Program
     Raises:
         JobError: a function cannot be traced, or returns other outputs than are declared.
     """
+    from jaxbatch.compilation.programs import Programs, width_limit
+
     widest = width_limit(max(part.rows for shard in shards for part in shard.parts))
     programs = Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=widest)
     return ProgramList(programs, widest, tuple(_described(programs)))
 
 
-def _described(programs: Programs) -> list[dict[str, Any]]:
+def _described(programs: "Programs") -> list[dict[str, Any]]:
     return [
         {
             "rows_of": programs.kernel.describe_bucket(program.bucket),

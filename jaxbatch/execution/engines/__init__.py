@@ -5,12 +5,14 @@ Here is what an engine is, and the one of threads; the one of Ray is :mod:`jaxba
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.programs import Programs
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from jaxbatch.compilation.programs import Programs
 
 
 class Engine(Protocol):
@@ -34,7 +36,7 @@ class Engine(Protocol):
         """How many shards may be in flight at once: being computed, read or written."""
         ...
 
-    def adopt(self, programs: Programs, *, ahead: bool) -> None:
+    def adopt(self, programs: "Programs", *, ahead: bool) -> None:
         """Take over the programs that planning has traced, if workers are in this process.
 
         With ``ahead`` begin to compile them, before :meth:`run` is called.

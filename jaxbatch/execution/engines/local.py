@@ -7,19 +7,21 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jaxbatch.compilation import devices
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import printable
 from jaxbatch.execution.engines.retries import Attempts
 from jaxbatch.execution.shard_result import Failure, ShardResult
-from jaxbatch.execution.shard_run import run_shard
-from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.input.shards import Shard
 from jaxbatch.output.in_flight import InFlight
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import open_store
+
+if TYPE_CHECKING:
+    from jaxbatch.compilation.programs import Programs
+    from jaxbatch.execution.worker import WorkerProcess
 
 _POLL_S = 0.5
 
@@ -57,8 +59,8 @@ class LocalEngine:
     name = "local"
 
     def __init__(self, workers: int | None = None, platform: str | None = None):
-        self._devices = devices.local(platform)
-        self._device = devices.described(self._devices[0])
+        self._platform = platform
+        self._device = devices.described_here(platform)
         if platform is None:
             devices.log_chosen_device(self._device)
         self._workers = workers or len(os.sched_getaffinity(0))
@@ -83,12 +85,13 @@ class LocalEngine:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         return _THREADS * self._workers
 
-    def adopt(self, programs: Programs, *, ahead: bool) -> None:
+    def adopt(self, programs: "Programs", *, ahead: bool) -> None:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         self._programs = programs
-        programs.share(-(-self._workers // len(self._devices)))
+        found = devices.local(self._platform)
+        programs.share(-(-self._workers // len(found)))
         if ahead:
-            programs.prepare_ahead(self._devices[0])
+            programs.prepare_ahead(found[0])
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """See :class:`~jaxbatch.execution.engines.Engine`.
@@ -96,6 +99,8 @@ class LocalEngine:
         Shards that were in flight when an earlier process ended come last. Those that were so twice come one at a
         time, so that a third end of the process is pinned on one shard.
         """
+        from jaxbatch.execution.worker import WorkerProcess
+
         if self._worker is None or self._worker.plan.fingerprint != plan.fingerprint:
             self._worker = WorkerProcess(plan, self._workers, shards=len(outstanding), programs=self._programs)
         else:
@@ -112,8 +117,12 @@ class LocalEngine:
         for batch in [together, *([task] for task in alone)]:
             yield from self._run(plan, batch, self._worker, self._in_flight)
 
-    def _run(self, plan: Plan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight) -> Iterator[ShardResult]:
+    def _run(
+        self, plan: Plan, tasks: list[_Task], worker: "WorkerProcess", in_flight: InFlight
+    ) -> Iterator[ShardResult]:
         """Compute some shards side by side until each has ended, well or not."""
+        from jaxbatch.execution.shard_run import run_shard
+
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[_Task, ShardResult]] = queue.SimpleQueue()
@@ -221,7 +230,7 @@ def _not_started(waiting: Mapping[int, _Task], reason: str) -> Iterator[ShardRes
 
 
 def _overdue(
-    plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]], worker: WorkerProcess
+    plan: Plan, started: Mapping[_Task, tuple[float, threading.Thread]], worker: "WorkerProcess"
 ) -> Iterator[tuple[_Task, str]]:
     """The attempts that have passed their deadline."""
     limit = plan.job.cluster.part_timeout_s
