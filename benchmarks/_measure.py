@@ -40,6 +40,8 @@ class Way:
     command: list[str]
     leaves: str | None = None
     repeats: int = 3
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What to add to the environment."""
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
@@ -53,7 +55,9 @@ class Way:
     def run(self, folder: Path) -> list[float]:
         """Run once; return wall seconds, CPU seconds and peak MiB."""
         command = [sys.executable, "-c", _TIMED, *self.command]
-        out = subprocess.run(command, cwd=folder, env=_as_installed(), capture_output=True, text=True)
+        out = subprocess.run(
+            command, cwd=folder, env={**_as_installed(), **self.variables}, capture_output=True, text=True
+        )
         status, *numbers = out.stdout.split()
         if status != "0":
             raise SystemExit(f"{self.command} failed:\n{out.stderr}")

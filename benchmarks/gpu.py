@@ -19,8 +19,9 @@ import numpy as np
 
 from jaxbatch.columns import ColumnType
 from jaxbatch.compilation import process_setup
+from jaxbatch.compilation.precision import x64_context
+from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.compilation.programs import Programs
-from jaxbatch.compilation.trace import ProgramKey, x64_context
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.builtin.derivatives import Derivatives

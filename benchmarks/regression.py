@@ -1,8 +1,9 @@
 """Least squares from Parquet to result, whole processes, ours and others in turn.
 
-    python benchmarks/regression.py [nested|long|big|descent|digits] …
+    python benchmarks/regression.py [nested|many|long|big|descent|digits] …
 
 nested: 20,000 datasets of 250 × 4, a dataset a row.
+many: 200,000 of them, by numpy in a loop alone beside ours.
 long: 10 million rows in 40,000 groups, shuffled over 10 files.
 big: one regression of 20 million rows × 20 features in 20 files, with the peak memory of each process.
 descent: 1,301 steps on 10,000 datasets of 1,000 × 3 against solving them by Cholesky, computing alone.
@@ -61,8 +62,10 @@ def ours(method: str) -> list[str]:
     return [sys.executable, "-m", "jaxbatch", "run", f"{method}.toml", "--restart", "--quiet"]
 
 
-def compare(title: str, folder: Path, commands: dict[str, list[str]], bars: list[tuple[str, str, float]]) -> None:
-    """Run all commands in turn and print one table.
+def compare(
+    title: str, folder: Path, commands: dict[str, list[str]], bars: list[tuple[str, str, float]]
+) -> dict[str, Way]:
+    """Run all commands in turn, print one table, and return what was measured.
 
     Each bar is (ours, another, ratio): whether our time is at most that ratio of the other's.
     """
@@ -71,6 +74,7 @@ def compare(title: str, folder: Path, commands: dict[str, list[str]], bars: list
     show(title, ways, "jaxbatch, auto")
     for mine, theirs, most in bars:
         bar(f"{mine} / {theirs}", ways[mine].seconds / ways[theirs].seconds, most)
+    return ways
 
 
 def make_datasets(folder: Path, count: int, n: int, p: int) -> None:
@@ -104,11 +108,21 @@ def nested(folder: Path) -> None:
         folder,
         commands,
         [
-            ("jaxbatch, auto", "numpy lstsq in a loop", 1 / 3),
+            ("jaxbatch, auto", "numpy lstsq in a loop", 1),
             ("jaxbatch, cholesky", "numpy lstsq in a loop", 1 / 6),
             ("jaxbatch, auto", "scikit-learn in a loop", 1 / 60),
         ],
     )
+
+
+def many(folder: Path) -> None:
+    """200,000 datasets of 250 × 4."""
+    count, n, p = max(4, int(200_000 * SCALE)), 250, 4
+    make_datasets(folder / "tasks", count, n, p)
+    (folder / "auto.toml").write_text(NESTED.format(method="auto"))
+    commands = {"jaxbatch, auto": ours("auto"), "numpy lstsq in a loop": script(NUMPY, FIT=LSTSQ)}
+    bars = [("jaxbatch, auto", "numpy lstsq in a loop", 0.5)]
+    compare(f"{count:,} datasets of {n} × {p}, one a row", folder, commands, bars)
 
 
 def long(folder: Path) -> None:
@@ -136,7 +150,7 @@ def long(folder: Path) -> None:
         f"{rows:,} rows in {groups:,} groups, shuffled",
         folder,
         commands,
-        [("jaxbatch, auto", "polars, Gram sums", 2), ("jaxbatch, auto", "polars-ols", 1 / 5)],
+        [("jaxbatch, auto", "polars, Gram sums", 3), ("jaxbatch, auto", "polars-ols", 1 / 5)],
     )
 
 
@@ -160,7 +174,7 @@ def big(folder: Path) -> None:
         "polars streaming, Gram sums": script(POLARS, FEATURES=features, BY=[]),
         "scikit-learn in memory": script(SKLEARN_BIG, FEATURES=features),
     }
-    compare(
+    ways = compare(
         f"one fit of {rows:,} rows × {len(features)} features",
         folder,
         commands,
@@ -169,6 +183,7 @@ def big(folder: Path) -> None:
             ("jaxbatch, cholesky", "polars streaming, Gram sums", 1.2),
         ],
     )
+    bar("peak MiB of jaxbatch, auto", max(ways["jaxbatch, auto"].memory), 1024)
 
 
 def descent(folder: Path) -> None:
@@ -243,7 +258,7 @@ def digits(folder: Path) -> None:
 def main() -> None:
     """Run the parts named on the command line, or all."""
     print(machine(["jax", "pyarrow", "numpy", "polars", "polars-ols", "duckdb", "scikit-learn", "statsmodels"]))
-    parts = {"nested": nested, "long": long, "big": big, "descent": descent, "digits": digits}
+    parts = {"nested": nested, "many": many, "long": long, "big": big, "descent": descent, "digits": digits}
     for name in sys.argv[1:] or parts:
         folder = Path(tempfile.mkdtemp(prefix="jaxbatch-bench-"))
         try:

@@ -60,7 +60,7 @@ def run(
     address = address or _address_for(job)
     chosen = engine or ("ray" if address else "local")
     address = None if address == "local" else address
-    platforms = devices.confined_to()
+    platforms = devices.confined_to() if chosen == "ray" else None
 
     def open_engine() -> Engine:
         if chosen == "local":
@@ -97,7 +97,7 @@ def _computing_for(job: Job, engine: EngineName) -> Iterator[None]:
             raise job.error(("compute", "device"), error.what, error.remedy) from error
         if on_ray:
             entered.enter_context(instructions.worker_xla_flags())
-        invariants.check()
+        invariants.check_flags()
         yield
 
 
@@ -131,7 +131,7 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
     if address := _address_for(job):
         check_device(job, on_cluster=address != "local")
     with _computing_for(job, "local"):
-        return _preview(job, devices.described(devices.local(job.compute.device)[0]), limit)
+        return _preview(job, devices.described_here(job.compute.device), limit)
 
 
 def _preview(job: Job, device: devices.Device, limit: int | None) -> dict[str, Any]:

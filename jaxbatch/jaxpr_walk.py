@@ -4,12 +4,13 @@ A closed jaxpr is one with its constants. Every function here takes both kinds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jax.extend import core
+if TYPE_CHECKING:
+    from jax.extend import core
 
 
-def uses(jaxpr: Any, primitive: core.Primitive) -> bool:
+def uses(jaxpr: Any, primitive: "core.Primitive") -> bool:
     """Whether a jaxpr, or one inside it, has an equation of this primitive."""
     return any(equation.primitive is primitive for equation in equations(jaxpr))
 
@@ -24,6 +25,8 @@ def equations(jaxpr: Any) -> Iterator[Any]:
 
 def nested(parameters: Iterable[Any]) -> Iterator[Any]:
     """The jaxprs, open and closed, among an equation's parameters."""
+    from jax.extend import core
+
     for parameter in parameters:
         if isinstance(parameter, core.Jaxpr | core.ClosedJaxpr):
             yield parameter

@@ -1,13 +1,15 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jaxbatch.errors import UsageError
-from jaxbatch.job.model import Job
-from jaxbatch.storage import StorageOptions
+
+if TYPE_CHECKING:
+    from jaxbatch.job.model import Job
+    from jaxbatch.storage import StorageOptions
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +37,7 @@ def cluster_options(*, required: bool = True) -> Callable[[Callable[..., Any]], 
     return lambda command: address(unauthenticated(command))
 
 
-def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...], paths_from: str | None = None) -> Job:
+def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...], paths_from: str | None = None) -> "Job":
     """The job of a command line.
 
     Raises:
@@ -48,12 +50,14 @@ def load_job(path: str, variables: tuple[str, ...], overrides: tuple[str, ...], 
         if not (equals and name.isidentifier()):
             raise UsageError(f"--var {variable}: not of the form K=V.", "For example: --var date=2026-11-22.")
         values[name] = value
+    from jaxbatch.job.model import Job
+
     return Job.load(path, values, overrides, paths_from)
 
 
 def resolve_output(
     out: str, variables: tuple[str, ...], overrides: tuple[str, ...]
-) -> tuple[str, StorageOptions | None]:
+) -> "tuple[str, StorageOptions | None]":
     """The output's path or URL that OUT names, itself or as the job's TOML file, and how to reach it.
 
     Raises:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from jaxbatch.cli import garbage_collection
+from jaxbatch.cli.import_ahead import import_ahead
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job, paths_from_option
 from jaxbatch.cli.printing import counted, print_json, stdout_to_stderr, table
 from jaxbatch.errors import readable_bytes
@@ -28,6 +29,7 @@ def command(
     """Check everything about a job without running it."""
     del debug
     garbage_collection.pause()
+    import_ahead(job)
     loaded = load_job(job, variables, overrides, paths_from)
     from jaxbatch import api
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jaxbatch.cli import garbage_collection, signals
+from jaxbatch.cli.import_ahead import import_ahead
 from jaxbatch.cli.options import debug_option, job_options, json_option, limit_option, load_job, paths_from_option
 from jaxbatch.cli.printing import print_json, stdout_to_stderr
 from jaxbatch.cli.progress import show_progress
@@ -68,6 +69,7 @@ def command(
     """Run a job, or finish one that was interrupted. JOB is a TOML file."""
     del debug  # main() looks for it among the arguments
     garbage_collection.pause()
+    import_ahead(job)
     loaded = load_job(job, variables, overrides, paths_from)
     from jaxbatch import api
 

@@ -15,7 +15,7 @@ from jaxbatch.cluster.metrics import Metrics
 from jaxbatch.cluster.placement import Placement
 from jaxbatch.cluster.probe import WAIT_WARNING_S
 from jaxbatch.compilation.devices import Device, NoDevice
-from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import ClusterError
 from jaxbatch.execution.engines.retries import Attempts
 from jaxbatch.execution.shard_result import Failure, ShardResult
@@ -84,7 +84,7 @@ class RayEngine:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         return SLOTS * self._workers
 
-    def adopt(self, programs: Programs, *, ahead: bool) -> None:
+    def adopt(self, programs: ProgramSet, *, ahead: bool) -> None:
         """See :class:`~jaxbatch.execution.engines.Engine`. Workers are other processes, and trace for themselves."""
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:

@@ -8,14 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jaxbatch import __version__, user_code
 from jaxbatch.compilation import instructions, linear_algebra
-from jaxbatch.compilation.digest import calls_lapack
-from jaxbatch.compilation.programs import Programs
-from jaxbatch.compilation.trace import smallest_programs, trace, x64_context
-from jaxbatch.errors import JobError
+from jaxbatch.compilation.precision import x64_context
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.kernels import functions
 from jaxbatch.kernels.base import Kernel, dimensions
 from jaxbatch.kernels.host import HostKernel
@@ -30,7 +26,7 @@ _SETTINGS = (
 """JAX's settings that are options of the compiler; all others show in the trace."""
 
 
-def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str, Any]:
+def code_identity(kernel: Kernel, programs: ProgramSet, folder: Path) -> dict[str, Any]:
     """The part of a run's identity that follows from the code of this process; every worker checks it for itself.
 
     Args:
@@ -51,13 +47,14 @@ def code_identity(kernel: Kernel, programs: Programs, folder: Path) -> dict[str,
     }
 
 
-def _untraced_modules(kernel: Kernel, programs: Programs, folder: Path) -> Iterator[str]:
+def _untraced_modules(kernel: Kernel, programs: ProgramSet, folder: Path) -> Iterator[str]:
     """The modules whose source counts because traces do not show everything that they decide.
 
     These are the modules of a user's own kernel, which chooses buckets and sizes on the host; and those of its
     functions, if part of a program is known by its name alone.
     """
-    stages = (kernel, programs.kernel, *([programs.second_stage.kernel] if programs.second_stage else []))
+    bound = programs.kernel
+    stages = (kernel, bound, *([bound.second_stage] if bound.second_stage else []))
     classes = {each for stage in stages for each in type(stage).__mro__ if issubclass(each, Kernel)}
     yield from (each.__module__ for each in classes if not is_builtin(each))
     if any(traced.digest.foreign for traced in programs.smallest_traces()):
@@ -65,7 +62,7 @@ def _untraced_modules(kernel: Kernel, programs: Programs, folder: Path) -> Itera
             yield from [functions.module_of(reference, folder) for reference in kernel.references]
 
 
-def _host_identity(programs: Programs) -> dict[str, str]:
+def _host_identity(programs: ProgramSet) -> dict[str, str]:
     """The digest of the code of a kernel that NumPy computes; a trace is all that there is to say of any other."""
     kernel = programs.kernel
     return {"host": _digest_of_sources(kernel.sources)} if isinstance(kernel, HostKernel) else {}
@@ -86,11 +83,13 @@ def is_builtin(kernel: type[Kernel]) -> bool:
     return kernel.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
-def _machine_identity(programs: Programs) -> dict[str, Any]:
+def _machine_identity(programs: ProgramSet) -> dict[str, Any]:
     """What decides bits beside the code: processor, flags and settings.
 
     All are the same in every run, unless the user or another library has changed them in this process.
     """
+    import jax
+
     settings = instructions.run_env()
     return {
         "cpus": settings.cpus,
@@ -102,31 +101,10 @@ def _machine_identity(programs: Programs) -> dict[str, Any]:
     }
 
 
-def _may_call_lapack(programs: Programs) -> bool:
+def _may_call_lapack(programs: ProgramSet) -> bool:
     """Whether any program may call LAPACK: one that was traced, one of other sizes, or one inside an opaque rule."""
+    from jaxbatch.compilation.digest import calls_lapack
+
     if dimensions(programs.kernel.inputs):
         return True
     return any(each.digest.foreign or calls_lapack(each.jaxpr) for each in programs.smallest_traces())
-
-
-def check_pure(programs: Programs) -> None:
-    """Check that functions trace to the same program twice, as pure functions do.
-
-    One program is traced again for each of a user's functions, and every program of a user's own kernel. Only
-    planning needs this check: what workers trace is compared with the plan.
-
-    Raises:
-        JobError: a second trace gave another program.
-    """
-    kernel = programs.kernel
-    by_origin = {kernel.origin(program.bucket): program for program in reversed(smallest_programs(kernel))}
-    for program in by_origin.values():
-        with x64_context(programs.dtype, kernel):
-            again = trace(kernel, program, programs.dtype)
-        if again.digest != programs.traced(program).digest:
-            raise JobError(
-                f"{kernel.describe_bucket(program.bucket)} traces to a different program each time.",
-                "It uses the time, random numbers or a changing global: make it a pure function of its arguments.",
-            )
-    if programs.second_stage and not is_builtin(type(programs.second_stage.kernel)):
-        check_pure(programs.second_stage)

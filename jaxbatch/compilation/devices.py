@@ -9,12 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
-from jax._src import xla_bridge  # what JAX could start has no public name
-from jax.extend.backend import clear_backends, get_default_device
-
 from jaxbatch import user_code
-from jaxbatch.compilation import instructions
+from jaxbatch.compilation import accelerators, instructions
 from jaxbatch.errors import JobError, printable
 
 _LOG = logging.getLogger(__name__)
@@ -49,12 +45,27 @@ class Device:
         return {"device": self.kind, **({"accelerator": dict(self.software)} if self.software else {})}
 
 
+def described_here(platform: str | None = None) -> Device:
+    """The first of this process's devices of ``platform``, or if that is None of the one that JAX prefers.
+
+    JAX is not imported where there can be nothing but CPUs.
+
+    Raises:
+        NoDevice: JAX finds none.
+    """
+    if platform in (None, "cpu") and accelerators.only_cpus():
+        return Device()
+    return described(local(platform)[0])
+
+
 def local(platform: str | None = None) -> Sequence[Any]:
     """This process's devices of ``platform``, or if that is None of the one that JAX prefers.
 
     Raises:
         NoDevice: JAX finds none. Devices of another platform are never given instead.
     """
+    import jax
+
     named = (platform or "").upper()
     try:
         found = jax.local_devices(backend=platform)
@@ -84,6 +95,8 @@ def _remedy(platform: str) -> str:
 
 def confined_to() -> str | None:
     """The platforms that JAX may start in this process, if JAX_PLATFORMS or a setting limits them."""
+    import jax
+
     return jax.config.values["jax_platforms"] or None
 
 
@@ -123,6 +136,11 @@ def computing_on(platform: str | None) -> Iterator[None]:
     Raises:
         NoDevice: JAX finds no device of the platform.
     """
+    if platform in (None, "cpu") and accelerators.only_cpus():
+        yield
+        return
+    import jax
+
     if platform == "cpu" and (_confined.runs or not instructions.started()):
         with _starting_with_cpus():
             yield
@@ -138,6 +156,8 @@ def computing_on(platform: str | None) -> Iterator[None]:
 
 
 def _is_preferred(found: Sequence[Any]) -> bool:
+    from jax.extend.backend import get_default_device
+
     return get_default_device() in found
 
 
@@ -154,6 +174,8 @@ _confined = _Confined()
 @contextmanager
 def _starting_with_cpus() -> Iterator[None]:
     """If JAX starts meanwhile, have it start with the CPU alone; until the last of several runs has ended."""
+    import jax
+
     with _confined.lock:
         if not _confined.runs:
             _confined.before = jax.config.values["jax_platforms"]
@@ -169,6 +191,9 @@ def _starting_with_cpus() -> Iterator[None]:
 
 
 def _unconfine(platforms: str | None) -> None:
+    import jax
+    from jax.extend.backend import clear_backends
+
     jax.config.update("jax_platforms", platforms)
     if instructions.started() and _others(platforms):
         instructions.startup_env()  # which remembers the flags, since XLA keeps them
@@ -179,6 +204,8 @@ def _unconfine(platforms: str | None) -> None:
 
 def _others(platforms: str | None) -> bool:
     """Whether JAX could start devices other than CPUs. Where there are TPUs it sets ``jax_platforms`` by itself."""
+    from jax._src import xla_bridge  # what JAX could start has no public name
+
     if platforms:
         return platforms != "cpu"
     return not xla_bridge._backend_factories.keys() <= {"cpu", "tpu"}

@@ -7,16 +7,15 @@ that it holds.
 
 import functools
 import re
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jaxlib.xla_client import CompileOptions
 
 from jaxbatch.compilation import instructions, xla_flags
 from jaxbatch.errors import JobError
+
+if TYPE_CHECKING:
+    from jax import Array
 
 _UNSAFE_FLAGS = re.compile(r"xla_(?!cpu_enable_fast_min_max)\w+_enable_fast_(math|min_max)")
 """Names of flags that allow the compiler to lose NaN and infinities, or to reorder sums. The CPU's flag for minima and
@@ -43,9 +42,22 @@ def check() -> None:
     Raises:
         JobError: some are; it names them.
     """
+    import jax
+
     for name, effect in _SETTINGS.items():
         if getattr(jax.config, name):
             raise JobError(f"{name.upper()} is set, which {effect}.", f"Unset {name.upper()} and run again.")
+    check_flags()
+    if wrong := _wrong_in_effect():
+        _refuse(f"{xla_flags.VARIABLE}, as JAX started with it in this process", wrong)
+
+
+def check_flags() -> None:
+    """The part of :func:`check` that looks at the environment alone, and mostly without JAX.
+
+    Raises:
+        JobError: flags are set under which results could be wrong; it names them.
+    """
     settings = instructions.run_env()
     for variable, text in ((xla_flags.VARIABLE, settings.flags), (xla_flags.TPU_VARIABLE, settings.tpu_flags)):
         flags = xla_flags.parsed(text)
@@ -55,15 +67,20 @@ def check() -> None:
             related = {name: value for name, value in flags.items() if name.startswith(_UNSAFE_PREFIX)}
             _refuse(variable, unsafe | related)
         others = {name: value for name, value in flags.items() if not name.startswith(_HARMLESS)}
-        lost = _lost(jax.local_devices()[0]) if others else ()
-        if lost:
+        if others and (lost := _lost_here()):
             _refuse(variable, others, f": here {', '.join(lost)}")
-    if wrong := _wrong_in_effect():
-        _refuse(f"{xla_flags.VARIABLE}, as JAX started with it in this process", wrong)
+
+
+def _lost_here() -> tuple[str, ...]:
+    import jax
+
+    return _lost(jax.local_devices()[0])
 
 
 def _wrong_in_effect() -> dict[str, str]:
     """Flags that break results and that XLA has read in this process, whatever the environment is by now."""
+    from jaxlib.xla_client import CompileOptions
+
     options = CompileOptions()  # keeps the objects below alive, which are parts of it
     build = options.executable_build_options
     flags = build.debug_options
@@ -81,6 +98,8 @@ def _refuse(variable: str, flags: dict[str, str], here: str = "") -> NoReturn:
 @functools.cache
 def _lost(device: Any) -> tuple[str, ...]:
     """What does not hold on a device, in words; empty if all does."""
+    import jax
+
     from jaxbatch.least_squares import error_free_transforms_hold
 
     given = {
@@ -96,13 +115,15 @@ def _lost(device: Any) -> tuple[str, ...]:
     return tuple(lost)
 
 
-def _held(ones: Array, given: Array) -> dict[str, Array]:
+def _held(ones: "Array", given: "Array") -> "dict[str, Array]":
     """Whether each property holds, by a text that says how it is broken.
 
     Args:
         ones: of shape [16].
         given: NaN, ∞, −∞ and 1, four times; of shape [16].
     """
+    import jax.numpy as jnp
+
     root = jnp.sqrt(-ones)
     huge = ones * (float(jnp.finfo(ones.dtype).max) / 2)
     infinite = huge * 4

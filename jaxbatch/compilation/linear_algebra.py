@@ -7,10 +7,8 @@ model of the processor stands for its choices.
 """
 
 import ctypes
-import importlib.metadata
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +38,8 @@ def in_this_process() -> str:
     """Its version, code and threads in this process; this loads it, which takes milliseconds."""
     path = _library()
     if path is None:
+        import importlib.metadata
+
         return f"of scipy {importlib.metadata.version('scipy')} on {processor.model()}"
     library = ctypes.CDLL(str(path))
     version = _ask(library, "get_config", ctypes.c_char_p).decode().split(" ")[1]
@@ -52,6 +52,8 @@ def run_lapack() -> str:
     """The same for the processes that compute: this one, or those that are yet to start."""
     if not (instructions.in_new_processes() and _is_loaded()):
         return in_this_process()
+    import subprocess
+
     asked = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True, check=True)
     return asked.stdout.strip()
 

@@ -10,10 +10,14 @@ import jax
 import numpy as np
 
 from jaxbatch.compilation.batch_width import batch_width, second_stage_limit
+from jaxbatch.compilation.code_identity import is_builtin
 from jaxbatch.compilation.device_memory import DeviceMemory, fitting_width, intermediate_bytes, program_bytes
 from jaxbatch.compilation.digest import digest
 from jaxbatch.compilation.executable_cache import LazyLowering, executable
-from jaxbatch.compilation.trace import ProgramKey, TracedProgram, row_structs, smallest_programs, trace, x64_context
+from jaxbatch.compilation.precision import x64_context
+from jaxbatch.compilation.program_key import ProgramKey, smallest_programs
+from jaxbatch.compilation.program_set import ProgramSet
+from jaxbatch.compilation.trace import TracedProgram, row_structs, trace
 from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.results import Results
@@ -43,7 +47,7 @@ def compile_in_background(compile_: Callable[..., Any], *arguments: Any) -> None
     threading.Thread(target=run, name="jaxbatch-compile").start()
 
 
-class Programs:
+class Programs(ProgramSet):
     """The compiled programs of one kernel in one process, compiled at first use and kept.
 
     Args:
@@ -63,8 +67,7 @@ class Programs:
         limit: int,
         memory: DeviceMemory | None = None,
     ):
-        self.kernel = kernel
-        self.dtype = dtype
+        super().__init__(kernel, dtype)
         self._batch_rows = batch_rows
         self._limit = limit
         self._traces: dict[ProgramKey, TracedProgram] = {}
@@ -131,6 +134,41 @@ class Programs:
         if self.second_stage:
             yield from self.second_stage.digests()
 
+    def described(self) -> list[dict[str, Any]]:
+        """For people, of each bucket of every stage its smallest program: sizes, width, and the bytes of a batch."""
+        own = [
+            {
+                "rows_of": self.kernel.describe_bucket(program.bucket),
+                "sizes": dict(program.sizes),
+                "batch_rows": self.width(program),
+                "batch_bytes": self.width(program) * self.traced(program).row_bytes,
+            }
+            for program in smallest_programs(self.kernel)
+        ]
+        return own + (self.second_stage.described() if self.second_stage else [])
+
+    def check_pure(self) -> None:
+        """Check that functions trace to the same program twice, as pure functions do.
+
+        One program is traced again for each of a user's functions, and every program of a user's own kernel. Only
+        planning needs this check: what workers trace is compared with the plan.
+
+        Raises:
+            JobError: a second trace gave another program.
+        """
+        kernel = self.kernel
+        by_origin = {kernel.origin(program.bucket): program for program in reversed(smallest_programs(kernel))}
+        for program in by_origin.values():
+            with x64_context(self.dtype, kernel):
+                again = trace(kernel, program, self.dtype)
+            if again.digest != self.traced(program).digest:
+                raise JobError(
+                    f"{kernel.describe_bucket(program.bucket)} traces to a different program each time.",
+                    "It uses the time, random numbers or a changing global: make it a pure function of its arguments.",
+                )
+        if self.second_stage and not is_builtin(type(self.second_stage.kernel)):
+            self.second_stage.check_pure()
+
     def traced(self, program: ProgramKey) -> TracedProgram:
         """The program's trace, kept after the first call."""
         with self._tracing:
@@ -145,8 +183,7 @@ class Programs:
 
     def prepare(self, program: ProgramKey, device: Any) -> float:
         """Compile a program at its first use, and return for how many seconds this call has waited for that."""
-        key = (program, device)
-        if key in self._compiled:
+        if (key := (program, device)) in self._compiled:
             return 0.0
         called = time.perf_counter()
         with self._lock:
@@ -216,10 +253,9 @@ class Programs:
                 signature=("jit(vmap)", str(batch), str(traced.outputs)),
             )
             found = executable(lowering, device)
-        lock = _LAPACK_LOCK if found.calls_lapack else nullcontext()
         self._needed[program, device] = program_bytes(found.compiled)
         self._check_fits(program, device)
-        return found.compiled, lock
+        return found.compiled, _LAPACK_LOCK if found.calls_lapack else nullcontext()
 
     def _batch(self, program: ProgramKey, sharding: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of a batch of a program's inputs."""

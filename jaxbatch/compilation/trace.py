@@ -1,30 +1,20 @@
 """A kernel's row function as a traced program: checked, digested and measured before anything is compiled."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend import core
 
 from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.compilation.digest import Digest, digest
+from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.errors import JaxbatchError, JobError
 from jaxbatch.kernels.base import Kernel, dimensions
 from jaxbatch.kernels.trace_errors import explain_trace_error
-
-
-@dataclass(frozen=True)
-class ProgramKey:
-    """Which program of a kernel: for which bucket, and which size of each named dimension."""
-
-    bucket: int
-    sizes: tuple[tuple[str, int], ...]
-    """The padded size of each named dimension, in the order of :func:`dimensions`."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +41,6 @@ class TracedProgram:
         """Evaluate the traced program for one row, from its inputs by name."""
         flat = core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(dict(columns)))
         return jax.tree.unflatten(self.outputs, flat)
-
-
-def x64_context(name: str, kernel: "type[Kernel] | Kernel | None" = None) -> AbstractContextManager[Any]:
-    """The context in which functions are loaded, traced and run: with 64-bit types, or without.
-
-    Args:
-        name: the run's precision, ``"float32"`` or ``"float64"``.
-        kernel: one that may need 64-bit types in float32 runs too.
-    """
-    return jax.enable_x64(name == "float64" or (kernel is not None and kernel.needs_x64))
 
 
 def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
@@ -175,10 +155,3 @@ def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> No
             f"The output '{column.name}' has the shape {shape} per row but is declared as {column.shape}.",
             "Correct the kernel's outputs.",
         )
-
-
-def smallest_programs(kernel: Kernel) -> Sequence[ProgramKey]:
-    """One program per bucket, with the smallest size of each named dimension: those that a plan traces."""
-    names = dimensions(kernel.inputs)
-    smallest = {name: int(kernel.size(name, np.array([1]))[0]) for name in names}
-    return [ProgramKey(bucket, tuple(smallest.items())) for bucket in range(kernel.buckets)]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jaxbatch import __version__
-from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import JobError, OutputTaken
 from jaxbatch.events import emit
 from jaxbatch.execution.disk_space import check_space
@@ -37,7 +37,7 @@ def make_plan(
 ) -> Plan:
     """A job's plan on an engine, which compiles while the plan is made if something will be computed (``ahead``)."""
 
-    def adopt(programs: Programs) -> None:
+    def adopt(programs: ProgramSet) -> None:
         backend.adopt(programs, ahead=ahead)
 
     made = plan(job, device=backend.device, limit=limit, addition=addition, traced=adopt)

@@ -1,19 +1,20 @@
 """A plan's programs in a process that did not make the plan: traced again, and checked against it."""
 
 import socket
-from typing import Any
 
-from jaxbatch.compilation import invariants, programs
+from jaxbatch.compilation import invariants
 from jaxbatch.compilation.code_identity import code_identity
-from jaxbatch.compilation.devices import KEYS, described
-from jaxbatch.compilation.trace import x64_context
+from jaxbatch.compilation.devices import KEYS, Device
+from jaxbatch.compilation.precision import x64_context
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import ClusterError, JobError
-from jaxbatch.kernels import registry
 from jaxbatch.output.differences import differences
+from jaxbatch.planning.binding import build
 from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.program_list import programs_of
 
 
-def retrace_and_check(plan: Plan, device: Any) -> programs.Programs:
+def retrace_and_check(plan: Plan, device: Device) -> ProgramSet:
     """Build the job's kernel in this process and trace its programs.
 
     Raises:
@@ -21,16 +22,16 @@ def retrace_and_check(plan: Plan, device: Any) -> programs.Programs:
         JobError: this process's compiler is set so that results could be wrong.
     """
     job, node = plan.job, socket.gethostname()
-    try:
-        invariants.check()
-    except JobError as error:
-        raise JobError(f"A worker on {node}: {error.what}", error.remedy) from error
-    with x64_context(job.compute.precision):
-        unbound = registry.build(job)
+    unbound = build(job)
     with x64_context(job.compute.precision, unbound):
         kernel = unbound.bind(plan.source)
-    made = programs.Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=plan.width_limit)
-    here = {"code": code_identity(unbound, made, job.folder), **described(device).identity()}
+    made = programs_of(kernel, job, plan.width_limit)
+    if kernel.buckets:
+        try:
+            invariants.check()
+        except JobError as error:
+            raise JobError(f"A worker on {node}: {error.what}", error.remedy) from error
+    here = {"code": code_identity(unbound, made, job.folder), **device.identity()}
     planned = {name: plan.identity[name] for name in ("code", *KEYS) if name in plan.identity}
     if here != planned:
         raise ClusterError(

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from jaxbatch.compilation import device_memory, devices
-from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.execution.compute import aggregation_of, row_computer
 from jaxbatch.execution.compute_slots import ComputeSlots
 from jaxbatch.execution.host_memory import HostMemoryPool
@@ -48,14 +48,15 @@ class WorkerProcess:
         *,
         workers_per_node: int = 1,
         shards: int | None = None,
-        programs: Programs | None = None,
+        programs: ProgramSet | None = None,
     ):
         self.plan = plan
         self.stages = {stage.stage: stage for stage in plan.stages()}
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.devices = devices.local(plan.platform)
-        self.programs = programs or retrace_and_check(plan, self.devices[0])
+        self.programs = programs or retrace_and_check(plan, devices.described_here(plan.platform))
         self.kernel = self.programs.kernel
+        self.devices = devices.local(plan.platform) if self.kernel.buckets else [None]
+        """Those that compute; NumPy needs none of JAX's."""
         if self.kernel.grouping:
             self.aggregation = aggregation_of(plan, self.programs)
         else:
@@ -76,8 +77,7 @@ class WorkerProcess:
             JobError: a batch cannot fit its share.
         """
         batches = -(-min(self._max_concurrency, shards) // len(self.devices))
-        in_host_memory = self.devices[0].platform == "cpu"
-        self.programs.share(batches, self._workers_per_node if in_host_memory else 1)
+        self.programs.share(batches, self._workers_per_node if self.plan.platform == "cpu" else 1)
         for device in self.devices:
             self.programs.check_memory(device)
 

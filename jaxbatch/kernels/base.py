@@ -62,6 +62,8 @@ class Kernel:
     """How many buckets :meth:`bucket` distinguishes."""
     needs_x64: ClassVar[bool] = False
     """Whether 64-bit types are available to the row function in float32 runs too."""
+    uses_jax: ClassVar[bool] = True
+    """Whether it is built of JAX's functions: False if it is bound without them."""
     drop_nulls: str | None = None
     """A named dimension whose entries with a null are left out, instead of failing the row."""
     second_stage: "Kernel | None" = None

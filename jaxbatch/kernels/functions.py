@@ -9,8 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jax
-
 from jaxbatch import user_code
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.kernels.trace_errors import explain_trace_error
@@ -102,6 +100,8 @@ class BoundFunction:
         Raises:
             JobError: it returns None, or fails on an argument that the job gives as text.
         """
+        import jax
+
         merged = {**self.constants, **values}
         by_position = [merged[name] for name in self.arguments if name in self.positional and name in merged]
         by_name = {name: merged[name] for name in merged if name not in self.positional}

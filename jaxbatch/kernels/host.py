@@ -16,6 +16,7 @@ class HostKernel(Kernel):
     speaks of either. So it uses elementwise operations, sums in a fixed order, and exact products only.
     """
 
+    uses_jax = False
     buckets = 0
     """There are no programs to choose from."""
     ragged: str | None = None

@@ -20,6 +20,14 @@ _BUILTIN = {
 }
 """Name in a job → "module:class" in ``kernels/builtin/``, imported at first use, since each imports JAX."""
 
+_WITHOUT_JAX = {"regression"}
+"""Those that need no JAX unless an accelerator computes."""
+
+
+def is_without_jax(job: Job) -> bool:
+    """Whether the job's kernel can be built and bound without JAX, as it loads nothing of the user's."""
+    return job.kernel in _WITHOUT_JAX
+
 
 def names() -> list[str]:
     """The built-in kernels' names, sorted."""

@@ -4,34 +4,35 @@ import linecache
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING, Any
 
 from jaxbatch.errors import nearest
+
+if TYPE_CHECKING:
+    import jax
 
 _PACKAGE = Path(__file__).parent.parent
 """The folder of jaxbatch: a line in it is not the user's."""
 
-_HINTS: dict[type[Exception], str] = {
-    jax.errors.TracerBoolConversionError: "A row's values are not known while it is traced: use jnp.where(condition, "
-    "a, b) or jax.lax.cond instead of 'if'.",
-    jax.errors.TracerArrayConversionError: "NumPy cannot take a traced value: use jax.numpy instead.",
-    jax.errors.TracerIntegerConversionError: "A row's values are not known while it is traced: no size, range or list "
-    "index can depend on them; use jax.lax.fori_loop or jnp.take.",
-    jax.errors.NonConcreteBooleanIndexError: "The number of entries a mask selects is not known while a row is traced: "
-    "use jnp.where(mask, value, 0) instead.",
-    jax.errors.ConcretizationTypeError: "A row's values are not known while it is traced: float(), int() and sizes "
-    "cannot depend on them; compute with jax.numpy.",
-    jax.errors.UnexpectedTracerError: "The function kept a traced value of an earlier call: return results instead.",
+_HINTS = {
+    "TracerBoolConversionError": "A row's values are not known while it is traced: use jnp.where(condition, a, b) or "
+    "jax.lax.cond instead of 'if'.",
+    "TracerArrayConversionError": "NumPy cannot take a traced value: use jax.numpy instead.",
+    "TracerIntegerConversionError": "A row's values are not known while it is traced: no size, range or list index can "
+    "depend on them; use jax.lax.fori_loop or jnp.take.",
+    "NonConcreteBooleanIndexError": "The number of entries a mask selects is not known while a row is traced: use "
+    "jnp.where(mask, value, 0) instead.",
+    "ConcretizationTypeError": "A row's values are not known while it is traced: float(), int() and sizes cannot "
+    "depend on them; compute with jax.numpy.",
+    "UnexpectedTracerError": "The function kept a traced value of an earlier call: return results instead.",
 }
+"""What to do about the errors of :mod:`jax.errors`, by name; where one is a subclass of another, it comes first."""
 
 _ANY = "It must be a pure JAX function of one row. Use --debug for the traceback."
 
 
 def explain_trace_error(
-    error: BaseException, given: Mapping[str, jax.ShapeDtypeStruct] | None = None
+    error: BaseException, given: "Mapping[str, jax.ShapeDtypeStruct] | None" = None
 ) -> tuple[str, str]:
     """What went wrong, such as ``at functions.py, line 7, 'return …': TypeError: …``, and a hint.
 
@@ -56,8 +57,11 @@ def _place(error: BaseException) -> str:
 
 
 def _hint(error: BaseException) -> str:
-    for kind, hint in _HINTS.items():
-        if isinstance(error, kind):
+    import jax
+    import jax.numpy as jnp
+
+    for name, hint in _HINTS.items():
+        if isinstance(error, getattr(jax.errors, name)):
             return hint
     if isinstance(error, AttributeError) and error.obj is jnp and error.name:
         return nearest(error.name, _names(jnp))

@@ -1,8 +1,9 @@
 """The job's kernel, and the same bound to what the footers say of the input."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-from jaxbatch.compilation.trace import x64_context
+from jaxbatch.compilation.precision import x64_context
 from jaxbatch.errors import InputError, nearest
 from jaxbatch.input.data_probe import FileProbe
 from jaxbatch.input.file_checks import InputTable
@@ -22,6 +23,16 @@ class BoundKernel:
     kernel: Kernel
 
 
+def build(job: Job) -> Kernel:
+    """The job's kernel, before it is bound to an input.
+
+    Raises:
+        JobError: the kernel is unknown, or a parameter does not fit.
+    """
+    with nullcontext() if registry.is_without_jax(job) else x64_context(job.compute.precision):
+        return registry.build(job)
+
+
 def bind(job: Job, opened: InputTable, platform: str) -> BoundKernel:
     """Build the job's kernel and bind it to the input, for devices of a platform.
 
@@ -29,8 +40,7 @@ def bind(job: Job, opened: InputTable, platform: str) -> BoundKernel:
         JobError: the kernel or its function cannot be loaded, or the job contradicts itself.
         InputError: the input lacks a column, or has it in another type than the kernel needs.
     """
-    with x64_context(job.compute.precision):
-        unbound = registry.build(job)
+    unbound = build(job)
     with x64_context(job.compute.precision, unbound):
         context = _bind_context(job, opened, platform)
         return BoundKernel(unbound, context, unbound.bind(context))

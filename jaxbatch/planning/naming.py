@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxbatch.batches.convert import fitted, limits
 from jaxbatch.batches.encode import arrow_type
 from jaxbatch.columns import STATUS, Column
-from jaxbatch.compilation.trace import x64_context
+from jaxbatch.compilation.precision import x64_context
 from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.input.types import is_key
 from jaxbatch.job.model import Job

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxbatch.compilation import invariants, process_setup
-from jaxbatch.compilation.code_identity import check_pure, code_identity
+from jaxbatch.compilation.code_identity import code_identity
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_output_outside_input
@@ -52,7 +52,7 @@ def plan(
     device: Device | str = "cpu",
     limit: int | None = None,
     addition: Addition | None = None,
-    traced: Callable[[Programs], None] = lambda _: None,
+    traced: Callable[[ProgramSet], None] = lambda _: None,
 ) -> Plan:
     """Check everything about a job and decide what its run will be.
 
@@ -69,16 +69,17 @@ def plan(
     """
     job = job if isinstance(job, Job) else Job.load(job)
     device = device if isinstance(device, Device) else Device(device)
-    invariants.check()
+    invariants.check_flags()
     opened = _open_input(job, addition)
     bound = bind(job, opened, device.platform)
     columns = name_columns(job, bound, opened.schema)
     opened = check_files(opened, columns.read.names, job)
-    invariants.check()  # once more, since the user's files may have set what they like
+    if bound.kernel.buckets:
+        invariants.check()  # of flags once more, since the user's files may have set what they like
     shards = _cut_shards(job, opened, limit)
     programs = trace_programs(job, bound.kernel, shards)
     traced(programs.programs)
-    check_pure(programs.programs)
+    programs.programs.check_pure()
     stages = choose_stages(bound.kernel, opened, shards, columns, job.output.rows_per_part)
     identity = {
         **job_identity(job, opened, columns, limit, programs.batch_rows),

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxbatch.compilation.batch_width import width_limit
-from jaxbatch.compilation.programs import Programs
-from jaxbatch.compilation.trace import smallest_programs
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.input.shards import Shard
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.base import Kernel, dimensions
@@ -23,7 +22,7 @@ _RUNGS_SHOWN = 6
 class ProgramList:
     """A kernel's programs, and the words and numbers in which a plan describes them."""
 
-    programs: Programs
+    programs: ProgramSet
     width_limit: int
     """The widest batch, in rows, that the largest part can need."""
     described: tuple[Mapping[str, Any], ...]
@@ -49,20 +48,23 @@ def trace_programs(job: Job, kernel: Kernel, shards: Sequence[Shard]) -> Program
         JobError: a function cannot be traced, or returns other outputs than are declared.
     """
     widest = width_limit(max(part.rows for shard in shards for part in shard.parts))
-    programs = Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=widest)
-    return ProgramList(programs, widest, tuple(_described(programs)))
+    programs = programs_of(kernel, job, widest)
+    return ProgramList(programs, widest, tuple(programs.described()))
 
 
-def _described(programs: Programs) -> list[dict[str, Any]]:
-    return [
-        {
-            "rows_of": programs.kernel.describe_bucket(program.bucket),
-            "sizes": dict(program.sizes),
-            "batch_rows": programs.width(program),
-            "batch_bytes": programs.width(program) * programs.traced(program).row_bytes,
-        }
-        for program in smallest_programs(programs.kernel)
-    ] + (_described(programs.second_stage) if programs.second_stage else [])
+def programs_of(kernel: Kernel, job: Job, limit: int) -> ProgramSet:
+    """The programs of a bound kernel; JAX is imported only if it has any.
+
+    Args:
+        kernel: bound to its input.
+        job: its job.
+        limit: the widest batch that the input can need.
+    """
+    if not kernel.buckets:
+        return ProgramSet(kernel, job.compute.precision)
+    from jaxbatch.compilation.programs import Programs
+
+    return Programs(kernel, job.compute.precision, batch_rows=job.compute.batch_rows, limit=limit)
 
 
 def compilations(kernel: Kernel) -> str:

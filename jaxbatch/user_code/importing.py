@@ -11,8 +11,6 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-import jax
-
 from jaxbatch.errors import JobError
 from jaxbatch.user_code.lookup import Place, is_standard
 from jaxbatch.user_code.modules import UserModule, by_name, load_from
@@ -39,6 +37,8 @@ class _Execution(threading.local):
     @contextmanager
     def executing(self, owner: UserModule) -> Iterator[None]:
         """Execute a module: record which files it reads, and which folders it adds to ``sys.path``."""
+        import jax
+
         self._paths.append(list(sys.path))
         try:
             with record_opened(owner.opened), jax.enable_x64(owner.x64):

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-import jax
-
 from jaxbatch.errors import JobError
 from jaxbatch.user_code.graph import Graph, ImportRequest, neighbour
 from jaxbatch.user_code.lookup import Place, installed_folders
@@ -99,6 +97,8 @@ def folders_of(job: Path) -> tuple[Path, ...]:
 
 def load_from(place: Place, further: Sequence[Path]) -> UserModule:
     """The same as :func:`load`, given the folders to look in for imports that are not beside the file."""
+    import jax
+
     with _lock:
         graph = Graph(place, further)
         x64 = jax.dtypes.canonicalize_dtype("float64") == "float64"

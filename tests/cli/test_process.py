@@ -13,8 +13,9 @@ import pytest
 @pytest.mark.parametrize(
     ("arguments", "absent"),
     [
-        (["--help"], ("jax", "ray", "pyarrow")),
-        (["run", "--help"], ("jax", "ray")),
+        (["--help"], ("jax", "ray", "pyarrow", "importlib.metadata")),
+        (["run", "--help"], ("jax", "ray", "pyarrow", "pydantic")),
+        (["plan", "--help"], ("jax", "ray", "pyarrow", "pydantic")),
         (["verify", "results/job"], ("jax", "ray")),
         (["run", "job.toml", "--engine", "local", "--quiet"], ("ray",)),
     ],

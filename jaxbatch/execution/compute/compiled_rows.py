@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from jaxbatch.batches import decode
 from jaxbatch.columns import Column, Status
+from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.compilation.programs import Programs
-from jaxbatch.compilation.trace import ProgramKey
 from jaxbatch.errors import JobError
 from jaxbatch.execution.compute.encoding import encoded_batch, in_order
 from jaxbatch.execution.shard_result import ShardResult

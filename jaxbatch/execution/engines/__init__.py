@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.planning.plan import Plan
 
@@ -34,7 +34,7 @@ class Engine(Protocol):
         """How many shards may be in flight at once: being computed, read or written."""
         ...
 
-    def adopt(self, programs: Programs, *, ahead: bool) -> None:
+    def adopt(self, programs: ProgramSet, *, ahead: bool) -> None:
         """Take over the programs that planning has traced, if workers are in this process.
 
         With ``ahead`` begin to compile them, before :meth:`run` is called.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jaxbatch.compilation import devices
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.programs import Programs
+from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import printable
 from jaxbatch.execution.engines.retries import Attempts
 from jaxbatch.execution.shard_result import Failure, ShardResult
@@ -57,15 +57,15 @@ class LocalEngine:
     name = "local"
 
     def __init__(self, workers: int | None = None, platform: str | None = None):
-        self._devices = devices.local(platform)
-        self._device = devices.described(self._devices[0])
+        self._platform = platform
+        self._device = devices.described_here(platform)
         if platform is None:
             devices.log_chosen_device(self._device)
         self._workers = workers or len(os.sched_getaffinity(0))
         self._stopping = threading.Event()
         self._worker: WorkerProcess | None = None
         """That of the latest run, which can do its next stage too."""
-        self._programs: Programs | None = None
+        self._programs: ProgramSet | None = None
         self._in_flight: InFlight | None = None
 
     @property
@@ -83,12 +83,15 @@ class LocalEngine:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         return _THREADS * self._workers
 
-    def adopt(self, programs: Programs, *, ahead: bool) -> None:
+    def adopt(self, programs: ProgramSet, *, ahead: bool) -> None:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
         self._programs = programs
-        programs.share(-(-self._workers // len(self._devices)))
+        if not programs.kernel.buckets:
+            return
+        found = devices.local(self._platform)
+        programs.share(-(-self._workers // len(found)))
         if ahead:
-            programs.prepare_ahead(self._devices[0])
+            programs.prepare_ahead(found[0])
 
     def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """See :class:`~jaxbatch.execution.engines.Engine`.
@@ -112,7 +115,9 @@ class LocalEngine:
         for batch in [together, *([task] for task in alone)]:
             yield from self._run(plan, batch, self._worker, self._in_flight)
 
-    def _run(self, plan: Plan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight) -> Iterator[ShardResult]:
+    def _run(
+        self, plan: Plan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight
+    ) -> Iterator[ShardResult]:
         """Compute some shards side by side until each has ended, well or not."""
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()

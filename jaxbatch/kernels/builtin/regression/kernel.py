@@ -34,6 +34,7 @@ class Regression(Kernel):
     """
 
     needs_x64 = True
+    uses_jax = False
 
     features: list[str] | None = None
     """The columns that are the features: of lists, instead of the one column X; in the long layout of numbers."""

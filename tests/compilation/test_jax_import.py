@@ -1,0 +1,54 @@
+"""Importing JAX on a thread beside other imports."""
+
+import subprocess
+import sys
+
+WITHOUT_JAX = (
+    "jaxbatch.api",
+    "jaxbatch.columns",
+    "jaxbatch.compilation.code_identity",
+    "jaxbatch.execution.appending",
+    "jaxbatch.execution.engines.local",
+    "jaxbatch.kernels.base",
+    "jaxbatch.kernels.functions",
+    "jaxbatch.kernels.registry",
+    "jaxbatch.planning.planner",
+    "jaxbatch.user_code",
+)
+
+
+def _run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_what_plans_and_what_schedules_is_imported_without_jax():
+    imports = "".join(f"import {name}\n" for name in WITHOUT_JAX)
+    _run(f"import sys\n{imports}assert not {{'jax', 'jaxlib', 'ray'}} & set(sys.modules), sorted(sys.modules)\n")
+
+
+def test_others_wait_for_an_import_that_has_begun():
+    """Whatever is imported beside it, and in whatever order, nobody sees half of JAX."""
+    _run(
+        "from jaxbatch.compilation import jax_import\n"
+        "assert not jax_import.imported()\n"
+        "jax_import.begin()\n"
+        "import jaxbatch.api, pyarrow.parquet, numpy.linalg\n"
+        "from jaxbatch.kernels.builtin import derivatives, taylor\n"
+        "import jax\n"
+        "assert float(jax.grad(jax.numpy.sqrt)(4.0)) == 0.25\n"
+        "jax_import.begin()\n"
+        "assert jax_import.imported()\n"
+    )
+
+
+def test_an_import_that_fails_is_reported_by_whoever_needs_it(tmp_path):
+    (tmp_path / "jax.py").write_text("raise ImportError('broken')\n")
+    _run(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+        "from jaxbatch.compilation import jax_import\n"
+        "jax_import.begin()\n"
+        "jax_import._thread.join()\n"
+        "assert not jax_import.imported()\n"
+        "try:\n    import jax\nexcept ImportError as error:\n    assert str(error) == 'broken'\n"
+        "else:\n    raise AssertionError('imported')\n"
+    )
