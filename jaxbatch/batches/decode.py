@@ -75,7 +75,9 @@ def decode(
     if drop_nulls:
         _drop_null_entries(decoded, [c for c in columns if c.dimensions[:1] == (drop_nulls,)], invalid)
     dimensions = _check_lengths(decoded, columns, null, invalid)
-    status = np.where(null, Status.null_input, np.where(invalid, Status.invalid_input, Status.ok)).astype(np.int8)
+    status = np.zeros(rows, np.int8)
+    status[invalid] = Status.invalid_input
+    status[null] = Status.null_input
     return DecodedRows(rows, decoded, dimensions, status)
 
 

@@ -66,10 +66,11 @@ def with_statuses(table: pa.Table, status: np.ndarray, schema: pa.Schema) -> tup
     """
     counts = {each: int(np.count_nonzero(status == each)) for each in Status}
     occurring = [each for each in Status if counts[each]]
-    places = np.zeros(len(Status), np.int8)
-    places[occurring] = np.arange(len(occurring))
+    places = np.zeros(len(status), np.int8)
+    for place, each in enumerate(occurring[1:], 1):
+        places[status == each] = place
     texts = to_texts([each.name for each in occurring])
-    column = pa.DictionaryArray.from_arrays(to_arrow(np.take(places, status)), texts)
+    column = pa.DictionaryArray.from_arrays(to_arrow(places), texts)
     named = {each.name: counts[each] for each in occurring}
     return table.append_column(schema.field(len(schema) - 1).with_type(column.type), column), named
 

@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
+import pytest
+
 WITHOUT_JAX = (
     "jaxbatch.api",
     "jaxbatch.columns",
@@ -16,6 +19,9 @@ WITHOUT_JAX = (
     "jaxbatch.user_code",
 )
 
+NESTED = 'kernel = "regression"\n'
+LONG = NESTED + '[params]\nfeatures = ["a", "b"]\ntarget = "y"\ngroup_by = ["g"]\n'
+
 
 def _run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -24,6 +30,23 @@ def _run(code: str) -> None:
 def test_what_plans_and_what_schedules_is_imported_without_jax():
     imports = "".join(f"import {name}\n" for name in WITHOUT_JAX)
     _run(f"import sys\n{imports}assert not {{'jax', 'jaxlib', 'ray'}} & set(sys.modules), sorted(sys.modules)\n")
+
+
+@pytest.mark.parametrize("text", [NESTED, LONG], ids=["nested", "long"])
+def test_a_regression_on_cpus_runs_without_jax(bench, text):
+    X = [[float(k), float(k * k % 7)] for k in range(12)]
+    lists = {"X": [X], "y": [[1.0 + 2.0 * a - b for a, b in X]]}
+    rows = {"g": [1] * 12, "a": [a for a, _ in X], "b": [b for _, b in X], "y": [1.0 + 2.0 * a - b for a, b in X]}
+    bench.tasks(rows if text is LONG else lists)
+    bench.job(text)
+    _run(
+        "import sys, jaxbatch\n"
+        f"summary = jaxbatch.run({str(bench.folder / 'job.toml')!r}, engine='local')\n"
+        "assert summary.statuses == {'ok': 1}, summary\n"
+        "assert not {'jax', 'jaxlib'} & set(sys.modules)\n"
+    )
+    (row,) = pq.read_table(bench.folder / "results" / "data").to_pylist()
+    assert row["coefficients"] == pytest.approx([1.0, 2.0, -1.0], rel=1e-14)
 
 
 def test_others_wait_for_an_import_that_has_begun():

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch.batches import decode
+from jaxbatch.batches.places import places
 from jaxbatch.columns import Column, Status
 from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.compilation.programs import Programs
@@ -54,7 +55,8 @@ class CompiledRows:
         for rows, results in computed:
             with shard_result.stage("encode"):
                 order.append(rows)
-                encoded.append(encoded_batch(kernel.results, results, status[rows], self._plan.job.compute.precision))
+                its = status[places(rows)]
+                encoded.append(encoded_batch(kernel.results, results, its, self._plan.job.compute.precision))
         with shard_result.stage("encode"):
             return in_order(encoded, np.concatenate(order) if order else np.arange(0)), status
 
@@ -139,7 +141,8 @@ def run_batch(
     recomputed by the next bucket's program.
     """
     results = _computed(programs, program, arrays, device, shard_result, len(rows))
-    status[rows] = np.maximum(status[rows], results.status)
+    where = places(rows)
+    status[where] = np.maximum(status[where], results.status)
     return results
 
 
