@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxbatch.least_squares.array_library import Array, iterated, namespace
-from jaxbatch.least_squares.double_double import DoubleDouble, two_product, where
+from jaxbatch.least_squares.double_double import DoubleDouble, two_product
 from jaxbatch.least_squares.elementary import as_double_double, exp, log, quotient
 
 _STEPS = 1_000
 """The most steps of the continued fraction; it takes up to some sixty."""
 
-_LARGEST_T = 1e300
+_LARGEST_T = 1e150
+"""A larger finite |t| counts as this, so that its square is in range."""
 
 _BY_SERIES = 40
 """From this ν on the beta function is computed by a series."""
@@ -33,18 +34,14 @@ def two_sided(t: Float[Array, "..."], dof: Float[Array, "..."]) -> Float[Array, 
     shape, t, dof = t.shape, t.ravel(), dof.ravel()
     finite = xp.isfinite(t)
     t_used = xp.where(finite, xp.minimum(t, _LARGEST_T), 0.0)
-    large = t_used > xp.sqrt(dof) * 1e38
-    moderate = xp.where(large, 0.0, t_used)
-    ratio = quotient(DoubleDouble(*two_product(moderate, moderate)), dof)
+    ratio = quotient(DoubleDouble(*two_product(t_used, t_used)), dof)
     one = xp.ones_like(t)
-    x = xp.where(large, dof / t_used / t_used, 1.0 / (1.0 + ratio.high))
-    rest = xp.where(large, 1.0, ratio.high / (1.0 + ratio.high))  # 1 − x without cancellation
-    log_x = log(where(large, as_double_double(xp.where(large, t_used, one)), ratio + one))
-    log_x = where(large, log(as_double_double(dof)) - (log_x + log_x), -log_x)
+    x = 1.0 / (1.0 + ratio.high)
+    rest = ratio.high / (1.0 + ratio.high)  # 1 − x without cancellation
     a, b = dof / 2.0, xp.full_like(t, 0.5)
     excess = a * rest - b * x  # a − (a + b)x without cancellation of large numbers
     near_zero = excess > 0
-    front = exp(log_x * a) * xp.sqrt(rest) * _inverse_beta_half(dof)
+    front = exp(log(ratio + one) * -a) * xp.sqrt(rest) * _inverse_beta_half(dof)
     first, second = xp.where(near_zero, a, b), xp.where(near_zero, b, a)
     near, far = xp.where(near_zero, x, rest), xp.where(near_zero, rest, x)
     of_x = _fraction(first, second, near, far, xp.abs(excess), finite & (t > 0))

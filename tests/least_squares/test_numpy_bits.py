@@ -21,8 +21,8 @@ def statistics(datasets: int, k: int = 5, n: int = 40, seed: int = 0) -> least_s
     rng = np.random.default_rng(seed)
     Z = rng.integers(-50, 50, (k, n, datasets)).astype(float)  # integers: sums are exact whatever their order
     Z[0] = 1.0
-    Z[2, :, 1::7] = 3.0 * Z[1, :, 1::7]
-    Z[2, :, 2::7] = Z[1, :, 2::7] + 1e5 * Z[3, :, 2::7]
+    Z[2, :, 15::35] = 3.0 * Z[1, :, 15::35]
+    Z[2, :, 30::35] = Z[1, :, 30::35] + 1e5 * Z[3, :, 30::35]
     high = np.einsum("ind,jnd->ijd", Z, Z)
     return least_squares.Statistic(
         DoubleDouble(high, high * 2.0**-60),
@@ -61,7 +61,7 @@ def digest(statistic) -> str:
 
 @pytest.mark.parametrize("ridge", [0.0, 2.0])
 def test_a_dataset_alone_has_the_bits_it_has_among_five_thousand(ridge):
-    statistic = statistics(5000)
+    statistic = statistics(5000, k=12)  # sums of eight and more are those whose order may change
     together = everything(statistic, ridge=ridge)
     for size in (1, 3):
         for first in (0, 5, 15, 30, 4995):  # the padding of terms recurs every five datasets
