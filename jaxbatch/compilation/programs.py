@@ -1,8 +1,9 @@
 """The compiled programs of a process: ``jit(vmap(row))`` at one width, for each bucket and rung, shared by threads."""
 
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -36,11 +37,15 @@ def _untimed(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+_COMPILING = threading.Semaphore(os.cpu_count() or 1)
+"""As many programs are compiled in the background at once."""
+
+
 def compile_in_background(compile_: Callable[..., Any], *arguments: Any) -> None:
     """Compile in a thread of its own. An error is left out: it comes again to whoever uses the program."""
 
     def run() -> None:
-        with suppress(Exception):
+        with suppress(Exception), _COMPILING:
             compile_(*arguments)
 
     # Not a daemon: an interpreter that ends while XLA compiles crashes.
@@ -194,6 +199,12 @@ class Programs(ProgramSet):
                 self._compiled[key] = self._compile(program, device)
                 self._seconds += time.perf_counter() - started
             return time.perf_counter() - called
+
+    def prepare_all(self, programs: Iterable[ProgramKey], device: Any) -> None:
+        """Begin to compile several programs that will be needed: those after the first in the background."""
+        missing = [program for program in programs if (program, device) not in self._compiled]
+        for program in missing[1:]:
+            compile_in_background(self.prepare, program, device)
 
     def prepare_ahead(self, device: Any) -> None:
         """Compile in the background if there is a single program for all rows."""

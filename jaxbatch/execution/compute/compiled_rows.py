@@ -46,6 +46,7 @@ class CompiledRows:
                 x64=kernel.needs_x64,
             )
             groups = list(self._by_program(batch))
+        self._programs.prepare_all((program for program, _ in groups), device)
         status = batch.status.copy()
         computed = self._first_stage(batch, groups, status, device, shard_result)
         if self._programs.second_stage:
