@@ -253,7 +253,8 @@ def _places(p: int, q: int, k: int, *, ones: bool) -> list[list[np.ndarray]]:
 def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sums of all levels, [words, levels, pairs, B], as double-doubles [pairs, B]: high and low parts.
 
-    It depends on the sum of each level alone, not on the words it is kept in.
+    It depends on the sum of each level alone, not on the words it is kept in, nor on the sign of a zero, which depends on
+    the library.
     """
     blocks = sums.shape[-1]
     high, low = np.zeros((2, sums.shape[2], blocks))
@@ -264,7 +265,7 @@ def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             begun |= np.count_nonzero(begun) * 2 > blocks
         own = slice(None) if begun.all() else np.flatnonzero(begun)
         high[:, own], low[:, own] = _plus(high[:, own], low[:, own], sums[:, level][..., own])
-    return high + 0.0, low + 0.0  # no zero has a sign: that of a sum of zeros depends on the library
+    return high, low
 
 
 def _plus(high: np.ndarray, low: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
