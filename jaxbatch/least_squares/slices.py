@@ -253,8 +253,8 @@ def _places(p: int, q: int, k: int, *, ones: bool) -> list[list[np.ndarray]]:
 def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sums of all levels, [words, levels, pairs, B], as double-doubles [pairs, B]: high and low parts.
 
-    It depends on the sum of each level alone, not on the words it is kept in, nor on the sign of a zero, which depends on
-    the library.
+    It depends on the sum of each level alone, not on the words it is kept in, nor on the sign of a zero, which
+    depends on the library.
     """
     blocks = sums.shape[-1]
     high, low = np.zeros((2, sums.shape[2], blocks))
