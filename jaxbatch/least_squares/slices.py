@@ -253,19 +253,28 @@ def _places(p: int, q: int, k: int, *, ones: bool) -> list[list[np.ndarray]]:
 def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sums of all levels, [words, levels, pairs, B], as double-doubles [pairs, B]: high and low parts.
 
-    It depends on the sum of each level alone, not on the words it is kept in.
+    It depends on the sum of each level alone, not on the words it is kept in, nor on the sign of a zero, which
+    depends on the library.
     """
     blocks = sums.shape[-1]
     high, low = np.zeros((2, sums.shape[2], blocks))
-    begun = np.zeros(blocks, bool)
+    begun = np.zeros(blocks, bool)  # what has but zeros at the last levels is left out
     for level in range(LEVELS - 1, -1, -1):
-        begun |= sums[:, level].any(axis=(0, 1))
-        own = np.flatnonzero(begun) if np.count_nonzero(begun) * 2 < blocks else slice(None)  # the others remain 0
-        if isinstance(own, slice) or len(own):
-            words = sums[:, level][..., own]
-            other, rest = (words[0], np.zeros_like(words[0])) if len(words) == 1 else two_sum(words[0], words[1])
-            total, error = two_sum(high[:, own], other)
-            rest, lost = two_sum(low[:, own], rest)
-            total, error = fast_two_sum(total, error + rest)
-            high[:, own], low[:, own] = fast_two_sum(total, error + lost)
-    return high + 0.0, low + 0.0  # no zero has a sign: that of a sum of zeros depends on the library
+        if not begun.all():
+            begun |= sums[:, level].any(axis=(0, 1))
+            begun |= np.count_nonzero(begun) * 2 > blocks
+        own = slice(None) if begun.all() else np.flatnonzero(begun)
+        high[:, own], low[:, own] = _plus(high[:, own], low[:, own], sums[:, level][..., own])
+    return high, low
+
+
+def _plus(high: np.ndarray, low: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """high + low + the sum of one or two words; one word is as two of which the second is 0."""
+    if len(words) == 1:
+        total, error = two_sum(high, words[0])
+        return fast_two_sum(total, error + low)
+    other, rest = two_sum(words[0], words[1])
+    total, error = two_sum(high, other)
+    rest, lost = two_sum(low, rest)
+    total, error = fast_two_sum(total, error + rest)
+    return fast_two_sum(total, error + lost)

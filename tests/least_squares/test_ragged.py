@@ -56,7 +56,7 @@ def data(rng: np.random.Generator, rows: int, k: int) -> list[np.ndarray]:
 
 
 lengths = st.lists(
-    st.integers(0, 8) | st.integers(0, 300) | st.sampled_from([32, 410, 2048, 2049]), min_size=1, max_size=4
+    st.integers(0, 8) | st.integers(0, 300) | st.sampled_from([17, 18, 32, 410, 2048, 2049]), min_size=1, max_size=4
 )
 
 
@@ -89,7 +89,7 @@ def test_a_long_dataset_equals_exact_sums(rows):
     assert not digits_lost(products(found, 0), exact(columns, None, True))
 
 
-@pytest.mark.parametrize("scale", [1e300, 1.7e308, 1e-300, 2.0**-1022, 1e-310])
+@pytest.mark.parametrize("scale", [1e300, 1.7e308, 1e-300, 2.0**-1020, 1e-310])
 @pytest.mark.parametrize("weight", [None, 1e300, 1e-300])
 @pytest.mark.parametrize("rows", [12, 2100])
 def test_columns_near_the_ends_of_the_range(scale, weight, rows):

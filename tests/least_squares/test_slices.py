@@ -99,3 +99,9 @@ def test_combining_depends_on_the_sums_alone():
     exact = np.sum(np.vectorize(Fraction)(sums), axis=0)
     wrong = np.vectorize(Fraction)(one[0]) + np.vectorize(Fraction)(one[1]) - exact
     assert (np.abs(wrong) <= np.abs(exact) / 2**104).all()
+
+
+def test_combining_ignores_the_sign_of_zeros():
+    for part in slices.combined(np.full((2, slices.LEVELS, 3, 4), -0.0)):
+        assert not part.any()
+        assert not np.signbit(part).any()
