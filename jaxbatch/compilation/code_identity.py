@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from jaxbatch import __version__, user_code
 from jaxbatch.compilation import instructions, linear_algebra
-from jaxbatch.compilation.precision import x64_context
-from jaxbatch.compilation.program_key import smallest_programs
 from jaxbatch.errors import JobError
 from jaxbatch.kernels import functions
 from jaxbatch.kernels.base import Kernel, dimensions
+from jaxbatch.kernels.precision import x64_context
+from jaxbatch.kernels.program_key import smallest_programs
 
 if TYPE_CHECKING:
     from jaxbatch.compilation.programs import Programs

@@ -20,11 +20,11 @@ from jaxbatch.compilation.device_memory import (
 )
 from jaxbatch.compilation.digest import digest
 from jaxbatch.compilation.executable_cache import LazyLowering, executable
-from jaxbatch.compilation.precision import x64_context
-from jaxbatch.compilation.program_key import ProgramKey, smallest_programs
 from jaxbatch.compilation.trace import TracedProgram, row_structs, trace
 from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.precision import x64_context
+from jaxbatch.kernels.program_key import ProgramKey, smallest_programs
 from jaxbatch.kernels.trace_errors import explain_trace_error
 
 BATCH_BYTES = 16 * 2**20

@@ -9,12 +9,12 @@ import pyarrow as pa
 from jaxbatch.batches import decode, encode
 from jaxbatch.batches.grouping import Groups, buckets_of, groups_of, sorted_order, stable_order
 from jaxbatch.columns import Status
-from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.compilation.programs import Programs, compile_in_background
 from jaxbatch.execution.evaluation import count_padding, encoded_batch, in_batches, run_batch, sizes_of
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.input.arrow_arrays import one_chunk, to_arrow, to_numpy
 from jaxbatch.kernels.base import Grouping, Kernel
+from jaxbatch.kernels.program_key import ProgramKey
 from jaxbatch.planning.plan import Plan
 
 BLOCK_ROWS = (4096, 256)

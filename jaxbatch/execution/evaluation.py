@@ -11,12 +11,12 @@ import pyarrow as pa
 from jaxbatch.batches import decode, encode
 from jaxbatch.batches.places import places
 from jaxbatch.columns import Column, Status
-from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.compilation.programs import Programs, Results
 from jaxbatch.errors import JobError
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.input.arrow_arrays import to_arrow
 from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.program_key import ProgramKey
 from jaxbatch.planning.plan import Plan
 
 Batch = tuple[np.ndarray, Results]

@@ -6,9 +6,9 @@ from typing import Any
 from jaxbatch.compilation import invariants, programs
 from jaxbatch.compilation.code_identity import code_identity
 from jaxbatch.compilation.devices import KEYS, described
-from jaxbatch.compilation.precision import x64_context
 from jaxbatch.errors import ClusterError, JobError
 from jaxbatch.kernels import registry
+from jaxbatch.kernels.precision import x64_context
 from jaxbatch.output.differences import differences
 from jaxbatch.planning.plan import Plan
 

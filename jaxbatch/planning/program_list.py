@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbatch.compilation.program_key import smallest_programs
 from jaxbatch.input.shards import Shard
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.base import Kernel, dimensions
+from jaxbatch.kernels.program_key import smallest_programs
 
 if TYPE_CHECKING:
     from jaxbatch.compilation.programs import Programs
