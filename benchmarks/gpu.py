@@ -19,14 +19,14 @@ import numpy as np
 
 from jaxbatch.columns import ColumnType
 from jaxbatch.compilation import process_setup
-from jaxbatch.compilation.precision import x64_context
-from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.builtin.derivatives import Derivatives
 from jaxbatch.kernels.builtin.regression.kernel import Regression
 from jaxbatch.kernels.builtin.taylor import Taylor
+from jaxbatch.kernels.precision import x64_context
+from jaxbatch.kernels.program_key import ProgramKey
 
 REPEATS = 5
 FLOAT = ColumnType("float", 0, None, 2.0**-52, "double")

@@ -10,11 +10,11 @@ from typing import Any
 
 from jaxbatch import __version__, user_code
 from jaxbatch.compilation import instructions, linear_algebra
-from jaxbatch.compilation.precision import x64_context
 from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.kernels import functions
 from jaxbatch.kernels.base import Kernel, dimensions
 from jaxbatch.kernels.host import HostKernel
+from jaxbatch.kernels.precision import x64_context
 
 _SETTINGS = (
     "jax_disable_most_optimizations",

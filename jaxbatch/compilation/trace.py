@@ -11,9 +11,9 @@ from jax.extend import core
 
 from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.compilation.digest import Digest, digest
-from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.errors import JaxbatchError, JobError
 from jaxbatch.kernels.base import Kernel, dimensions
+from jaxbatch.kernels.program_key import ProgramKey
 from jaxbatch.kernels.trace_errors import explain_trace_error
 
 

@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from jaxbatch.compilation.precision import x64_context
 from jaxbatch.errors import InputError, nearest
 from jaxbatch.input.data_probe import FileProbe
 from jaxbatch.input.file_checks import InputTable
@@ -12,6 +11,7 @@ from jaxbatch.job.model import Job
 from jaxbatch.kernels import registry
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
+from jaxbatch.kernels.precision import x64_context
 
 
 @dataclass(frozen=True)

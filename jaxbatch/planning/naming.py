@@ -11,13 +11,13 @@ import pyarrow as pa
 from jaxbatch.batches.convert import fitted, limits
 from jaxbatch.batches.encode import arrow_type
 from jaxbatch.columns import STATUS, Column
-from jaxbatch.compilation.precision import x64_context
 from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.input.types import is_key
 from jaxbatch.job.model import Job
 from jaxbatch.job.toml import toml_key
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
+from jaxbatch.kernels.precision import x64_context
 from jaxbatch.planning.binding import BoundKernel
 
 

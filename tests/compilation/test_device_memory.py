@@ -13,9 +13,9 @@ import pytest
 
 from jaxbatch.compilation import device_memory
 from jaxbatch.compilation.device_memory import DeviceMemoryPool
-from jaxbatch.compilation.program_key import smallest_programs
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import ExitCode, JobError
+from jaxbatch.kernels.program_key import smallest_programs
 from jaxbatch.planning import planner
 from jaxbatch.planning.planner import plan
 

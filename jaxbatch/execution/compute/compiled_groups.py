@@ -8,13 +8,13 @@ import pyarrow as pa
 
 from jaxbatch.batches import encode
 from jaxbatch.columns import STATUS
-from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.compilation.programs import Programs, compile_in_background
 from jaxbatch.execution.compute.compiled_rows import count_padding, in_batches, run_batch, sizes_of
 from jaxbatch.execution.compute.encoding import encoded_batch
 from jaxbatch.execution.compute.merging import Arrays, merge_runs, placed
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.program_key import ProgramKey
 
 BLOCK_ROWS = (4096, 256)
 """Rows in a block, the largest first: a larger group is computed in blocks, and their statistics are merged."""

@@ -11,12 +11,12 @@ import pyarrow as pa
 from jaxbatch.batches import decode
 from jaxbatch.batches.places import places
 from jaxbatch.columns import Column, Status
-from jaxbatch.compilation.program_key import ProgramKey
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import JobError
 from jaxbatch.execution.compute.encoding import encoded_batch, in_order
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.kernels.base import Kernel
+from jaxbatch.kernels.program_key import ProgramKey
 from jaxbatch.kernels.results import Results
 from jaxbatch.planning.plan import Plan
 

@@ -115,9 +115,7 @@ class LocalEngine:
         for batch in [together, *([task] for task in alone)]:
             yield from self._run(plan, batch, self._worker, self._in_flight)
 
-    def _run(
-        self, plan: Plan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight
-    ) -> Iterator[ShardResult]:
+    def _run(self, plan: Plan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight) -> Iterator[ShardResult]:
         """Compute some shards side by side until each has ended, well or not."""
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
