@@ -15,11 +15,11 @@ from jaxbatch.cluster.metrics import Metrics
 from jaxbatch.cluster.placement import Placement
 from jaxbatch.cluster.probe import WAIT_WARNING_S
 from jaxbatch.compilation.devices import Device, NoDevice
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import ClusterError
 from jaxbatch.execution.engines.retries import Attempts
 from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.job.model import Job
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.planning.plan import Plan
 
 _GROW_S = 5.0

@@ -10,11 +10,11 @@ from typing import Any
 
 from jaxbatch import __version__, user_code
 from jaxbatch.compilation import instructions, linear_algebra
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.kernels import functions
 from jaxbatch.kernels.base import Kernel, dimensions
 from jaxbatch.kernels.host import HostKernel
 from jaxbatch.kernels.precision import x64_context
+from jaxbatch.kernels.program_set import ProgramSet
 
 _SETTINGS = (
     "jax_disable_most_optimizations",
@@ -74,7 +74,7 @@ def _digest_of_sources(packages: tuple[str, ...]) -> str:
     found = hashlib.sha256()
     for package in packages:
         for path in sorted(Path(*importlib.import_module(package).__path__).rglob("*.py")):
-            found.update(f"{package}\0{path.name}\0{user_code.without_layout(path.read_bytes())}\0".encode())
+            found.update(f"{package}\0{path.stem}\0{user_code.without_layout(path.read_bytes())}\0".encode())
     return found.hexdigest()
 
 

@@ -15,12 +15,12 @@ from jaxbatch.compilation.code_identity import is_builtin
 from jaxbatch.compilation.device_memory import DeviceMemory, fitting_width, intermediate_bytes, program_bytes
 from jaxbatch.compilation.digest import digest
 from jaxbatch.compilation.executable_cache import LazyLowering, executable
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.compilation.trace import TracedProgram, row_structs, trace
 from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.precision import x64_context
 from jaxbatch.kernels.program_key import ProgramKey, smallest_programs
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.kernels.results import Results
 from jaxbatch.kernels.trace_errors import explain_trace_error
 

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from jaxbatch import __version__
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import JobError, OutputTaken
 from jaxbatch.events import emit
 from jaxbatch.execution.disk_space import check_space
@@ -17,6 +16,7 @@ from jaxbatch.execution.progress import Progress, ProgressTracker
 from jaxbatch.execution.summary import Summary
 from jaxbatch.failpoints import crash_point
 from jaxbatch.job.model import Job
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.catalog import PartCatalog
 from jaxbatch.output.ownership import check_owner
 from jaxbatch.output.receipt import Receipt

@@ -5,9 +5,9 @@ import socket
 from jaxbatch.compilation import invariants
 from jaxbatch.compilation.code_identity import code_identity
 from jaxbatch.compilation.devices import KEYS, Device
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import ClusterError, JobError
 from jaxbatch.kernels.precision import x64_context
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.differences import differences
 from jaxbatch.planning.binding import build
 from jaxbatch.planning.plan import Plan

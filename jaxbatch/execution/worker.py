@@ -6,11 +6,11 @@ from collections.abc import Hashable
 from typing import Any
 
 from jaxbatch.compilation import device_memory, devices
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.execution.compute import aggregation_of, row_computer
 from jaxbatch.execution.compute_slots import ComputeSlots
 from jaxbatch.execution.host_memory import HostMemoryPool
 from jaxbatch.execution.tracing import retrace_and_check
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.encode_buffers import BufferPool
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import open_store

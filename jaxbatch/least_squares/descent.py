@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxbatch.least_squares.array_library import Array, iterated, namespace, total
-from jaxbatch.least_squares.batched import datasets_last
-from jaxbatch.least_squares.double_double import mapped, power_of_two, rounded
-from jaxbatch.least_squares.extreme import largest_eigenvalue
-from jaxbatch.least_squares.singular import singular_values
-from jaxbatch.least_squares.sufficient import Statistic
+from jaxbatch.least_squares.arithmetic.array_library import Array, iterated, namespace, total
+from jaxbatch.least_squares.arithmetic.batched import datasets_last
+from jaxbatch.least_squares.arithmetic.double_double import mapped, power_of_two, rounded
+from jaxbatch.least_squares.matrices.extreme import largest_eigenvalue
+from jaxbatch.least_squares.matrices.singular import singular_values
+from jaxbatch.least_squares.statistics.sufficient import Statistic
 
 
 class Stop(NamedTuple):

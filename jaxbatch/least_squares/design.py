@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from jaxtyping import Bool, Float, Int
 
-from jaxbatch.least_squares.array_library import Array, namespace
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 
 
 class Design(NamedTuple):

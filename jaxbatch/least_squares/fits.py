@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxbatch.least_squares.array_library import Array, namespace
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 from jaxbatch.least_squares.design import columns, terms
 from jaxbatch.least_squares.inference import infer, response_moments
 from jaxbatch.least_squares.solve import solve
-from jaxbatch.least_squares.sufficient import Statistic
+from jaxbatch.least_squares.statistics.sufficient import Statistic
 
 
 class Fit(NamedTuple):
@@ -71,7 +71,7 @@ def fit(
     import jax
     import jax.numpy as jnp
 
-    from jaxbatch.least_squares.gram import statistic
+    from jaxbatch.least_squares.statistics.gram import statistic
 
     eps = float(max(jnp.finfo(x.dtype).eps for x in (X, y))) if eps is None else eps
     if jax.dtypes.canonicalize_dtype("float64") != jnp.float64:

@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from jaxbatch.least_squares.array_library import Array, namespace, only_if, total
-from jaxbatch.least_squares.batched import rows_of
-from jaxbatch.least_squares.cholesky import Factor, back_substitute, factor
-from jaxbatch.least_squares.double_double import (
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace, only_if, total
+from jaxbatch.least_squares.arithmetic.batched import rows_of
+from jaxbatch.least_squares.arithmetic.double_double import (
     DoubleDouble,
     full_like,
     mapped,
@@ -17,11 +16,12 @@ from jaxbatch.least_squares.double_double import (
     times_power,
     where,
 )
-from jaxbatch.least_squares.minimum_norm import minimum_norm
-from jaxbatch.least_squares.quadratic import squared_residual
-from jaxbatch.least_squares.singular import singular_values
+from jaxbatch.least_squares.matrices.cholesky import Factor, back_substitute, factor
+from jaxbatch.least_squares.matrices.minimum_norm import minimum_norm
+from jaxbatch.least_squares.matrices.quadratic import squared_residual
+from jaxbatch.least_squares.matrices.singular import singular_values
 from jaxbatch.least_squares.solution import Solution, normalised, rank_tolerance, rss_rounding_of, unit_diagonal
-from jaxbatch.least_squares.sufficient import Statistic
+from jaxbatch.least_squares.statistics.sufficient import Statistic
 
 _NO_SINGULAR_VALUE = 2.0**-65
 """A fraction of the largest singular value that no factor of full rank leaves, but rotations of a zero row may."""

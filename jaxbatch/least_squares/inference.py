@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxbatch.columns import Maybe
-from jaxbatch.least_squares.array_library import Array, namespace
-from jaxbatch.least_squares.batched import datasets_last
-from jaxbatch.least_squares.double_double import full_like, inverse, power_of_two, rounded, where
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
+from jaxbatch.least_squares.arithmetic.batched import datasets_last
+from jaxbatch.least_squares.arithmetic.double_double import full_like, inverse, power_of_two, rounded, where
 from jaxbatch.least_squares.solution import Solution, normalised
+from jaxbatch.least_squares.statistics.sufficient import Statistic
 from jaxbatch.least_squares.student import two_sided
-from jaxbatch.least_squares.sufficient import Statistic
 
 _DIGITS = 1000.0
 """A squared residual is known, to three digits, if it is this many times what rounding may have left of it."""

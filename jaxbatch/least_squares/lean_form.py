@@ -4,20 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from jaxbatch.least_squares.array_library import total
-from jaxbatch.least_squares.double_double import (
+from jaxbatch.least_squares.arithmetic.array_library import total
+from jaxbatch.least_squares.arithmetic.double_double import (
     DoubleDouble,
     mapped,
     power_of_two,
     rounded,
     times_power,
 )
-from jaxbatch.least_squares.extreme import largest_eigenvalue
 from jaxbatch.least_squares.full_form import penalised_matrix, shift_of
-from jaxbatch.least_squares.quadratic import squared_residual
+from jaxbatch.least_squares.matrices.extreme import largest_eigenvalue
+from jaxbatch.least_squares.matrices.quadratic import squared_residual
+from jaxbatch.least_squares.matrices.triangles import factor_in_order, inverse_in_order
 from jaxbatch.least_squares.solution import Solution, normalised, rank_tolerance, rss_rounding_of
-from jaxbatch.least_squares.sufficient import Statistic
-from jaxbatch.least_squares.triangles import factor_in_order, inverse_in_order
+from jaxbatch.least_squares.statistics.sufficient import Statistic
 
 
 def solve_in_order(

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxbatch.least_squares.arithmetic.double_double import exponent_of, power_of_two
 from jaxbatch.least_squares.design import Design
-from jaxbatch.least_squares.double_double import exponent_of, power_of_two
 from jaxbatch.least_squares.solution import Solution, rank_tolerance
 
 Method = Literal["qr", "svd"]

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxbatch.least_squares.array_library import Array, namespace
-from jaxbatch.least_squares.double_double import (
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
+from jaxbatch.least_squares.arithmetic.double_double import (
     LARGEST_EXPONENT,
     DoubleDouble,
     exponent_of,
@@ -15,7 +15,7 @@ from jaxbatch.least_squares.double_double import (
     rounded,
     times_power,
 )
-from jaxbatch.least_squares.sufficient import Statistic
+from jaxbatch.least_squares.statistics.sufficient import Statistic
 
 
 class Solution(NamedTuple):

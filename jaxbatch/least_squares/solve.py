@@ -8,14 +8,14 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxbatch.least_squares.array_library import Array, namespace
-from jaxbatch.least_squares.batched import datasets_last, each_array
-from jaxbatch.least_squares.double_double import DoubleDouble, power_of_two
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
+from jaxbatch.least_squares.arithmetic.batched import datasets_last, each_array
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble, power_of_two
 from jaxbatch.least_squares.full_form import solve_fully
 from jaxbatch.least_squares.lean_form import solve_in_order
-from jaxbatch.least_squares.quadratic import squared_residual
+from jaxbatch.least_squares.matrices.quadratic import squared_residual
 from jaxbatch.least_squares.solution import Solution, normalised, rss_rounding_of
-from jaxbatch.least_squares.sufficient import Statistic
+from jaxbatch.least_squares.statistics.sufficient import Statistic
 
 _CHUNK = 2**18
 """NumPy solves at most so many elements of Gram matrices at once: its temporaries then stay in a core's cache …"""

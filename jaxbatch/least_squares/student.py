@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Float
 
-from jaxbatch.least_squares.array_library import Array, iterated, namespace
-from jaxbatch.least_squares.double_double import DoubleDouble, two_product
-from jaxbatch.least_squares.elementary import as_double_double, exp, log, quotient
+from jaxbatch.least_squares.arithmetic.array_library import Array, iterated, namespace
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble, two_product
+from jaxbatch.least_squares.arithmetic.elementary import as_double_double, exp, log, quotient
 
 _STEPS = 1_000
 """The most steps of the continued fraction; it takes up to some sixty."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from jaxbatch.compilation import invariants, process_setup
 from jaxbatch.compilation.code_identity import code_identity
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_output_outside_input
 from jaxbatch.input.shards import RowGroup, Shard, cut, limited
 from jaxbatch.job.model import Job
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths
 from jaxbatch.planning.binding import bind
 from jaxbatch.planning.fingerprint import fingerprint, job_identity, schema_identity

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from jaxbatch.compilation.batch_width import width_limit
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.input.shards import Shard
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.base import Kernel, dimensions
+from jaxbatch.kernels.program_set import ProgramSet
 
 _LENGTHS = 4096
 """Lengths for which the padding of a ragged dimension is computed."""

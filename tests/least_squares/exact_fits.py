@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from jaxbatch import least_squares
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
 
 def gram(Z: np.ndarray, weights: np.ndarray) -> list[list[Fraction]]:

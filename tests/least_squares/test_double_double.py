@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch.least_squares import double_double as dd
 from jaxbatch.least_squares import error_free_transforms_hold
+from jaxbatch.least_squares.arithmetic import double_double as dd
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100).filter(
     lambda x: x == 0 or abs(x) > 1e-100

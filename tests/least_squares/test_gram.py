@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxbatch import least_squares
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
 
 @pytest.mark.parametrize("shape", [(8, 2), (256, 5), (1024, 3), (40, 13), (64, 4), (4999, 3)])

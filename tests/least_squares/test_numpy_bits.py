@@ -10,8 +10,8 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from jaxbatch import least_squares
-from jaxbatch.least_squares.batched import each_array
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic.batched import each_array
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
 STOP = least_squares.Stop(1e-6, 1e-4, 3, 60)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxbatch import least_squares
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 from tests.kernels.regression_cases import CEILING, log_relative_error, nist
 from tests.least_squares import exact_fits
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch.least_squares.ragged import Statistics, alike, statistics_of
-from jaxbatch.least_squares.slices import BLOCK_ROWS
+from jaxbatch.least_squares.statistics.ragged import Statistics, alike, statistics_of
+from jaxbatch.least_squares.statistics.slices import BLOCK_ROWS
 
 
 def exact(columns: list[np.ndarray], weights: np.ndarray | None, intercept: bool) -> list[list[Fraction]]:
@@ -199,7 +199,7 @@ def test_products_are_symmetric(ragged):
 
 DIGEST = """
 import hashlib, numpy as np
-from jaxbatch.least_squares.ragged import statistics_of
+from jaxbatch.least_squares.statistics.ragged import statistics_of
 rng = np.random.default_rng(11)
 lengths = np.concatenate([rng.integers(0, 60, 200), [250] * 20, [900, 2048, 6000]])
 X = np.exp(rng.normal(size=(lengths.sum(), 26)))

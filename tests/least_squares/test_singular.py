@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxbatch.least_squares.singular import singular_values
+from jaxbatch.least_squares.matrices.singular import singular_values
 
 
 @pytest.mark.parametrize("p", [1, 2, 3, 6, 24, 40])

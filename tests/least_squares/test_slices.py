@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxbatch.least_squares import slices
+from jaxbatch.least_squares.statistics import slices
 
 BELOW_ONE = st.floats(-1, 1, exclude_min=True, exclude_max=True)
 

@@ -6,8 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from jaxbatch.least_squares import elementary
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic import elementary
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 from jaxbatch.least_squares.student import two_sided
 
 FREEDOMS = [1, 2, 3, 4, 7, 38, 39, 40, 41, 244, 10_000, 2_000_000, 1_000_000_000]

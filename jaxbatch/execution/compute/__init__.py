@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.execution.compute.aggregation import Aggregation, GroupComputer
 from jaxbatch.execution.compute.host_groups import HostGroups
 from jaxbatch.execution.compute.host_rows import HostRows
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.kernels.host import HostKernel
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.planning.plan import Plan
 
 

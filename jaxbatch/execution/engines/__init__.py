@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.execution.shard_result import ShardResult
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.planning.plan import Plan
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from jaxbatch.compilation import devices
 from jaxbatch.compilation.devices import Device
-from jaxbatch.compilation.program_set import ProgramSet
 from jaxbatch.errors import printable
 from jaxbatch.execution.engines.retries import Attempts
 from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.execution.shard_run import run_shard
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.input.shards import Shard
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.in_flight import InFlight
 from jaxbatch.planning.plan import Plan
 from jaxbatch.storage import open_store

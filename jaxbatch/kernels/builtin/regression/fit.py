@@ -18,7 +18,7 @@ from jaxbatch.kernels.base import Kernel, Row
 from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padded_size
 from jaxbatch.kernels.builtin.regression.results import descended, results
 from jaxbatch.kernels.builtin.regression.statistic import Datasets
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from jaxbatch.kernels.builtin.regression.merging import empty, merge
 from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padded_size
 from jaxbatch.kernels.builtin.regression.results import descended, results
 from jaxbatch.kernels.host import HostKernel
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
 SOURCES = ("jaxbatch.least_squares", "jaxbatch.kernels.builtin.regression")
 

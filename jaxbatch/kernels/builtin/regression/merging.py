@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxbatch.kernels.base import Grouping
 from jaxbatch.kernels.builtin.regression.options import Options
-from jaxbatch.least_squares.double_double import LARGEST_EXPONENT, fast_two_sum, two_sum
+from jaxbatch.least_squares.arithmetic.double_double import LARGEST_EXPONENT, fast_two_sum, two_sum
 
 
 def merge(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

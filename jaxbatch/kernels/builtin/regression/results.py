@@ -5,7 +5,7 @@ from typing import Any
 from jaxbatch import least_squares
 from jaxbatch.columns import Status
 from jaxbatch.kernels.builtin.regression.options import METHODS, Options
-from jaxbatch.least_squares.array_library import namespace
+from jaxbatch.least_squares.arithmetic.array_library import namespace
 
 
 def results(

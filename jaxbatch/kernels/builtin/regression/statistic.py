@@ -13,7 +13,7 @@ from jaxbatch.columns import Column, Status
 from jaxbatch.kernels.base import Grouping, Kernel
 from jaxbatch.kernels.builtin.regression.merging import empty, merge
 from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padded_size
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxbatch.least_squares.array_library import Array, namespace
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 
 LARGEST_EXPONENT = 1000
 """The largest exponent, in absolute value, of the powers of two by which columns are divided."""

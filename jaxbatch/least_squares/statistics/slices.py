@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxbatch.least_squares.double_double import fast_two_sum, two_sum
+from jaxbatch.least_squares.arithmetic.double_double import fast_two_sum, two_sum
 
 FIRST_BITS = 21
 """The first slice holds the multiples of 2^−21, of elements below 1."""

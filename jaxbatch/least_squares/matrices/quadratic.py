@@ -4,8 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from jaxbatch.least_squares.array_library import Array, fori_loop, namespace, row, total
-from jaxbatch.least_squares.double_double import DoubleDouble, fast_two_sum, mapped, summed, two_product, two_sum
+from jaxbatch.least_squares.arithmetic.array_library import Array, fori_loop, namespace, row, total
+from jaxbatch.least_squares.arithmetic.double_double import (
+    DoubleDouble,
+    fast_two_sum,
+    mapped,
+    summed,
+    two_product,
+    two_sum,
+)
 
 
 def squared_residual(G: Any, coefficients: Any) -> Array:

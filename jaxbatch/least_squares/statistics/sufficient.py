@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from jaxtyping import Float, Int
 
-from jaxbatch.least_squares.array_library import Array
-from jaxbatch.least_squares.double_double import DoubleDouble
+from jaxbatch.least_squares.arithmetic.array_library import Array
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
 
 class Statistic(NamedTuple):

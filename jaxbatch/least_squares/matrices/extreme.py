@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxbatch.least_squares.array_library import iterated, total
+from jaxbatch.least_squares.arithmetic.array_library import iterated, total
 
 _STEPS = 200
 """The most steps of Laguerre's method. It takes four to six; some thirty where two eigenvalues all but coincide."""

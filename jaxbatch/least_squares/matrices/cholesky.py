@@ -9,8 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from jaxbatch.least_squares.array_library import Array, fori_loop, namespace, row, total, with_row
-from jaxbatch.least_squares.double_double import DoubleDouble, full_like, inverse_root, mapped, rounded, where
+from jaxbatch.least_squares.arithmetic.array_library import Array, fori_loop, namespace, row, total, with_row
+from jaxbatch.least_squares.arithmetic.double_double import (
+    DoubleDouble,
+    full_like,
+    inverse_root,
+    mapped,
+    rounded,
+    where,
+)
 
 _NO_PIVOT = 2.0**-98
 """A pivot at or below this, with a diagonal of about 1, is rounding of a double-double statistic and counts as none."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxbatch.least_squares.array_library import Array, namespace
-from jaxbatch.least_squares.double_double import DoubleDouble, mapped, register_pytree
-from jaxbatch.least_squares.memory import keep_freed_memory
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble, mapped, register_pytree
+from jaxbatch.least_squares.arithmetic.memory import keep_freed_memory
 
 
 def datasets_last(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxbatch.least_squares.array_library import total
-from jaxbatch.least_squares.double_double import (
+from jaxbatch.least_squares.arithmetic.array_library import total
+from jaxbatch.least_squares.arithmetic.double_double import (
     DoubleDouble,
     fast_two_sum,
     inverse_root,

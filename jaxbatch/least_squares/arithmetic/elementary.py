@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxbatch.least_squares.array_library import Array, namespace
-from jaxbatch.least_squares.double_double import DoubleDouble, exponent_of, fast_two_sum, power_of_two
+from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
+from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble, exponent_of, fast_two_sum, power_of_two
 
 _LN_2 = (0.6931471805599453, 2.3190468138462996e-17)
 """ln 2 in twice the precision."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxbatch.least_squares.array_library import Array, fori_loop, iterated, namespace, total
+from jaxbatch.least_squares.arithmetic.array_library import Array, fori_loop, iterated, namespace, total
 
 WRITTEN_OUT = 24
 """The largest p for Jacobi rotations in JAX; larger matrices go to LAPACK (cuSOLVER on a GPU) one by one, which is

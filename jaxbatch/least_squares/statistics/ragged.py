@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxbatch.least_squares import slices
-from jaxbatch.least_squares.scaling import LARGEST_EXPONENT, ZERO_EXPONENT, divide, exponents_of, measured
-from jaxbatch.least_squares.slices import BLOCK_ROWS, LEVELS, SLICES
+from jaxbatch.least_squares.statistics import slices
+from jaxbatch.least_squares.statistics.scaling import LARGEST_EXPONENT, ZERO_EXPONENT, divide, exponents_of, measured
+from jaxbatch.least_squares.statistics.slices import BLOCK_ROWS, LEVELS, SLICES
 
 GROUP_SIZE = 1 << 19
 """The elements of slices and of their products that are computed at once, 4 MiB: more would leave the caches, and less

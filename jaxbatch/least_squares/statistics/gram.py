@@ -12,7 +12,7 @@ from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jaxtyping import Bool, Float
 
-from jaxbatch.least_squares.double_double import (
+from jaxbatch.least_squares.arithmetic.double_double import (
     DoubleDouble,
     exponent_of,
     fast_two_sum,
@@ -21,7 +21,7 @@ from jaxbatch.least_squares.double_double import (
     two_product,
     two_sum,
 )
-from jaxbatch.least_squares.sufficient import Statistic
+from jaxbatch.least_squares.statistics.sufficient import Statistic
 
 register_pytree()
 

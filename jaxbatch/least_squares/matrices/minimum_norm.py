@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxbatch.least_squares.array_library import Array, fori_loop, namespace, row
-from jaxbatch.least_squares.batched import rows_of
-from jaxbatch.least_squares.cholesky import Factor, back_substitute
-from jaxbatch.least_squares.double_double import (
+from jaxbatch.least_squares.arithmetic.array_library import Array, fori_loop, namespace, row
+from jaxbatch.least_squares.arithmetic.batched import rows_of
+from jaxbatch.least_squares.arithmetic.double_double import (
     exponent_of,
     full_like,
     inverse,
@@ -18,6 +17,7 @@ from jaxbatch.least_squares.double_double import (
     times_power,
     where,
 )
+from jaxbatch.least_squares.matrices.cholesky import Factor, back_substitute
 
 
 def minimum_norm(

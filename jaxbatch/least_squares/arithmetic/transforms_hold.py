@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax.extend.backend import get_default_device
 
-from jaxbatch.least_squares.array_library import Array
-from jaxbatch.least_squares.double_double import two_product, two_sum
+from jaxbatch.least_squares.arithmetic.array_library import Array
+from jaxbatch.least_squares.arithmetic.double_double import two_product, two_sum
 
 
 def error_free_transforms_hold() -> bool:
