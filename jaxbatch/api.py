@@ -9,7 +9,7 @@ from typing import Any, Literal
 from jaxbatch.cluster.resources import check_device
 from jaxbatch.compilation import devices, instructions, invariants, process_setup
 from jaxbatch.errors import UsageError, translate_storage_errors
-from jaxbatch.execution import appending, single_run
+from jaxbatch.execution import single_run
 from jaxbatch.execution.engines import Engine
 from jaxbatch.execution.engines.local import LocalEngine
 from jaxbatch.execution.progress import Progress
@@ -105,6 +105,8 @@ def _run(
     job: Job, open_engine: Callable[[], Engine], limit: int | None, restart: bool, progress: Callable[[Progress], None]
 ) -> Summary:
     if job.output.mode == "append":
+        from jaxbatch.execution import appending
+
         _check_whole(limit)
         return appending.run(job, open_engine, restart=restart, progress=progress)
     started = time.monotonic()
@@ -136,6 +138,8 @@ def preview(job: Job, *, limit: int | None = None) -> dict[str, Any]:
 
 def _preview(job: Job, device: devices.Device, limit: int | None) -> dict[str, Any]:
     if job.output.mode == "append":
+        from jaxbatch.execution import appending
+
         _check_whole(limit)
         return appending.preview(job, device)
     planned = plan(job, device=device, limit=limit)
