@@ -13,7 +13,7 @@ PROGRAM = """
 import sys
 from jaxbatch import least_squares
 print(least_squares.fit.__name__, least_squares.solve.__name__, "jax" in sys.modules)
-print(least_squares.statistics.__name__, least_squares.LONG_ROWS > 0, "jax" in sys.modules)
+print(least_squares.statistic.__name__, least_squares.LONG_ROWS > 0, "jax" in sys.modules)
 """
 
 
