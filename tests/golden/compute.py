@@ -86,7 +86,7 @@ def _run(engine: Any, folder: Path, job: str) -> None:
 
 
 def _machine(folder: Path) -> dict[str, Any]:
-    code = jaxbatch.plan(folder / "nested.toml").identity["code"]
+    code = jaxbatch.plan(folder / "own.toml").identity["code"]  # whose lists might be given to LAPACK
     versions = {name: version for name, version in code["versions"].items() if name != "jaxbatch"}
     ours = ("program", "untraced", "versions")
     return {**{name: fact for name, fact in code.items() if name not in ours}, **versions}
