@@ -11,24 +11,22 @@ Arrays = dict[str, np.ndarray]
 def merge_runs(kernel: Kernel, statistics: Arrays, owners: np.ndarray) -> Arrays:
     """Merge the statistics of each run of equal ``owners``: neighbours in pairs, then the pairs, and so on.
 
-    So the order of merging follows from the order of the statistics alone.
+    So the order of merging follows from the order of the statistics alone. The arrays are overwritten.
     """
+    rows = np.arange(len(owners))
     while len(owners) and (owners[1:] == owners[:-1]).any():
         first = np.r_[True, owners[1:] != owners[:-1]]
         starts = np.maximum.accumulate(np.where(first, np.arange(len(owners)), 0))
         even = (np.arange(len(owners)) - starts) % 2 == 0
         left = np.flatnonzero(even[:-1] & ~even[1:])
-        pairs = kernel.merge(
-            {name: values[left] for name, values in statistics.items()},
-            {name: values[left + 1] for name, values in statistics.items()},
+        merged = kernel.merge(
+            {name: values[rows[left]] for name, values in statistics.items()},
+            {name: values[rows[left + 1]] for name, values in statistics.items()},
         )
-        kept = np.flatnonzero(even)
-        places = np.searchsorted(kept, left)
-        statistics = {name: values[kept] for name, values in statistics.items()}
-        for name, values in pairs.items():
-            statistics[name][places] = values
-        owners = owners[kept]
-    return statistics
+        for name, values in merged.items():
+            statistics[name][rows[left]] = values
+        rows, owners = rows[even], owners[even]
+    return {name: values[rows] for name, values in statistics.items()}
 
 
 def placed(kernel: Kernel, statistics: Arrays, places: np.ndarray, count: int) -> Arrays:
