@@ -1,5 +1,6 @@
 """A kernel that NumPy computes on the host, many rows at once: nothing is traced for it, and nothing compiled."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,15 @@ class HostKernel(Kernel):
     """The named dimension along which :meth:`compute` is given lists end to end."""
     sources: tuple[str, ...] = ()
     """The packages and modules whose code decides the results; their syntax trees stand for it in the identity."""
+
+    def most_rows(self, sizes: Mapping[str, int]) -> int:
+        """How many rows may be computed at once, so that temporary arrays stay small beside a chunk of the input.
+
+        Args:
+            sizes: the padded size of each named dimension of the inputs but :attr:`ragged`.
+        """
+        del sizes
+        return sys.maxsize
 
     def compute(self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None) -> Mapping[str, Any]:
         """The outputs of many rows.

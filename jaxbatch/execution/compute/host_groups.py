@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch.columns import STATUS
-from jaxbatch.execution.compute.encoding import encoded_batch
+from jaxbatch.execution.compute.encoding import encoded_batch, in_order
 from jaxbatch.execution.compute.merging import Arrays, placed
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.kernels.base import dimensions
@@ -58,13 +58,22 @@ class HostGroups:
         del device
         status = statistics[STATUS].astype(np.int8)
         given = {name: values for name, values in statistics.items() if name != STATUS}
+        sizes: dict[str, int] = {}
         for column in self._second_stage.inputs:
             for size, actual in zip(column.shape, given[column.name].shape[1:], strict=True):
-                given[str(size)] = np.full(len(status), actual)
-        with shard_result.stage("compute"):
-            outputs = self._second_stage.compute(given, None)
-            worse = np.maximum(status, np.asarray(outputs[STATUS]))
-            results = results_of(self._second_stage.outputs, {**outputs, STATUS: worse}, self._precision)
+                sizes[str(size)] = actual
+        most = self._second_stage.most_rows(sizes)
+        found: list[list[pa.Array]] = []
+        for start in range(0, max(len(status), 1), most):
+            groups = slice(start, start + most)
+            some = {name: values[groups] for name, values in given.items()}
+            some |= {name: np.full(len(status[groups]), size) for name, size in sizes.items()}
+            with shard_result.stage("compute"):
+                outputs = self._second_stage.compute(some, None)
+                worse = np.maximum(status[groups], np.asarray(outputs[STATUS]))
+                results = results_of(self._second_stage.outputs, {**outputs, STATUS: worse}, self._precision)
+            status[groups] = results.status
+            with shard_result.stage("encode"):
+                found.append(encoded_batch(self._second_stage.outputs, results, results.status, self._precision))
         with shard_result.stage("encode"):
-            columns = encoded_batch(self._second_stage.outputs, results, results.status, self._precision)
-        return columns, results.status
+            return in_order(found, np.arange(len(status))), status

@@ -54,7 +54,7 @@ class HostRows:
     def _by_size(self, batch: decode.DecodedRows) -> Iterator[tuple[dict[str, int], np.ndarray]]:
         """The numbers of a batch's rows, ascending, by the sizes of their named dimensions but the ragged one.
 
-        Rows that cannot be computed go with the first of the others.
+        There are no more at once than the kernel allows. Rows that cannot be computed go with the first of the others.
         """
         names = [name for name in dimensions(self._kernel.inputs) if name != self._kernel.ragged]
         usable = batch.status == Status.ok
@@ -64,7 +64,10 @@ class HostRows:
             sizes[~usable] = sizes[np.argmax(usable)]
         kinds, which = np.unique(sizes, axis=0, return_inverse=True)
         for number, kind in enumerate(kinds):
-            yield dict(zip(names, kind[1:].tolist(), strict=True)), np.flatnonzero(which == number)
+            own, rows = dict(zip(names, kind[1:].tolist(), strict=True)), np.flatnonzero(which == number)
+            most = self._kernel.most_rows(own)
+            for start in range(0, len(rows), most):
+                yield own, rows[start : start + most]
 
     def _computed(self, columns: Mapping[str, np.ndarray], lengths: np.ndarray) -> Results:
         outputs = self._kernel.compute(columns, lengths)

@@ -19,6 +19,10 @@ from jaxbatch.kernels.builtin.regression.results import descended, results
 from jaxbatch.kernels.host import HostKernel
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
+MATRIX_ELEMENTS = 1 << 22
+"""The elements of Gram matrices that are computed at once, 32 MiB of each temporary array: datasets of fewer
+observations than terms have many times fewer numbers than their matrices."""
+
 SOURCES = ("jaxbatch.least_squares", "jaxbatch.kernels.builtin.regression")
 
 
@@ -42,6 +46,11 @@ class HostStatistic(HostKernel):
     def size(self, dimension: str, lengths: np.ndarray) -> np.ndarray:
         """See :func:`padded_size`."""
         return padded_size(dimension, lengths)
+
+    def most_rows(self, sizes: Mapping[str, int]) -> int:
+        """See :meth:`HostKernel.most_rows`."""
+        features = sizes["p"] if self.features is None else len(self.features)
+        return _most_datasets(features + self.options.intercept + 1)
 
     def compute(self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None) -> dict[str, Any]:
         """See :meth:`HostKernel.compute`."""
@@ -97,6 +106,10 @@ class HostFit(HostKernel):
     needs_x64 = True
     sources = SOURCES
 
+    def most_rows(self, sizes: Mapping[str, int]) -> int:
+        """See :meth:`HostKernel.most_rows`."""
+        return _most_datasets(sizes["k"])
+
     def compute(self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None) -> dict[str, Any]:
         """See :meth:`HostKernel.compute`."""
         del lengths
@@ -129,12 +142,18 @@ class HostFit(HostKernel):
         return {name: _datasets_first(value, rows) for name, value in found.items()}
 
 
+def _most_datasets(columns: int) -> int:
+    """How many datasets of so many columns are computed at once."""
+    return max(1, MATRIX_ELEMENTS // columns**2)
+
+
 def _shifted(y: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """y minus each dataset's first, and those firsts, 0 for a dataset without observations."""
     shift = np.zeros(len(lengths))
     starts = np.cumsum(lengths) - lengths
     shift[lengths > 0] = y[starts[lengths > 0]]
-    return y - np.repeat(shift, lengths), shift
+    with np.errstate(invalid="ignore"):  # ∞ − ∞, which the fit finds
+        return y - np.repeat(shift, lengths), shift
 
 
 def _datasets_first(value: Any, rows: int) -> Any:
