@@ -31,6 +31,9 @@ That many compile in 1.5 s.
 UNROLLED_ORDER = 16
 """Above this order no program is unrolled."""
 
+UNSCALED_ORDER = 16
+"""Above this order t is scaled: 16! is within the exponents of float32, and finding a scale takes time."""
+
 
 REMEDY = "Use other functions, add a rule with jaxbatch.series.register_rule (docs/taylor-mode.md), or lower"
 """What to do about a :class:`SeriesError`; the name of the setting to lower is appended."""
@@ -130,7 +133,7 @@ def _compute(
         if unrolled:
             return run(Unrolled(order), None), None
 
-        if order <= PROBE_ORDER:
+        if order <= UNSCALED_ORDER:
             return run(Looped(order), None), None
 
         def scaled(exponent: Array, limit: Array) -> tuple[Array, list[Array]]:

@@ -12,8 +12,8 @@ from jax.core import Tracer
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import register_rule
-from jaxbatch.series.loop_primitives import SHORT
 from jaxbatch.series.materialized import materialized
+from jaxbatch.series.order_loops import SHORT
 from jaxbatch.series.rules.elementary import exponential, log, quotient
 from jaxbatch.series.rules.linear import broadcast_series
 
