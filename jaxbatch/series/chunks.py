@@ -16,7 +16,7 @@ LOOPED_ELEMENTS = 264
 """The elements of a coefficient of a chunk's widest value on a CPU, for looped code: it passes over some twenty such
 rows again and again, which stay in the innermost cache."""
 
-UNROLLED_BYTES = 1 << 22
+UNROLLED_BYTES = 1 << 25
 """The most bytes that all coefficients of a chunk's widest value may take on a CPU, for unrolled code, which reads each
 coefficient a few times only."""
 
