@@ -12,12 +12,19 @@ from jax.extend.backend import get_default_device
 
 from jaxbatch import jaxpr_walk
 
-LOOPED_BYTES = 1 << 17
-"""The most bytes that the coefficients of a chunk's widest value may take on a CPU, for looped code: each of its loops
-passes over all of them."""
+LOOPED_ELEMENTS = 264
+"""The elements of a coefficient of a chunk's widest value on a CPU, for looped code: it passes over some twenty such
+rows again and again, which stay in the innermost cache."""
 
-UNROLLED_BYTES = 1 << 22
-"""The same for unrolled code, which reads each coefficient a few times only."""
+UNROLLED_BYTES = 1 << 25
+"""The most bytes that all coefficients of a chunk's widest value may take on a CPU, for unrolled code, which reads each
+coefficient a few times only."""
+
+VECTOR = 8
+"""Rows of looped code are a multiple of this many elements, a vector in any instructions, …"""
+
+SET = 64
+"""… and no multiple of this many: a few rows at such a distance would fill the same places of the cache."""
 
 ACCELERATOR_BYTES = 1 << 28
 """The same on other devices, where memory is the limit and not the cache."""
@@ -32,8 +39,7 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
         order: the order of the last coefficient.
         looped: whether ``function`` loops over the order.
     """
-    cpu_bytes = LOOPED_BYTES if looped else UNROLLED_BYTES
-    point_bytes = (order + 1) * _widest(program)
+    width, point_bytes = _widest(program, order)
 
     def batched(axis_size: int, in_batched: Any, *operands: Any) -> tuple[Any, Any]:
         leaves, structure = jax.tree.flatten(operands)
@@ -48,10 +54,14 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
             filled = [next(remaining) if ok else x for x, ok in zip(leaves, flags, strict=True)]
             return function(*structure.unflatten(filled))
 
-        budget = cpu_bytes if get_default_device().platform == "cpu" else ACCELERATOR_BYTES
-        count = math.ceil(axis_size * point_bytes / budget)
+        on_cpu = get_default_device().platform == "cpu"
+        if on_cpu and looped:
+            size = _row_of_points(axis_size, width)
+        else:
+            budget = UNROLLED_BYTES if on_cpu else ACCELERATOR_BYTES
+            size = math.ceil(axis_size / math.ceil(axis_size * point_bytes / budget))
         at_points = jax.vmap(at_point)
-        results = at_points(*batched_leaves) if count <= 1 else _map_chunks(at_points, batched_leaves, axis_size, count)
+        results = at_points(*batched_leaves) if size >= axis_size else _map_chunks(at_points, batched_leaves, size)
         return results, jax.tree.map(lambda _: True, results)
 
     chunked = custom_vmap(function)
@@ -59,12 +69,20 @@ def in_chunks(function: Callable[..., Any], program: Any, order: int, *, looped:
     return chunked
 
 
-def _map_chunks(function: Callable[..., Any], points: list[Any], total: int, count: int) -> Any:
-    """``function`` on about ``count`` chunks of one size, one after the other; the last is padded with its last point.
+def _row_of_points(total: int, width: int) -> int:
+    """How many points looped code takes at a time, of ``total`` points with ``width`` elements each."""
+    size = math.ceil(total / math.ceil(total * width / LOOPED_ELEMENTS))
+    step = VECTOR // math.gcd(VECTOR, width)
+    size = step * math.ceil(size / step)
+    return size + step if size * width % SET == 0 else size
+
+
+def _map_chunks(function: Callable[..., Any], points: list[Any], size: int) -> Any:
+    """``function`` on chunks of ``size`` points, one after the other; the last is padded with its last point.
 
     ``points`` and the results are arrays [total, …].
     """
-    size = math.ceil(total / count)
+    total = len(points[0])
     count = math.ceil(total / size)
 
     def cut(x: Any) -> Array:
@@ -76,7 +94,8 @@ def _map_chunks(function: Callable[..., Any], points: list[Any], total: int, cou
     return jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:])[:total], results)
 
 
-def _widest(program: Any) -> int:
-    """Bytes of the largest value that a program computes at one point."""
+def _widest(program: Any, order: int) -> tuple[int, int]:
+    """The elements of the largest value that a program computes at one point, and the bytes of its coefficients."""
     values = [v.aval for e in jaxpr_walk.equations(program) for v in e.outvars if hasattr(v.aval, "size")]
-    return max((value.size * value.dtype.itemsize for value in values), default=8)
+    size, item = max(((value.size, value.dtype.itemsize) for value in values), default=(1, 8))
+    return max(size, 1), (order + 1) * size * item

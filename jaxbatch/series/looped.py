@@ -10,7 +10,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
-from jaxbatch.series.loop_primitives import SHORT, cauchy_product, run_recurrence
+from jaxbatch.series.loop_primitives import cauchy_product, run_recurrence
+from jaxbatch.series.order_loops import SHORT
 
 
 class Looped(Arithmetic):

@@ -1,8 +1,11 @@
-"""Values that are computed once and stored, however many results are computed from them."""
+"""What keeps XLA:CPU from fusing code that would be computed again, and from splitting what belongs together."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from jax import lax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jax.experimental.scheduling_groups import xla_metadata_call
 from jax.extend.backend import get_default_device
@@ -22,7 +25,34 @@ def materialized(x: Any) -> Any:
 @materialized.def_vmap
 def _(axis_size: int, in_batched: Any, x: Any) -> tuple[Any, Any]:
     del axis_size
-    return (_call(x) if get_default_device().platform == "cpu" else lax.optimization_barrier(x)), in_batched[0]
+    return (stored_on_cpu(x) if get_default_device().platform == "cpu" else lax.optimization_barrier(x)), in_batched[0]
 
 
-_call = xla_metadata_call(lambda x: x, inlineable="false")
+stored_on_cpu = xla_metadata_call(lambda x: x, inlineable="false")
+"""The identity on any pytree of arrays, as a call of XLA:CPU's."""
+
+
+def as_one_kernel(function: Callable[..., Any], limit: Array, operands: Sequence[Array]) -> Any:
+    """``function(limit, *operands)``, of element-wise operations, slices and loops, as one function of machine code.
+
+    XLA:CPU runs each operation in a loop as a kernel of its own, and looks up where a slice begins for every element,
+    which is then not vectorised. A call that is marked as small is compiled as a whole by other code, which does
+    neither. Such calls are not shared: each is compiled for itself.
+
+    Args:
+        function: called with arrays like the operands.
+        limit: an int32.
+        operands: arrays of one dtype, each […] or [orders, …] for one shape […], the first one […]. They are passed as
+            one array: XLA (jaxlib 0.10) ends on an operand that is not used, and only it knows in the end which are.
+    """
+    shape = operands[0].shape
+    counts = [x.size // operands[0].size for x in operands]
+    packed = jnp.concatenate([x.reshape(count, *shape) for x, count in zip(operands, counts, strict=True)])
+
+    def unpacked(limit: Array, packed: Array) -> Any:
+        ends = np.cumsum(counts)
+        parts = [packed[end - count : end] for end, count in zip(ends, counts, strict=True)]
+        return function(limit, *(x.reshape(like.shape) for x, like in zip(parts, operands, strict=True)))
+
+    call: Any = xla_metadata_call(unpacked, xla_cpu_small_call="true", inlineable="false")
+    return call(limit, packed)

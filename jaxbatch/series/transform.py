@@ -31,6 +31,12 @@ That many compile in 1.5 s.
 UNROLLED_ORDER = 16
 """Above this order no program is unrolled."""
 
+UNROLLED_PROBE_PRODUCTS = 3
+"""The scale of a program of at most this many products is found by unrolled code: looping twice took twice as long."""
+
+UNSCALED_ORDER = 16
+"""Above this order t is scaled: 16! is within the exponents of float32, and finding a scale takes time."""
+
 
 REMEDY = "Use other functions, add a rule with jaxbatch.series.register_rule (docs/taylor-mode.md), or lower"
 """What to do about a :class:`SeriesError`; the name of the setting to lower is appended."""
@@ -93,10 +99,11 @@ def expand(function: Callable[..., Any], center: Any, direction: Any, order: int
 
     program = jax.make_jaxpr(flat)(centers, fixed_leaves)
     depends = [i < len(centers) for i in range(len(centers) + len(fixed_leaves))]
+    products = count_products(program.jaxpr, depends)
     unrolled = order <= UNROLLED_ALWAYS or (
-        order <= UNROLLED_ORDER and count_products(program.jaxpr, depends) * order * order / 2 <= UNROLLED_PRODUCTS
+        order <= UNROLLED_ORDER and products * order * order / 2 <= UNROLLED_PRODUCTS
     )
-    compute = partial(_compute, flat, program, order, unrolled)
+    compute = partial(_compute, flat, program, order, unrolled, products <= UNROLLED_PROBE_PRODUCTS)
     stacks, exponent = in_chunks(compute, program, order, looped=not unrolled)(
         program.consts, centers, directions, fixed_leaves
     )
@@ -113,6 +120,7 @@ def _compute(
     program: Any,
     order: int,
     unrolled: bool,
+    unrolled_probe: bool,
     consts: Sequence[Any],
     centers: Sequence[Any],
     directions: Sequence[Any],
@@ -127,11 +135,12 @@ def _compute(
         return [arithmetic.stack(arithmetic.series(x)) for x in found]
 
     try:
-        if unrolled:
-            return run(Unrolled(order), None), None
+        if order <= UNSCALED_ORDER:
+            return run(Unrolled(order) if unrolled else Looped(order), None), None
 
-        if order <= PROBE_ORDER:
-            return run(Looped(order), None), None
+        if unrolled_probe:
+            exponent = scale_exponent(run(Unrolled(PROBE_ORDER), None), order)
+            return run(Looped(order), exponent), exponent
 
         def scaled(exponent: Array, limit: Array) -> tuple[Array, list[Array]]:
             found = run(Looped(order, limit), exponent)

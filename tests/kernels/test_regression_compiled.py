@@ -32,7 +32,7 @@ def close(found: object, expected: object) -> bool:
     if isinstance(expected, list) and isinstance(found, list):
         return len(found) == len(expected) and all(map(close, found, expected))
     if isinstance(expected, float):
-        return found == pytest.approx(expected, rel=1e-10, abs=1e-290, nan_ok=True)
+        return found == pytest.approx(expected, rel=1e-10, abs=1e-18, nan_ok=True)
     return found == expected
 
 

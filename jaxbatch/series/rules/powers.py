@@ -12,8 +12,8 @@ from jax.core import Tracer
 
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import register_rule
-from jaxbatch.series.loop_primitives import SHORT
 from jaxbatch.series.materialized import materialized
+from jaxbatch.series.order_loops import SHORT
 from jaxbatch.series.rules.elementary import exponential, log, quotient
 from jaxbatch.series.rules.linear import broadcast_series
 
@@ -30,6 +30,15 @@ POWER = Recurrence(((0, 1), (0, 2)), _power)
 """x·θy = r·y·θx: n x_0 y_n = r y_0 (θx)_n + (r + 1) Σ y_j (θx)_{n−j} − n Σ y_j x_{n−j}."""
 
 
+def _power_of_line(n: Any, sums: Any, first: Any, known: Any) -> Any:
+    x_n, inverse, r = known
+    return ((r * first[0] * x_n + (r + 1 - n) * sums[0]) * (inverse / n),)
+
+
+POWER_OF_LINE = Recurrence(((0, 1),), _power_of_line)
+""":data:`POWER` for x = x_0 + t·x_1, of which θx is t·x_1: n x_0 y_n = r y_0 x_n + (r + 1 − n) Σ y_j x_{n−j}."""
+
+
 def _square_root(_: Any, sums: Any, __: Any, known: Any) -> Any:
     return ((known[0] - sums[0]) * known[1],)
 
@@ -42,6 +51,9 @@ def real_power(arithmetic: Arithmetic, x: Series, exponent: Any, value: Array) -
     """``x^exponent`` where x_0 is not 0, by :data:`POWER`; ``value`` is the coefficient of order 0."""
     start = arithmetic.value(x)
     exponent = jnp.broadcast_to(jnp.asarray(exponent, value.dtype), value.shape)
+    if arithmetic.degree(x) <= 1:
+        (y,) = arithmetic.recur(POWER_OF_LINE, [value], [x], [1 / start, exponent])
+        return y
     (y,) = arithmetic.recur(POWER, [value], [x, arithmetic.theta(x)], [1 / start, exponent])
     return y
 
