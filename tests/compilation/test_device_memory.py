@@ -16,6 +16,7 @@ from jaxbatch.compilation.device_memory import DeviceMemoryPool
 from jaxbatch.compilation.programs import Programs
 from jaxbatch.errors import ExitCode, JobError
 from jaxbatch.kernels.program_key import smallest_programs
+from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.planning import planner
 from jaxbatch.planning.planner import plan
 
@@ -60,9 +61,10 @@ def test_what_fits_is_not_compiled_for_that(large):
 
 def test_what_was_compiled_ahead_is_refused_all_the_same_where_it_shares_the_device(large, monkeypatch):
     """One batch fits by itself; of eight at once none does."""
-    traced: list[Programs] = []
+    traced: list[ProgramSet] = []
     plan(large.job(JOB, "job.toml", "compute.batch_rows=32"), traced=traced.append)
     (programs,), device = traced, jax.devices()[0]
+    assert isinstance(programs, Programs)
     monkeypatch.setattr(device_memory, "host_bytes", lambda: 100 << 20)
     programs.prepare(smallest_programs(programs.kernel)[0], device)
     programs.check_memory(device)
