@@ -18,6 +18,7 @@ from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padd
 from jaxbatch.kernels.builtin.regression.results import descended, results
 from jaxbatch.kernels.host import HostKernel
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
+from jaxbatch.least_squares.statistics.scaling import SMALLEST
 
 MATRIX_ELEMENTS = 1 << 22
 """The elements of Gram matrices that are computed at once, 32 MiB of each temporary array: datasets of fewer
@@ -63,7 +64,7 @@ class HostStatistic(HostKernel):
             weights = columns[self.weights].astype(np.float64, copy=False)
             owner = np.repeat(np.arange(len(lengths)), lengths)
             bad[owner[weights < 0]] = True
-            counted = weights != 0
+            counted = ~(np.abs(weights) < SMALLEST)  # NaN counts too, and shows in the results
             if not counted.all():
                 lengths = np.bincount(owner[counted], minlength=len(lengths))
                 features, y, weights = [each[counted] for each in features], y[counted], weights[counted]

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from jaxbatch.kernels.builtin.regression import host
@@ -50,3 +51,12 @@ def test_an_infinite_response_warns_of_nothing(bench):
         warnings.simplefilter("error")
         (row,) = bench.rows(job(method="cholesky"))
     assert row["status"] == "nonfinite"
+
+
+def test_observations_of_weights_below_the_normal_numbers_are_left_out(bench):
+    X, y = noisy(9, 1, 0)
+    weights = [[5e-324] * 9, [5e-324] * 4 + [1.0] * 5]
+    bench.tasks({**datasets((X, y), (X, y)), "w": pa.array(weights)})
+    none, five = bench.rows(job(weights="w"))
+    assert none["status"] == "invalid_input"
+    assert (five["status"], five["n"]) == ("ok", 5)
