@@ -73,8 +73,10 @@ def _digest_of_sources(packages: tuple[str, ...]) -> str:
     """The digest of the syntax trees of some packages' modules: comments, layout and docstrings do not count."""
     found = hashlib.sha256()
     for package in packages:
-        for path in sorted(Path(*importlib.import_module(package).__path__).rglob("*.py")):
-            found.update(f"{package}\0{path.stem}\0{user_code.without_layout(path.read_bytes())}\0".encode())
+        folder = Path(*importlib.import_module(package).__path__)
+        for path in sorted(folder.rglob("*.py")):
+            tree = user_code.without_layout(path.read_bytes())
+            found.update(f"{package}\0{path.relative_to(folder).as_posix()}\0{tree}\0".encode())
     return found.hexdigest()
 
 

@@ -106,7 +106,7 @@ def infer(
     xp = namespace(solution.rss, moments.n)
     n, rss, exponents = moments.n, solution.rss, solution.exponents
     dof: Any = xp.maximum(n - solution.rank, 1)
-    known = rss >= _DIGITS * solution.rss_rounding
+    known = ~(rss < _DIGITS * solution.rss_rounding)  # NaN is a value as computed
     enough = (n > p) & known
     unit = power_of_two(exponents[-1])
     residual_sd = xp.sqrt(rss / dof)

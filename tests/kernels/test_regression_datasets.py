@@ -121,6 +121,20 @@ def test_undefined_inference_is_null_and_leaves_the_status(bench):
     assert rows[3]["residual_sd"] == 0.0
 
 
+def test_what_is_not_finite_is_written_as_computed(bench):
+    X, y = noisy(12, 2, 0)
+    spoilt = X.copy()
+    spoilt[3, 0] = np.nan
+    bench.tasks(datasets((spoilt, y), (X, y)))
+    bad, good = bench.rows(job())
+    assert (bad["status"], good["status"]) == ("nonfinite", "ok")
+    for name in ("coefficients", "standard_errors"):
+        assert np.isnan(bad[name]).all()
+        assert len(bad[name]) == 3
+    assert all(math.isnan(bad[name]) for name in ("loss", "r_squared", "residual_sd", "condition"))
+    assert (bad["t_values"], bad["p_values"]) == (None, None)
+
+
 def test_float32_writes_float32(bench):
     X, y = noisy(12, 2, 1)
     bench.tasks(datasets((X, y), number=pa.float32()))
