@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have no such choice")
 def test_the_instructions_are_those_that_every_machine_has(jaxbatch, tmp_path):
-    assert jaxbatch("init", ".", "--kernel", "regression").returncode == 0
+    assert jaxbatch("init", ".", "--kernel", "apply").returncode == 0
     assert jaxbatch("run", "job.toml").returncode == 0
     said = json.loads(next(tmp_path.glob("results/*/_jaxbatch/plan.json")).read_text())["identity"]["code"]
     assert "--xla_cpu_max_isa=AVX2" in said["xla_flags"]
@@ -19,6 +19,16 @@ def test_the_instructions_are_those_that_every_machine_has(jaxbatch, tmp_path):
     other = jaxbatch("run", "job.toml", env={**os.environ, "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"})
     assert other.returncode == 5
     assert "XLA_FLAGS was" in other.stderr
+
+
+def test_a_regression_by_numpy_knows_no_instructions(jaxbatch, tmp_path):
+    assert jaxbatch("init", ".", "--kernel", "regression").returncode == 0
+    assert jaxbatch("run", "job.toml").returncode == 0
+    said = json.loads(next(tmp_path.glob("results/*/_jaxbatch/plan.json")).read_text())["identity"]["code"]
+    assert not {"instructions", "xla_flags", "cpus", "jax_settings", "linear_algebra"} & said.keys()
+    changed = {**os.environ, "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2", "OPENBLAS_CORETYPE": "Prescott"}
+    again = jaxbatch("run", "job.toml", "--json", env=changed)
+    assert (again.returncode, json.loads(again.stdout)["parts_skipped"]) == (0, 1)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have no such choice")

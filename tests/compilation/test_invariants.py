@@ -11,6 +11,7 @@ from jaxbatch import Job, api, least_squares
 from jaxbatch.compilation import instructions, invariants, xla_flags
 from jaxbatch.errors import ExitCode, JobError
 from jaxbatch.execution import tracing
+from jaxbatch.kernels.builtin.regression import kernel
 from jaxbatch.planning import planner
 
 FAST = "--xla_cpu_enable_fast_math=true"
@@ -159,9 +160,8 @@ def test_flags_are_read_as_xla_reads_them():
 
 
 def test_where_auto_can_only_be_qr_the_long_layout_says_so(bench, monkeypatch):
-    monkeypatch.setattr(
-        least_squares, "error_free_transforms_hold", lambda: False
-    )  # a device of which there is none here
+    monkeypatch.setattr(kernel, "BY_NUMPY", ())  # a device of which there is none here
+    monkeypatch.setattr(least_squares, "error_free_transforms_hold", lambda: False)
     bench.tasks({"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 2.0]})
     job = bench.job('kernel = "regression"\nparams.features = ["x"]\nparams.target = "y"\n')
     with pytest.raises(JobError) as caught:
