@@ -43,7 +43,7 @@ def as_one_kernel(function: Callable[..., Any], limit: Array, operands: Sequence
         function: called with arrays like the operands.
         limit: an int32.
         operands: arrays of one dtype, each […] or [orders, …] for one shape […], the first one […]. They are passed as
-            one array: XLA (jaxlib 0.10) ends on an operand that is not used, and only it knows in the end which are.
+            one array: with several, jaxlib 0.10 ended the process on some calls, as it seems where XLA drops one.
     """
     shape = operands[0].shape
     counts = [x.size // operands[0].size for x in operands]

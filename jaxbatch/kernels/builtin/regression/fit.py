@@ -15,7 +15,7 @@ import numpy as np
 from jaxbatch import least_squares
 from jaxbatch.columns import Column, Status
 from jaxbatch.kernels.base import Kernel, Row
-from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padded_size
+from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padded_size, places_in_triangle
 from jaxbatch.kernels.builtin.regression.results import descended, results
 from jaxbatch.kernels.builtin.regression.statistic import Datasets
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
@@ -100,9 +100,7 @@ class FitKernel(Kernel):
         options = self.options
         del t
         size = len(exponents)
-        i, j = np.indices((size, size))
-        first, second = np.minimum(i, j), np.maximum(i, j)
-        place = first * size - first * (first - 1) // 2 + second - first
+        place = places_in_triangle(size)
         products: Any = high[place] if options.direct == "cholesky" else DoubleDouble(high[place], low[place])
         statistic = least_squares.Statistic(products, exponents.astype("int32"), n, weight, least, most, shift)
         features = jnp.arange(size - 1 - options.intercept) < k - 1 - options.intercept

@@ -14,7 +14,7 @@ from jaxbatch import least_squares
 from jaxbatch.columns import Column, Maybe, Status
 from jaxbatch.kernels.base import Grouping, Kernel
 from jaxbatch.kernels.builtin.regression.merging import empty, merge
-from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padded_size
+from jaxbatch.kernels.builtin.regression.options import STATISTIC, Options, padded_size, places_in_triangle
 from jaxbatch.kernels.builtin.regression.results import descended, results
 from jaxbatch.kernels.host import HostKernel
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
@@ -116,9 +116,7 @@ class HostFit(HostKernel):
         del lengths
         options = self.options
         size = columns["exponents"].shape[1]
-        i, j = np.indices((size, size))
-        first, second = np.minimum(i, j), np.maximum(i, j)
-        place = first * size - first * (first - 1) // 2 + second - first
+        place = places_in_triangle(size)
         high, low = np.ascontiguousarray(columns["high"].T), np.ascontiguousarray(columns["low"].T)
         plain = options.direct == "cholesky"
         statistic = least_squares.Statistic(

@@ -28,6 +28,13 @@ STATISTIC = (
 """A :class:`least_squares.Statistic` as columns. k counts the terms and y; t = k(k + 1)/2 is the size of a triangle."""
 
 
+def places_in_triangle(size: int) -> np.ndarray:
+    """Where each element of a symmetric matrix, [size, size], stands in its upper triangle, row by row."""
+    i, j = np.indices((size, size))
+    first, second = np.minimum(i, j), np.maximum(i, j)
+    return first * size - first * (first - 1) // 2 + second - first
+
+
 @dataclass(frozen=True)
 class Options:
     """The parameters that a fit depends on."""
