@@ -1,17 +1,14 @@
 """Numbers in the type that a kernel asks for: each becomes the nearest one, or is marked as not fitting."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 import math
 from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jaxbatch.columns import EXACT, Column
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import to_numpy
 
 _WHOLE = pa.decimal256(76, 0)

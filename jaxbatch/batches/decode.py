@@ -1,19 +1,16 @@
 """Arrow columns → padded arrays, the inputs of a row function."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jaxbatch.batches.convert import converted, fitted
 from jaxbatch.batches.ragged import RaggedColumn
 from jaxbatch.columns import Column, Status
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import is_null, one_chunk, to_numpy, to_texts
 from jaxbatch.input.types import is_list
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch.columns import Column, Status
-from jaxbatch.input.arrow_arrays import to_arrow, to_texts
+from jaxbatch.input.arrow_arrays import in_type, to_arrow, to_texts
 from jaxbatch.input.types import is_list
 
 
@@ -37,7 +37,7 @@ def encode(
     if column.dtype == "string":
         return to_texts(column.choices).take(to_arrow(values, present))
     if not column.shape:
-        return to_arrow(values, present).cast(kind)
+        return in_type(to_arrow(values, present), kind)
     rows, trailing = len(values), [1] * len(column.shape)
     sizes = [np.where(present, lengths[size] if isinstance(size, str) else size, 0) for size in column.shape]
     inside = np.ones((rows, *trailing), bool)
@@ -46,7 +46,7 @@ def encode(
         axis[level + 1] = values.shape[level + 1]
         inside = inside & (np.arange(values.shape[level + 1]).reshape(axis) < size.reshape(-1, *trailing))
     flat = values.reshape(-1) if inside.all() else values[inside]
-    array = to_arrow(flat).cast(_innermost(kind))
+    array = in_type(to_arrow(flat), _innermost(kind))
     for level in reversed(range(len(sizes))):
         entries = np.prod(np.stack([*sizes[:level], np.ones(rows, np.int64)]), axis=0)
         ends = np.cumsum(np.repeat(sizes[level], entries))
@@ -64,8 +64,8 @@ def with_statuses(table: pa.Table, status: np.ndarray, schema: pa.Schema) -> tup
         status: ``[rows]`` of :class:`~jaxbatch.columns.Status`.
         schema: the part's schema, whose last field is the status.
     """
-    counts = {each: int(np.count_nonzero(status == each)) for each in Status}
-    occurring = [each for each in Status if counts[each]]
+    counts = np.bincount(status).tolist() if status.any() else [len(status)]  # all ok, as most parts are
+    occurring = [Status(number) for number, count in enumerate(counts) if count]
     places = np.zeros(len(status), np.int8)
     for place, each in enumerate(occurring[1:], 1):
         places[status == each] = place

@@ -1,15 +1,12 @@
 """Rows by group: which group each row belongs to, and in which bucket a group's partial results are merged."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types as pat
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import is_null, one_chunk, to_arrow, to_numpy
 
 _MULTIPLIER = 0x9E3779B97F4A7C15

@@ -7,6 +7,7 @@ and by a variable; and TPUs, where there is libtpu. In most installations there 
 import importlib.metadata
 import importlib.util
 import os
+from functools import cache
 
 from jaxbatch.compilation import jax_import
 
@@ -21,5 +22,11 @@ def only_cpus() -> bool:
         return False
     if any(os.environ.get(name) for name in _VARIABLES):
         return False
-    installed = any(importlib.util.find_spec(name) for name in _PACKAGES)
-    return not (installed or importlib.metadata.entry_points(group="jax_plugins"))
+    return not _installed()
+
+
+@cache
+def _installed() -> bool:
+    """Whether there is a package that may drive other devices; to look takes some milliseconds."""
+    found = any(importlib.util.find_spec(name) for name in _PACKAGES)
+    return found or bool(importlib.metadata.entry_points(group="jax_plugins"))

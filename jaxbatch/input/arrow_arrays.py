@@ -55,7 +55,14 @@ def to_numpy(array: pa.Array, *, filled: int = 0) -> np.ndarray:
 
 def is_null(array: pa.Array) -> np.ndarray:
     """``[rows]`` booleans: which entries of an Arrow array are null."""
+    if pa.types.is_primitive(array.type) and not array.null_count:  # asking Arrow would import all its functions
+        return np.zeros(len(array), bool)
     return _values(array.is_null())
+
+
+def in_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """An Arrow array cast to a type, if it has another."""
+    return array if array.type == kind else array.cast(kind)
 
 
 def _values(array: pa.Array) -> np.ndarray:

@@ -1,13 +1,10 @@
 """A kernel's questions about the data before the run, answered from statistics in footers, or else by reading."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.input_file import InputFile, as_input_error
 from jaxbatch.input.ranges import leaf_of
 from jaxbatch.input.read_limits import leaves_of, rows_at_once

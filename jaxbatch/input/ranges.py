@@ -1,16 +1,13 @@
 """The range of a column's values in a row group: what footers say of it, and whether the values lie in it."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jaxbatch.errors import InputError, one_line
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.input_file import InputFile, OpenFile, as_input_error
 from jaxbatch.input.shards import Shard
 

@@ -1,12 +1,8 @@
 """How many rows of a row group may be decoded at once, so that memory is bounded whatever the file holds."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Sequence
 
-import pyarrow.compute as pc
-
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.input_file import InputFile, OpenFile
 
 READ_BYTES = 64 * 2**20

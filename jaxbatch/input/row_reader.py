@@ -1,8 +1,5 @@
 """Row groups → Arrow tables: the rows of a shard in order, in pieces of bounded size."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -10,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input import read_limits
 from jaxbatch.input.arrow_arrays import to_arrow, to_texts
 from jaxbatch.input.input_file import InputFile, OpenFile, as_input_error

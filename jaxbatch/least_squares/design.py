@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float, Int
-
+from jaxbatch.array_types import Bool, Float, Int
 from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 
 

@@ -1,18 +1,15 @@
 """A few failed or flagged rows of an output, each with the column to blame."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jaxbatch.columns import STATUS, Status
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import one_chunk, to_numpy, to_texts
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths
 from jaxbatch.output.receipt import Receipt

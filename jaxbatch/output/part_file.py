@@ -1,17 +1,14 @@
 """One part as bytes: a whole Parquet file that carries its own receipt in its footer."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.types import is_text
 from jaxbatch.output.encode_buffers import EncodeBuffer
 from jaxbatch.output.paths import DATA, part_name

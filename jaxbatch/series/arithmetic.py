@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Num
+
+from jaxbatch.array_types import Num
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["terms"], meta_fields=["fused"])

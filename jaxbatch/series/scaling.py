@@ -7,7 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jaxtyping import Float, Int
+
+from jaxbatch.array_types import Float, Int
 
 PROBE_ORDER = 8
 """The order up to which coefficients are computed first, to find the scale for all."""

@@ -29,6 +29,20 @@ def test_what_a_command_does_not_import(arguments, absent, job, tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
 
 
+def test_a_run_of_numbers_imports_nothing_that_it_does_not_use(bench):
+    bench.tasks({"id": [1, 2, 3], "x": [1.0, 4.0, 16.0]})
+    bench.job('kernel = "derivatives"\n[params]\nfunction = "jax.numpy:sqrt"\norder = 1\n')
+    code = (
+        "import sys\nfrom jaxbatch.cli import main\n"
+        "try:\n    main(['run', 'job.toml', '--quiet'])\n"
+        "except SystemExit as ended:\n    assert not ended.code, ended\n"
+        "unused = {'jaxtyping', 'pandas', 'pyarrow.compute', 'pyarrow.dataset', 'ray', 'scipy', 'unittest'}\n"
+        "assert not unused & set(sys.modules), unused & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=bench.folder)
+    assert pq.read_table(bench.folder / "results" / "data").column("d1").to_pylist() == [0.5, 0.25, 0.125]
+
+
 def test_a_signal_swallowed_by_a_destructor_is_raised_again():
     script = (
         "import os, signal, sys\nfrom jaxbatch.cli import signals\nfrom jaxbatch.errors import Interrupted\n\n"

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
-
+from jaxbatch.array_types import Float, Int
 from jaxbatch.least_squares.arithmetic.array_library import Array
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 
