@@ -30,7 +30,12 @@ class Expansion:
         if self.exponent is None:
             return self.scaled
         exponent = self.exponent
-        return jax.tree.map(lambda x: times_power_of_two(x, -jnp.arange(x.shape[-1]) * exponent), self.scaled)
+
+        def unscaled(x: Array) -> Array:
+            orders = jnp.arange(x.shape[-1], dtype=jnp.int32)  # integers of 64 bits take twice as long
+            return times_power_of_two(x, -orders * exponent)
+
+        return jax.tree.map(unscaled, self.scaled)
 
     def derivatives(self) -> Any:
         """f⁽ⁿ⁾ = n!·c_n, for each result an array ``[…, order + 1]``; in range wherever the derivative itself is."""

@@ -118,7 +118,7 @@ def _primitive(
 
     batching.primitive_batchers[primitive] = batch
 
-    def jvp(primals: Sequence[Array], tangents: Sequence[Any], **params: Any) -> Any:
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
         dense = [ad.instantiate_zeros(t) for t in tangents[1:]]
         found = primitive.bind(*primals, *dense, **{**params, "jvps": params["jvps"] + 1})
         return found[: len(found) // 2], found[len(found) // 2 :]

@@ -14,6 +14,7 @@ from jaxbatch.series.data_dependent_loops import has_data_dependent_loop
 from jaxbatch.series.expansion import Expansion
 from jaxbatch.series.interpreter import MissingRule, interpret
 from jaxbatch.series.looped import Looped
+from jaxbatch.series.materialized import materialized
 from jaxbatch.series.nested_jvp import highest_order, nested_jvp
 from jaxbatch.series.scaling import PROBE_ORDER, scale_exponent, times_power_of_two
 from jaxbatch.series.unrolled import Unrolled
@@ -29,7 +30,10 @@ That many compile in 1.5 s.
 """
 
 UNROLLED_ORDER = 16
-"""Above this order no program is unrolled."""
+"""Above this order only a program of a single product is unrolled: others would compile for too long, …"""
+
+UNROLLED_LONGEST = 32
+"""… and above this order none."""
 
 UNROLLED_PROBE_PRODUCTS = 3
 """The scale of a program of at most this many products is found by unrolled code: looping twice took twice as long."""
@@ -100,9 +104,8 @@ def expand(function: Callable[..., Any], center: Any, direction: Any, order: int
     program = jax.make_jaxpr(flat)(centers, fixed_leaves)
     depends = [i < len(centers) for i in range(len(centers) + len(fixed_leaves))]
     products = count_products(program.jaxpr, depends)
-    unrolled = order <= UNROLLED_ALWAYS or (
-        order <= UNROLLED_ORDER and products * order * order / 2 <= UNROLLED_PRODUCTS
-    )
+    highest = UNROLLED_LONGEST if products <= 1 else UNROLLED_ORDER
+    unrolled = order <= UNROLLED_ALWAYS or (order <= highest and products * order * order / 2 <= UNROLLED_PRODUCTS)
     compute = partial(_compute, flat, program, order, unrolled, products <= UNROLLED_PROBE_PRODUCTS)
     stacks, exponent = in_chunks(compute, program, order, looped=not unrolled)(
         program.consts, centers, directions, fixed_leaves
@@ -138,9 +141,13 @@ def _compute(
         if order <= UNSCALED_ORDER:
             return run(Unrolled(order) if unrolled else Looped(order), None), None
 
-        if unrolled_probe:
+        if unrolled or unrolled_probe:
             exponent = scale_exponent(run(Unrolled(PROBE_ORDER), None), order)
-            return run(Looped(order), exponent), exponent
+            if not unrolled:
+                return run(Looped(order), exponent), exponent
+            # Fused with what reads them, the scale and the coefficients would be computed again for each reader.
+            exponent = materialized(exponent)
+            return materialized(run(Unrolled(order), exponent)), exponent
 
         def scaled(exponent: Array, limit: Array) -> tuple[Array, list[Array]]:
             found = run(Looped(order, limit), exponent)
