@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
-from jaxbatch.array_types import Bool, Float, Int
 from jaxbatch.least_squares.arithmetic.array_library import Array, iterated, namespace, total
 from jaxbatch.least_squares.arithmetic.batched import datasets_last
 from jaxbatch.least_squares.arithmetic.double_double import mapped, power_of_two, rounded

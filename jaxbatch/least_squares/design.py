@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from jaxbatch.array_types import Bool, Float, Int
+from jaxtyping import Bool, Float, Int
+
 from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 
 

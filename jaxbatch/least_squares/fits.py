@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
-from jaxbatch.array_types import Bool, Float, Int
 from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 from jaxbatch.least_squares.design import columns, terms
 from jaxbatch.least_squares.inference import infer, response_moments

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
-from jaxbatch.array_types import Bool
 from jaxbatch.least_squares.arithmetic.array_library import Array, namespace, only_if, total
 from jaxbatch.least_squares.arithmetic.batched import rows_of
 from jaxbatch.least_squares.arithmetic.double_double import (

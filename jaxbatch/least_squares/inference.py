@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
-from jaxbatch.array_types import Bool, Float, Int
 from jaxbatch.columns import Maybe
 from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 from jaxbatch.least_squares.arithmetic.batched import datasets_last

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from jaxbatch.array_types import Float, Int
 from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 from jaxbatch.least_squares.arithmetic.double_double import (
     LARGEST_EXPONENT,

@@ -6,8 +6,8 @@ In JAX the functions are for one dataset and for ``vmap``; in NumPy for arrays w
 from functools import partial
 
 import numpy as np
+from jaxtyping import Bool, Float
 
-from jaxbatch.array_types import Bool, Float
 from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 from jaxbatch.least_squares.arithmetic.batched import datasets_last, each_array
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble, power_of_two

@@ -4,8 +4,8 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from jaxtyping import Float
 
-from jaxbatch.array_types import Float
 from jaxbatch.least_squares.arithmetic.array_library import Array, iterated, namespace
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble, two_product
 from jaxbatch.least_squares.arithmetic.elementary import as_double_double, exp, log, quotient

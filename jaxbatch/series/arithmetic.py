@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
-
-from jaxbatch.array_types import Num
+from jaxtyping import Num
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["terms"], meta_fields=["fused"])

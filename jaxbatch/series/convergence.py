@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jaxtyping import Float
 
-from jaxbatch.array_types import Float
 from jaxbatch.series.arithmetic import Arithmetic, Series, Value
 
 MAX_PASSES = 10_000

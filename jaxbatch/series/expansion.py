@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Int
 
-from jaxbatch.array_types import Float, Int
 from jaxbatch.series.scaling import times_power_of_two
 
 

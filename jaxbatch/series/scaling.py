@@ -7,8 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-
-from jaxbatch.array_types import Float, Int
+from jaxtyping import Float, Int
 
 _INTEGERS = {16: jnp.int16, 32: jnp.int32, 64: jnp.int64}
 """The integer of as many bits as a float."""

@@ -1,14 +1,10 @@
 """Importing JAX on a thread beside other imports."""
 
-import importlib.metadata
 import subprocess
 import sys
 
-import jax
 import pyarrow.parquet as pq
 import pytest
-
-from jaxbatch.compilation import jax_import
 
 WITHOUT_JAX = (
     "jaxbatch.api",
@@ -79,35 +75,3 @@ def test_an_import_that_fails_is_reported_by_whoever_needs_it(tmp_path):
         "try:\n    import jax\nexcept ImportError as error:\n    assert str(error) == 'broken'\n"
         "else:\n    raise AssertionError('imported')\n"
     )
-
-
-def _asked_by(module: str) -> list[str]:
-    """The names of the installed packages that a module of this name is told of."""
-    scope = {"__name__": module}
-    exec("import importlib.metadata\nfound = [each.name for each in importlib.metadata.distributions()]", scope)
-    return list(scope["found"])
-
-
-def test_only_jax_is_told_of_no_packages_and_only_while_it_is_imported():
-    before = _asked_by("jax._src.numpy.array_constructors")
-    assert "jax" in before
-    with jax_import._without_looking_for_rocm():
-        assert _asked_by("jax._src.numpy.array_constructors") == []
-        assert _asked_by("jaxopt.plugins") == before
-        assert importlib.metadata.version("jax") == jax.__version__
-    assert _asked_by("jax._src.numpy.array_constructors") == before
-
-
-@pytest.mark.parametrize("name", ["jax_rocm7_plugin-1.0.dist-info", "JAX-ROCM60-plugin.egg-info"])
-def test_a_plugin_for_rocm_is_found_by_jax(name, tmp_path, monkeypatch):
-    (tmp_path / name).mkdir()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with jax_import._without_looking_for_rocm():
-        assert "jax" in _asked_by("jax._src.numpy.array_constructors")
-
-
-def test_an_archive_among_the_paths_may_hold_one(tmp_path, monkeypatch):
-    (tmp_path / "packages.zip").write_bytes(b"")
-    monkeypatch.syspath_prepend(str(tmp_path / "packages.zip"))
-    with jax_import._without_looking_for_rocm():
-        assert "jax" in _asked_by("jax._src.numpy.array_constructors")

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from jaxbatch.array_types import Float
 from jaxbatch.least_squares.arithmetic.array_library import Array, namespace
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble, exponent_of, fast_two_sum, power_of_two
 

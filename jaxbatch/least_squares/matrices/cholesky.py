@@ -7,8 +7,8 @@ written … in shapes.
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
-from jaxbatch.array_types import Bool
 from jaxbatch.least_squares.arithmetic.array_library import Array, fori_loop, namespace, row, total, with_row
 from jaxbatch.least_squares.arithmetic.double_double import (
     DoubleDouble,

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from jaxbatch.array_types import Float
 from jaxbatch.least_squares.arithmetic.array_library import Array, fori_loop, iterated, namespace, total
 
 WRITTEN_OUT = 24

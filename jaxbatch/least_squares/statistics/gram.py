@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.custom_batching import custom_vmap
+from jaxtyping import Bool, Float
 
-from jaxbatch.array_types import Bool, Float
 from jaxbatch.least_squares.arithmetic.double_double import (
     DoubleDouble,
     exponent_of,

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from jaxbatch.array_types import Float, Int
+from jaxtyping import Float, Int
+
 from jaxbatch.least_squares.arithmetic.array_library import Array
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
 

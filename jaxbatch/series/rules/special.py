@@ -8,8 +8,8 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array, lax
+from jaxtyping import Float
 
-from jaxbatch.array_types import Float
 from jaxbatch.series.arithmetic import Arithmetic, Recurrence, Series, Value
 from jaxbatch.series.interpreter import NoRule, register_rule
 from jaxbatch.series.materialized import materialized
