@@ -46,7 +46,9 @@ def run_shard(
                     with process.slots.waiting(owner):
                         reserve = entered.enter_context(process.memory.part(owner, exclusive=exclusive))
                     device = process.device_of(shard.index)
-                    context = PartContext(part, rows, device, result, owner, process.slots, reserve, exclusive)
+                    context = PartContext(
+                        part, rows, process.steps, device, result, owner, process.slots, reserve, exclusive
+                    )
                     result.receipts.append(write_part(process, plan, context))
                 break
             except MemoryLimitExceeded:

@@ -61,6 +61,7 @@ class WorkerProcess:
             self.aggregation = aggregation_of(plan, self.programs)
         else:
             self.row_computer = row_computer(plan, self.programs)
+        self.steps = plan.steps.open()
         self.store = open_store(plan.output, plan.job.storage)
         self.slots = ComputeSlots(max_concurrency)
         self.memory = HostMemoryPool(device_memory.host_bytes() // _PARTS_DIVISOR // workers_per_node)

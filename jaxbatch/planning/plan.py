@@ -12,6 +12,7 @@ from jaxbatch import __version__
 from jaxbatch.compilation.devices import KEYS
 from jaxbatch.input.file_checks import BadFile
 from jaxbatch.input.input_file import InputFile
+from jaxbatch.input.row_steps import RowSteps
 from jaxbatch.input.shards import Part, Shard
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.bind_context import BindContext
@@ -67,6 +68,8 @@ class Plan:
     """JAX's name for the kind of device that computes."""
     rungs: Mapping[str, Mapping[str, Any]]
     """For each named dimension its first rungs, and by what share padding lengthens a list at most."""
+    steps: RowSteps = RowSteps()
+    """What becomes of rows between their file and the kernel."""
     stage: Stage = "rows"
     partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
     disjoint_key: str | None = None
@@ -90,7 +93,7 @@ class Plan:
 
     @cached_property
     def rows(self) -> int:
-        """How many rows of the input are computed."""
+        """How many rows are read: those that are computed, unless the job chooses among them."""
         return sum(shard.rows for shard in self.shards)
 
     @cached_property
@@ -101,7 +104,7 @@ class Plan:
     @property
     def expected(self) -> list[Expected]:
         """Every part of this stage, with the number of its rows where that is known beforehand."""
-        known = self.stage == "rows"
+        known = self.stage == "rows" and not self.steps.choose
         return [Expected(part.index, part.rows if known else None) for shard in self.shards for part in shard.parts]
 
     @property
