@@ -126,6 +126,7 @@ def one(parts: int) -> None:
     from jaxbatch.input.shards import cut
     from jaxbatch.output.run_output import RunOutput
     from jaxbatch.planning import planner
+    from jaxbatch.planning.stage_plans import RowPlan
 
     process_setup.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory() as name:
@@ -147,10 +148,10 @@ def one(parts: int) -> None:
         for n in range(parts // GROUPS)
     )
     groups = planner.row_groups(replace_files(files))
-    plan = replace(small, files=files, shards=cut(groups, 10))
+    plan = replace(small, files=files, stages=(RowPlan(cut(groups, 10)),))
     began = step("plan", began)
     store = MemoryStore()
-    output = RunOutput(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
+    output = RunOutput(store, plan.fingerprint, plan.final.expected)  # type: ignore[arg-type]
     output.claim.write(single_run.claim_record(plan))
     engine: Any = InstantEngine(store)
     summary = single_run.finish(plan, output, engine, lambda _: None, time.monotonic(), new=True)
@@ -175,6 +176,7 @@ def plan_files(files: int) -> None:
     from jaxbatch import Job
     from jaxbatch.compilation import process_setup
     from jaxbatch.planning import planner
+    from jaxbatch.planning.stage_plans import RowPlan
 
     process_setup.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory() as name:
