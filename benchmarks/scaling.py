@@ -95,12 +95,13 @@ class InstantEngine:
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
 
-    def run(self, plan: Any, outstanding: Any) -> Iterator[Any]:
+    def run(self, plan: Any, stage: Any, outstanding: Any) -> Iterator[Any]:
         """See jaxbatch.execution.engines.Engine."""
         from jaxbatch.execution.shard_result import ShardResult
         from jaxbatch.output.paths import part_name
         from jaxbatch.output.receipt import Receipt
 
+        del stage
         for shard, wanted in outstanding.items():
             result = ShardResult(shard, "here")
             for part in wanted:
@@ -176,7 +177,6 @@ def plan_files(files: int) -> None:
     from jaxbatch import Job
     from jaxbatch.compilation import process_setup
     from jaxbatch.planning import planner
-    from jaxbatch.planning.stage_plans import RowPlan
 
     process_setup.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory() as name:
