@@ -88,7 +88,7 @@ def test_names_its_columns_once_each_in_order():
         ("[x for x in (1, 2)]", "[x for", "ListComp is not known", "Known are"),
         ("flag < True", "flag < True", "< cannot compare conditions", "=="),
         ("region == '\\d'", "'\\d'", "it is no expression", "Known are"),
-        ("(" * 300 + "price" + ")" * 300, "", "it is no expression", "Known are"),
+        ("(" * 300 + "price" + ")" * 300, "((((", "it is no expression", "Known are"),
         ("-" * 150 + "price > 0", "-", "nested too deep", "Split it"),
     ],
 )
@@ -98,7 +98,7 @@ def test_refuses_by_place_and_remedy(condition, at, what, remedy):
     assert what in refused.value.what
     assert remedy in refused.value.remedy
     if not at:
-        assert "at its end" in refused.value.what or "at character 1 " in refused.value.what
+        assert "at its end" in refused.value.what
         return
     place = int(refused.value.what.split("at character ")[1].split(" ")[0]) - 1
     assert condition[place:].startswith(at)
