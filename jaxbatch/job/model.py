@@ -46,8 +46,17 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class Lookup(_Table):
+    """A small table whose columns are joined to the rows by key."""
+
+    path: _Path
+    on: Annotated[list[str], Field(min_length=1)] | Annotated[dict[str, str], Field(min_length=1)]
+    columns: list[str] | None = None
+    prefix: str = ""
+
+
 class Input(_Table):
-    """Where the tasks are and how their columns are named."""
+    """Where the tasks are, how their columns are named, and which rows and further columns there are."""
 
     path: _Path | Annotated[list[_Path], Field(min_length=1)]
     columns: dict[str, str] = {}
@@ -55,11 +64,19 @@ class Input(_Table):
     keep: list[str] | None = None
     on_bad_file: Literal["stop", "skip"] = "stop"
     defaults: Annotated[list[str], AfterValidator(lambda names: sorted(set(names)))] = []
+    where: Annotated[str, Field(min_length=1)] | None = None
+    sample: Annotated[float, Field(gt=0, le=1)] | None = None
+    key_by: Annotated[list[str], Field(min_length=1)] | None = None
+    lookup: dict[str, Lookup] = {}
 
     @property
     def paths(self) -> list[str]:
         """The paths as a list, also where the job has a single one."""
         return [self.path] if isinstance(self.path, str) else self.path
+
+
+_DECIDING = ("columns", "constants", "keep", "defaults", "where", "sample", "key_by", "lookup")
+"""Keys of ``[input]`` beside its files: what an unfinished run began with is what it is finished with."""
 
 
 class Output(_Table):
@@ -78,6 +95,7 @@ class Compute(_Table):
     device: Literal["cpu", "gpu", "tpu"] | None = None
     precision: Literal["float64", "float32"] = "float64"
     batch_rows: Annotated[int, Field(gt=0, lt=2**31)] | None = None  # what a dimension of XLA's may be
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
 class Cluster(_Table):
@@ -169,7 +187,7 @@ class Job(_Table):
         before = Job.from_record(recorded, str(self.paths_from))
         if (before.kernel, before.params) != (self.kernel, self.params):
             raise JobError("its kernel or parameters differ from the job's", "Undo that change.")
-        inputs = {name: getattr(before.input, name) for name in ("columns", "constants", "keep", "defaults")}
+        inputs = {name: getattr(before.input, name) for name in _DECIDING}
         written = before.output.model_copy(update={"path": self.output.path, "mode": self.output.mode})
         compute = before.compute.model_copy(update={"device": self.compute.device})
         recorded_tables = {"input": self.input.model_copy(update=inputs), "output": written, "compute": compute}

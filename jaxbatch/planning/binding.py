@@ -3,9 +3,12 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from jaxbatch.errors import InputError, nearest
 from jaxbatch.input.data_probe import FileProbe
 from jaxbatch.input.file_checks import InputTable
+from jaxbatch.input.row_steps import RowSteps
 from jaxbatch.input.types import column_type
 from jaxbatch.job.model import Job
 from jaxbatch.kernels import registry
@@ -33,8 +36,8 @@ def build(job: Job) -> Kernel:
         return registry.build(job)
 
 
-def bind(job: Job, opened: InputTable, platform: str) -> BoundKernel:
-    """Build the job's kernel and bind it to the input, for devices of a platform.
+def bind(job: Job, opened: InputTable, steps: RowSteps, platform: str) -> BoundKernel:
+    """Build the job's kernel and bind it to the input with what is joined to it, for devices of a platform.
 
     Raises:
         JobError: the kernel or its function cannot be loaded, or the job contradicts itself.
@@ -42,17 +45,17 @@ def bind(job: Job, opened: InputTable, platform: str) -> BoundKernel:
     """
     unbound = build(job)
     with x64_context(job.compute.precision, unbound):
-        context = _bind_context(job, opened, platform)
+        context = _bind_context(job, opened, steps.with_added(opened.schema), platform)
         return BoundKernel(unbound, context, unbound.bind(context))
 
 
-def _bind_context(job: Job, opened: InputTable, platform: str) -> BindContext:
-    stored_names = {name: name for name in opened.schema.names} | dict(job.input.columns)
+def _bind_context(job: Job, opened: InputTable, schema: pa.Schema, platform: str) -> BindContext:
+    stored_names = {name: name for name in schema.names} | dict(job.input.columns)
     for own, stored in job.input.columns.items():
-        if stored not in opened.schema.names:
+        if stored not in schema.names:
             raise InputError(
                 f"[input] columns: the input has no column '{stored}' for '{own}'.",
-                nearest(stored, opened.schema.names),
+                nearest(stored, schema.names),
             )
         if own in job.input.constants:
             raise job.error(("input", "constants", own), f"'{own}' also has a column.", "Remove one of the two.")
@@ -61,7 +64,7 @@ def _bind_context(job: Job, opened: InputTable, platform: str) -> BindContext:
         if other:
             raise job.error(("input", "defaults"), f"'{own}' also has {other}.", "Remove one of the two.")
     return BindContext(
-        types={own: column_type(opened.schema.field(stored).type) for own, stored in stored_names.items()},
+        types={own: column_type(schema.field(stored).type) for own, stored in stored_names.items()},
         constants=dict(job.input.constants),
         precision=job.compute.precision,
         folder=job.folder,

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from jaxbatch.input.file_checks import InputTable
+from jaxbatch.input.row_steps import RowSteps
 from jaxbatch.input.types import metadata_texts
 from jaxbatch.job.model import Job
 from jaxbatch.planning.naming import NamedColumns
@@ -19,7 +20,12 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
 
 
 def job_identity(
-    job: Job, opened: InputTable, columns: NamedColumns, limit: int | None, batch_rows: Sequence[int]
+    job: Job,
+    opened: InputTable,
+    columns: NamedColumns,
+    steps: RowSteps,
+    limit: int | None,
+    batch_rows: Sequence[int],
 ) -> dict[str, Any]:
     """The part of an identity that follows from the job and its input files.
 
@@ -27,13 +33,15 @@ def job_identity(
         job: the job.
         opened: the input's files that are used.
         columns: which columns are read and written.
+        steps: what becomes of rows between their file and the kernel.
         limit: how many of the input's first rows are computed, where that was asked for; else None.
         batch_rows: the width of every program that the plan lists.
     """
+    seed = {} if job.compute.seed is None else {"seed": job.compute.seed}
     return {
         "kernel": job.kernel,
         "params": job.params,
-        "compute": {"precision": job.compute.precision, "batch_rows": list(batch_rows)},
+        "compute": {"precision": job.compute.precision, "batch_rows": list(batch_rows), **seed},
         "input": {
             "files": [{"name": file.name, "size": file.size, "footer": file.footer_digest} for file in opened.files],
             "columns": dict(columns.stored),
@@ -41,6 +49,7 @@ def job_identity(
             "keep": list(columns.keep),
             "defaults": list(job.input.defaults),
             "limit": limit,
+            **steps.identity(),
         },
         "rows_per_part": job.output.rows_per_part,
         "compression": job.output.compression,

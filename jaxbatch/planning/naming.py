@@ -12,6 +12,7 @@ from jaxbatch.batches.convert import fitted, limits
 from jaxbatch.batches.encode import arrow_type
 from jaxbatch.columns import STATUS, Column
 from jaxbatch.errors import InputError, JobError, nearest
+from jaxbatch.input.row_steps import RowSteps
 from jaxbatch.input.types import is_key
 from jaxbatch.job.model import Job
 from jaxbatch.job.toml import toml_key
@@ -41,30 +42,32 @@ class NamedColumns:
     """For a file's columns whose numbers may not all fit: the least and the largest that does."""
 
 
-def name_columns(job: Job, bound: BoundKernel, schema: pa.Schema) -> NamedColumns:
+def name_columns(job: Job, bound: BoundKernel, files: pa.Schema, steps: RowSteps) -> NamedColumns:
     """Decide which columns are read, kept and written.
 
     Args:
         job: the job.
         bound: its kernel, bound to the input.
-        schema: the input's schema.
+        files: the schema of the input's files.
+        steps: what becomes of rows between their file and the kernel.
 
     Raises:
         JobError: the job names what there is not, or two columns would have one name.
         InputError: the input lacks a column, or a group's key has a type that cannot be one.
     """
     kernel = bound.kernel
+    schema = steps.with_added(files)
     with x64_context(job.compute.precision, bound.unbound):
         stored = _input_names(job, kernel, bound.context)
-        keep = _kept(job, kernel, schema, stored)
+        keep = _kept(job, kernel, files, schema, stored)
         written = _output_names(job, kernel, keep)
         carried = keep if kernel.grouping is None else ()
-        used = dict.fromkeys([*stored.values(), *carried])
+        used = dict.fromkeys([*stored.values(), *carried, *steps.reads])
         return NamedColumns(
             stored=stored,
             keep=keep,
             written=written,
-            read=pa.schema([schema.field(name).remove_metadata() for name in used]),
+            read=pa.schema([files.field(name).remove_metadata() for name in used if name in files.names]),
             schema=_written_schema(job, kernel, schema, keep, stored, written),
             arguments=_arguments(job, stored, bound.context),
             limits=_limits(job, kernel, stored),
@@ -131,8 +134,8 @@ def _check_constant(job: Job, kernel: Kernel, column: Column, value: Any) -> Non
         raise job.error(where, f"{value!r} does not fit the column '{column.name}'.", "Correct the value.")
 
 
-def _kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns carried through: those in the job's ``keep``, else all that are not nested; of groups, their keys.
+def _kept(job: Job, kernel: Kernel, files: pa.Schema, schema: pa.Schema, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns carried through: those in the job's ``keep``, else the files' that are not nested; of groups, keys.
 
     Raises:
         InputError: the input has no such column, or a group's key has a type that cannot be one.
@@ -148,7 +151,7 @@ def _kept(job: Job, kernel: Kernel, schema: pa.Schema, names: Mapping[str, str])
                 )
         return kernel.grouping.by
     if job.input.keep is None:
-        return tuple(field.name for field in schema if not pa.types.is_nested(field.type))
+        return tuple(field.name for field in files if not pa.types.is_nested(field.type))
     for name in job.input.keep:
         if name not in schema.names:
             raise InputError(f"[input] keep: the input has no column '{name}'.", nearest(name, schema.names))

@@ -14,7 +14,7 @@ from jaxbatch.compilation.devices import Device
 from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_output_outside_input
-from jaxbatch.input.shards import RowGroup, Shard, cut, limited
+from jaxbatch.input.shards import RowGroup, cut, limited
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths
@@ -23,6 +23,7 @@ from jaxbatch.planning.fingerprint import fingerprint, job_identity, schema_iden
 from jaxbatch.planning.naming import name_columns
 from jaxbatch.planning.plan import Plan
 from jaxbatch.planning.program_list import compilations, rungs, trace_programs
+from jaxbatch.planning.row_steps import row_steps
 from jaxbatch.planning.stages import choose_stages
 
 CHUNK_ROWS = 131_072
@@ -71,18 +72,20 @@ def plan(
     device = device if isinstance(device, Device) else Device(device)
     invariants.check_flags()
     opened = _open_input(job, addition)
-    bound = bind(job, opened, device.platform)
-    columns = name_columns(job, bound, opened.schema)
+    steps = row_steps(job, opened)
+    bound = bind(job, opened, steps, device.platform)
+    columns = name_columns(job, bound, opened.schema, steps)
     opened = check_files(opened, columns.read.names, job)
     if bound.kernel.buckets:
         invariants.check()  # of flags once more, since the user's files may have set what they like
-    shards = _cut_shards(job, opened, limit)
+    groups = _row_groups_within(opened, limit)
+    shards = cut(steps.remaining(opened.files, groups), job.output.rows_per_part)
     programs = trace_programs(job, bound.kernel, shards)
     traced(programs.programs)
     programs.programs.check_pure()
-    stages = choose_stages(bound.kernel, opened, shards, columns, job.output.rows_per_part)
+    stages = choose_stages(bound.kernel, opened, shards, columns, steps, job.output.rows_per_part)
     identity = {
-        **job_identity(job, opened, columns, limit, programs.batch_rows),
+        **job_identity(job, opened, columns, steps, limit, programs.batch_rows),
         "schema": schema_identity(columns.schema),
         "code": code_identity(bound.unbound, programs.programs, job.folder),
         **device.identity(),
@@ -93,7 +96,6 @@ def plan(
         source=bound.context,
         files=opened.files,
         skipped=opened.skipped,
-        shards=shards,
         read=columns.read,
         keep=columns.keep,
         names=columns.stored,
@@ -110,7 +112,9 @@ def plan(
         platform=device.platform,
         rungs=rungs(bound.kernel),
         records=addition.records if addition else SINGLE_RUN,
-        **vars(stages),
+        steps=steps,
+        row_groups=len(groups),
+        stages=stages,
     )
 
 
@@ -121,9 +125,9 @@ def _open_input(job: Job, addition: Addition | None) -> InputTable:
     return opened
 
 
-def _cut_shards(job: Job, opened: InputTable, limit: int | None) -> tuple[Shard, ...]:
+def _row_groups_within(opened: InputTable, limit: int | None) -> list[RowGroup]:
     groups = row_groups(opened)
-    return cut(groups if limit is None else limited(groups, limit), job.output.rows_per_part)
+    return groups if limit is None else list(limited(groups, limit))
 
 
 def row_groups(opened: InputTable) -> list[RowGroup]:

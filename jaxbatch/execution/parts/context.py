@@ -10,7 +10,9 @@ import pyarrow as pa
 from jaxbatch.execution.compute_slots import ComputeSlots
 from jaxbatch.execution.parallel_map import parallel_map
 from jaxbatch.execution.shard_result import ShardResult
+from jaxbatch.input.read_limits import READ_BYTES
 from jaxbatch.input.row_reader import Rows
+from jaxbatch.input.row_steps import OpenSteps
 from jaxbatch.input.shards import Part
 
 Result = TypeVar("Result")
@@ -23,6 +25,8 @@ class PartContext:
     part: Part
     rows: Rows | None
     """The reader of its rows; None where statistics are merged."""
+    steps: OpenSteps
+    """Choose among the rows that are read, and join columns to them."""
     device: Any
     result: ShardResult
     """The result of its shard, to which it adds the seconds of each stage."""
@@ -42,7 +46,9 @@ class PartContext:
 
         def timed(chunk: pa.Table) -> tuple[Result, ShardResult]:
             result = ShardResult(self.result.shard)
-            return work(chunk, result), result
+            with result.stage("join"):
+                rows = self.steps.joined(chunk)
+            return work(rows, result), result
 
         computed = parallel_map(timed, self._chunks(step), self._spare_slot)
         for _, result in computed:
@@ -50,6 +56,22 @@ class PartContext:
         return [value for value, _ in computed]
 
     def _chunks(self, step: int) -> Iterator[pa.Table]:
+        """Tables of ``step`` rows that are to be computed and a last one of fewer; smaller ones where rows are long."""
+        if not self.steps.choose:
+            yield from self._read(step)
+            return
+        gathered: list[pa.Table] = []
+        for table in self._read(step):
+            with self.result.stage("where"):
+                rows = pa.concat_tables([*gathered, self.steps.chosen(table)])
+            while rows.num_rows >= step or rows.nbytes >= READ_BYTES:
+                yield rows.slice(0, step).combine_chunks()
+                rows = rows.slice(step)
+            gathered = [rows]
+        if gathered and gathered[0].num_rows:
+            yield gathered[0].combine_chunks()
+
+    def _read(self, step: int) -> Iterator[pa.Table]:
         assert self.rows is not None
         missing = self.part.rows
         while missing > 0:

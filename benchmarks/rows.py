@@ -1,0 +1,72 @@
+"""Rows chosen by a condition: 20 million points of √x, with and without `where`, whole processes in turn.
+
+    python benchmarks/rows.py [where] …
+
+where: all rows; 1 % of them, in one stretch, so that footers rule out the rest; 1 % of them everywhere; all of them.
+BENCH_SCALE=0.1 takes a tenth of the rows.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from _measure import SQRT_JOB, Way, bar, in_turn, jaxbatch, machine, show
+
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))
+FILES, FILE_ROWS = 20, int(1_000_000 * SCALE)
+
+
+def points(folder: Path) -> None:
+    """Files of a row group each, with ``id`` ascending over all of them and ``x`` at random in [0.1, 9.1)."""
+    folder.mkdir()
+    rng = np.random.default_rng(25)
+    for number in range(FILES):
+        first = number * FILE_ROWS
+        columns = {"id": np.arange(first, first + FILE_ROWS), "x": 0.1 + 9 * rng.random(FILE_ROWS)}
+        pq.write_table(pa.table(columns), folder / f"{number:02}.parquet")
+
+
+def chosen(condition: str) -> Way:
+    """A run of the rows that pass a condition."""
+    return Way(jaxbatch("run", "job.toml", "--quiet", "--set", f'input.where="{condition}"'), "ours", repeats=5)
+
+
+def where(folder: Path) -> None:
+    """What a condition costs, and what it saves."""
+    (folder / "one.toml").write_text(SQRT_JOB.replace("TASKS", "tasks/00.parquet"))
+    everything = Way(jaxbatch("run", "job.toml", "--quiet"), "ours", repeats=5)
+    ways = {
+        "no condition": everything,
+        "1 % in one stretch": chosen(f"id < {FILES * FILE_ROWS // 100}"),
+        "1 % everywhere": chosen("x < 0.19"),
+        "all pass": chosen("x > 0 and id is not None"),
+        "one row, no condition": Way(jaxbatch("run", "one.toml", "--quiet", "--limit", "1"), "ours", repeats=5),
+    }
+    in_turn(ways, folder)
+    show(f"{FILES * FILE_ROWS:,} points in {FILES} files", ways, "no condition")
+    bar("1 % in one stretch / no condition", ways["1 % in one stretch"].seconds / everything.seconds, 0.15)
+    bar("1 % everywhere / no condition", ways["1 % everywhere"].seconds / everything.seconds, 0.4)
+    bar("all pass / no condition", ways["all pass"].seconds / everything.seconds, 1.1)
+
+
+BENCHES: dict[str, Callable[[Path], None]] = {"where": where}
+
+
+def main() -> None:
+    """Run the benches that are named, or all."""
+    print(machine(("jax", "pyarrow")))
+    with tempfile.TemporaryDirectory() as base:
+        folder = Path(base)
+        points(folder / "tasks")
+        (folder / "job.toml").write_text(SQRT_JOB.replace("TASKS", "tasks"))
+        for name in sys.argv[1:] or BENCHES:
+            BENCHES[name](folder)
+
+
+if __name__ == "__main__":
+    main()

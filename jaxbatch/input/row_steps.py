@@ -1,0 +1,79 @@
+"""What becomes of rows between their file and the kernel: some are chosen, then columns are joined to them.
+
+The order is fixed: ``where``, ``sample``, lookups, random keys. Each step is a value in the plan; a worker opens them
+all once (:meth:`RowSteps.open`), and applies them to each table that it has read.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxbatch.input.arrow_arrays import to_arrow
+from jaxbatch.input.input_file import InputFile
+from jaxbatch.input.shards import RowGroup
+from jaxbatch.input.where import Condition
+
+
+@dataclass(frozen=True)
+class RowSteps:
+    """The steps of a plan, in their order. Without any, every row that is read is computed as it is."""
+
+    where: Condition | None = None
+    """Which rows are computed: those for which it is true."""
+
+    @property
+    def choose(self) -> bool:
+        """Whether rows may be left out, so that nobody knows beforehand how many a part has."""
+        return self.where is not None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The files' columns that the steps need."""
+        return self.where.columns if self.where else ()
+
+    @property
+    def added(self) -> Sequence[pa.Field]:
+        """The columns that are joined to the rows."""
+        return ()
+
+    def with_added(self, files: pa.Schema) -> pa.Schema:
+        """The schema of the rows with what is joined to them; the argument is that of the files."""
+        return pa.schema([*files, *self.added])
+
+    def remaining(self, files: Sequence[InputFile], row_groups: Iterable[RowGroup]) -> Iterator[RowGroup]:
+        """The row groups that may hold a row to be computed, as footers show."""
+        yield from row_groups if self.where is None else self.where.remaining(files, row_groups)
+
+    def identity(self) -> dict[str, Any]:
+        """The part of a run's identity that follows from the steps, as JSON values; empty without any."""
+        return {"where": str(self.where)} if self.where else {}
+
+    def open(self) -> "OpenSteps":
+        """The steps, ready to be applied, in the process that computes."""
+        return OpenSteps(self)
+
+
+class OpenSteps:
+    """The steps in a process that computes: what they need is loaded once, and shared by its threads."""
+
+    def __init__(self, steps: RowSteps):
+        self.steps = steps
+
+    @property
+    def choose(self) -> bool:
+        """See :attr:`RowSteps.choose`."""
+        return self.steps.choose
+
+    def chosen(self, table: pa.Table) -> pa.Table:
+        """The rows of a table that are to be computed, in its order."""
+        if self.steps.where is None:
+            return table
+        passing = self.steps.where.mask(table)
+        return table if passing.all() else table.take(to_arrow(np.flatnonzero(passing)))
+
+    def joined(self, table: pa.Table) -> pa.Table:
+        """A table with the columns that are joined to its rows."""
+        return table

@@ -1,0 +1,25 @@
+"""What the job says of its rows, checked against the input: which are computed, and what is joined to them."""
+
+from jaxbatch.input.file_checks import InputTable
+from jaxbatch.input.row_steps import RowSteps
+from jaxbatch.input.where import Condition, WhereError, condition_of
+from jaxbatch.job.model import Job
+
+
+def row_steps(job: Job, opened: InputTable) -> RowSteps:
+    """The steps that the job asks for.
+
+    Raises:
+        JobError, InputError: one of them does not fit the input.
+    """
+    return RowSteps(where=_condition(job, opened))
+
+
+def _condition(job: Job, opened: InputTable) -> Condition | None:
+    condition = condition_of(job)
+    if condition is not None:
+        try:
+            condition.check(opened.schema)
+        except WhereError as error:
+            raise job.error(("input", "where"), error.what, error.remedy) from None
+    return condition
