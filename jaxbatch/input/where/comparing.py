@@ -1,8 +1,5 @@
 """Two operands compared, each pair of kinds in its own exact way."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -10,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import to_texts
 from jaxbatch.input.where.nodes import Comparison, Instant
 from jaxbatch.input.where.operands import (

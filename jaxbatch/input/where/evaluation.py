@@ -1,16 +1,13 @@
 """An expression evaluated for the rows of a table."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import one_chunk, to_arrow, to_numpy, to_texts
 from jaxbatch.input.where.comparing import NULL, compare
 from jaxbatch.input.where.nodes import (

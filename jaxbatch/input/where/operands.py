@@ -1,16 +1,13 @@
 """A column as something to compare: numbers, decimals, texts, times or truth values, with its nulls."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types as pat
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import is_null, to_numpy
 from jaxbatch.input.where.nodes import Instant
 from jaxbatch.input.where.truth import Truth
