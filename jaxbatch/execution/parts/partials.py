@@ -13,7 +13,7 @@ from jaxbatch.planning.plan import Plan
 GROUPED_ROWS = 1 << 20
 """Rows in a chunk where rows are grouped: the more, the fewer statistics to merge."""
 
-GROUPED_BYTES = 1 << 28
+GROUPED_BYTES = 1 << 29
 """The most bytes that a chunk's statistics may have, were each row a group of its own."""
 
 

@@ -86,7 +86,7 @@ def sliced(columns: np.ndarray, *, ones: bool = False, weighted: bool = False, a
     slices[:ones] = 1.0
     size, late = int(ones), np.empty(0, np.int64)
     for number in range(SLICES):
-        cut(rest, number, slices[size : size + k])
+        cut(rest, UNITS[number], slices[size : size + k])
         size += k
         has_more = (rest != 0).any(axis=0)
         count = np.count_nonzero(has_more)
@@ -108,12 +108,12 @@ def sliced(columns: np.ndarray, *, ones: bool = False, weighted: bool = False, a
     return Sliced(left if weighted else slices, slices, late, values)
 
 
-def cut(rest: np.ndarray, number: int, out: np.ndarray) -> None:
-    """The slice of this number, from 0 on: ``rest`` rounded to its unit. In place, ``rest`` is reduced by it.
+def cut(rest: np.ndarray, unit: float, out: np.ndarray) -> None:
+    """A slice: ``rest`` rounded to this unit, of less than 2⁵¹ units. In place, ``rest`` is reduced by it.
 
     No step has an error.
     """
-    shift = _ROUNDS * UNITS[number]
+    shift = _ROUNDS * unit
     np.add(rest, shift, out=out)
     np.subtract(out, shift, out=out)
     np.subtract(rest, out, out=rest)
@@ -126,7 +126,7 @@ def _cut_pairs(high: np.ndarray, low: np.ndarray, out: np.ndarray) -> int:
     """
     k = len(high)
     for number in range(SLICES):
-        cut(high, number, out[number * k : (number + 1) * k])
+        cut(high, UNITS[number], out[number * k : (number + 1) * k])
         high, low = fast_two_sum(high, low)
         if not high.any():
             return (number + 1) * k
@@ -253,13 +253,13 @@ def _places(p: int, q: int, k: int, *, ones: bool) -> list[list[np.ndarray]]:
 def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sums of all levels, [words, levels, pairs, B], as double-doubles [pairs, B]: high and low parts.
 
-    It depends on the sum of each level alone, not on the words it is kept in, nor on the sign of a zero, which
-    depends on the library.
+    Levels are added from the last to the first. The result depends on the sum of each level alone, not on the words it
+    is kept in, nor on the sign of a zero, which depends on the library.
     """
     blocks = sums.shape[-1]
     high, low = np.zeros((2, sums.shape[2], blocks))
     begun = np.zeros(blocks, bool)  # what has but zeros at the last levels is left out
-    for level in range(LEVELS - 1, -1, -1):
+    for level in range(sums.shape[1] - 1, -1, -1):
         if not begun.all():
             begun |= sums[:, level].any(axis=(0, 1))
             begun |= np.count_nonzero(begun) * 2 > blocks
