@@ -6,6 +6,7 @@ added up elementwise, over all datasets together: matrices so small would take l
 
 import numpy as np
 
+from jaxbatch.least_squares.arithmetic.double_double import fast_two_sum, two_sum
 from jaxbatch.least_squares.statistics.slices import cut
 
 FEW_ROWS = 32
@@ -15,16 +16,13 @@ FEW_COLUMNS = 8
 """The most columns: with more, small matrix products are faster."""
 
 BITS = 24
-"""The bits of a slice. The first has at most 2²⁴ units and the others 2²³, so 32 products of two, and two such sums of
-products of the first with another, make at most 2⁵³ units."""
+"""The bits of a slice. The first has at most 2²⁴ units and the others 2²³, so 32 products of the first with itself make
+at most 2⁵³ units, and two such sums of products with another slice together no more."""
 
 SLICES = 3
 
 ELEMENTS = 1 << 17
 """The elements of slices that are computed at once: 1 MiB."""
-
-_PAIRS = (((0, 0),), ((0, 1), (1, 0)), ((0, 2), (2, 0)), ((1, 1),), ((1, 2), (2, 1)), ((2, 2),))
-"""The products of slices whose sums are added at once, exactly, from the greatest to the least."""
 
 
 def datasets_at_once(length: int, k: int) -> int:
@@ -32,15 +30,15 @@ def datasets_at_once(length: int, k: int) -> int:
     return max(1, ELEMENTS // (SLICES * k * length))
 
 
-def sums_of_products(columns: np.ndarray, *, ones: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The sums of the products of each pair of columns, in parts that are exact.
+def sums_of_products(columns: np.ndarray, *, ones: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sums of the products of each pair of columns.
 
     Args:
         columns: [k, n, D] of D datasets, all below 1 in absolute value, n at most ``FEW_ROWS``. It is overwritten.
         ones: whether a column of ones comes before the others.
 
     Returns:
-        The parts, [6, pairs, D], to be added from the last to the first, with the pairs i ≤ j in the order of
+        The sums as double-doubles, high and low parts, [pairs, D], with the pairs i ≤ j in the order of
         ``numpy.triu_indices``; the product of the ones with themselves is left 0. And which datasets have later bits
         than three slices hold, [D]: theirs are not the sums.
     """
@@ -50,15 +48,28 @@ def sums_of_products(columns: np.ndarray, *, ones: bool) -> tuple[np.ndarray, np
         cut(columns, 2.0 ** -(BITS * (number + 1)), slices[number])
     beyond = (columns != 0).any(axis=(0, 1))
     size = k + ones
-    sums = np.zeros((len(_PAIRS), size * (size + 1) // 2, datasets))
+    sums = np.empty((SLICES, SLICES, size * (size + 1) // 2, datasets))
     if ones:
-        np.add.reduce(slices, axis=2, out=sums[:SLICES, 1:size])
+        sums[:, :, :size] = 0.0
+        np.add.reduce(slices, axis=2, out=sums[0, :, 1:size])
     end = int(ones) * size
-    products = np.empty((SLICES, SLICES, k, datasets))
     for i in range(k):
-        own = np.einsum("and,bjnd->abjd", slices[:, i], slices[:, i:], out=products[:, :, i:])
         start, end = end, end + k - i
-        for part, pairs in zip(sums, _PAIRS, strict=True):
-            for a, b in pairs:
-                part[start:end] += own[a, b]
-    return sums, beyond
+        np.einsum("and,bjnd->abjd", slices[:, i], slices[:, i:], out=sums[:, :, start:end])
+    return *_added(sums), beyond
+
+
+def _added(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of products of slices a and b, [a, b, …], as double-doubles.
+
+    They are exact, and those of a + b are 2²⁴ times smaller than those of a + b − 1. So what is rounded here is less
+    than 2⁻¹⁰⁵ of the root of the product of the columns' own sums.
+    """
+    last = sums[2, 2] + (sums[1, 2] + sums[2, 1])
+    rest, error = two_sum(sums[1, 1], sums[0, 2] + sums[2, 0])
+    last += error
+    rest, error = two_sum(sums[0, 1] + sums[1, 0], rest)
+    last += error
+    high, low = two_sum(sums[0, 0], rest)
+    low += last
+    return fast_two_sum(high, low)

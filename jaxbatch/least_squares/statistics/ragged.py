@@ -138,10 +138,10 @@ class _Job:
                 some = datasets[start : start + step]
                 rows = self.starts[some] + np.arange(length)[:, None]
                 Z = self._scaled(some, self._read(rows), axis=1)
-                sums, beyond = few.sums_of_products(Z, ones=self.ones)
+                high, low, beyond = few.sums_of_products(Z, ones=self.ones)
                 if beyond.any():
-                    some, sums = some[~beyond], sums[..., ~beyond]
-                self._combine(some, sums[None])
+                    some, high, low = some[~beyond], high[:, ~beyond], low[:, ~beyond]
+                self._keep(some, high, low)
                 done[some] = True
         return done
 
@@ -169,7 +169,7 @@ class _Job:
             late.append(start + found.late // length)
             values.append(found.values)
         self._add_late(np.concatenate(late), np.concatenate(values, axis=1), sums)
-        self._combine(datasets, sums)
+        self._keep(datasets, *slices.combined(sums))
 
     def _of_length(self, datasets: np.ndarray, length: int) -> np.ndarray:
         """The scaled columns of datasets, [k, D, length] or [k + 1, D, length], padded with zeros to this length."""
@@ -226,7 +226,8 @@ class _Job:
             while late.shape[1] >= LONG_ROWS or (late.size and rows is pieces[-1]):
                 self._add_blocks(late[:, None, :LONG_ROWS].copy(), total, apart=False)
                 late = late[:, LONG_ROWS:]
-        self._combine(some, np.stack([slices.level_sums(word, self.k, ones=self.ones) for word in total]))
+        sums = np.stack([slices.level_sums(word, self.k, ones=self.ones) for word in total])
+        self._keep(some, *slices.combined(sums))
 
     def _add_blocks(self, Z: np.ndarray, total: np.ndarray, *, apart: bool = True) -> slices.Sliced:
         found = self._sliced(Z, apart=apart)
@@ -272,9 +273,8 @@ class _Job:
         parts = (products,) if words == 1 else slices.words(products, self.k, ones=self.ones)
         return np.stack([slices.level_sums(part, self.k, ones=self.ones) for part in parts])
 
-    def _combine(self, datasets: np.ndarray, sums: np.ndarray) -> None:
-        """The products of datasets of at least one row from the sums of their levels, [words, levels, pairs, D]."""
-        high, low = slices.combined(sums)
+    def _keep(self, datasets: np.ndarray, high: np.ndarray, low: np.ndarray) -> None:
+        """Keeps the products of scaled columns, [pairs, D], of datasets of at least one row; it may overwrite them."""
         exponents = self.exponents[datasets].T
         if self.ones:  # divided by 2, as any other column whose largest element is 1
             exponents[0] = 1
