@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxbatch.least_squares.arithmetic import blas
 from jaxbatch.least_squares.arithmetic.double_double import fast_two_sum, two_sum
 
 FIRST_BITS = 21
@@ -37,11 +38,14 @@ FEW = 16
 """Rows with later bits are treated apart once they are at most one in so many."""
 
 PRODUCT_SIZE = 1 << 18
-"""The most multiplications of one matrix product. OpenBLAS computes greater ones on several threads, which wait for
-each other: beside threads of our own, or on a busy machine, that takes several times as long."""
+"""The most multiplications of one matrix product where OpenBLAS would compute greater ones on several threads, which
+wait for each other: beside threads of our own, or on a busy machine, that takes several times as long."""
 
 TILE = 48
-"""The most columns of one matrix product; more are computed tile by tile, over more rows at once."""
+"""The most columns of such a product; more are computed tile by tile, over more rows at once."""
+
+PART_SIZE = 1 << 16
+"""The most numbers of a factor of a matrix product that is not so limited: 512 KiB, as much as a core's own cache."""
 
 UNITS = 2.0 ** -(FIRST_BITS + BITS * np.arange(SLICES))
 """The unit of each slice."""
@@ -160,15 +164,16 @@ def products(found: Sliced, blocks: int) -> np.ndarray:
     """
     left, right = (each.reshape(len(each), blocks, -1).swapaxes(0, 1) for each in (found.left, found.right))
     p, q = left.shape[1], right.shape[1]
-    if max(p, q) <= TILE:
-        return _product(left, right)
+    limited = not blas.has_one_thread()
+    if not limited or max(p, q) <= TILE:
+        return _product(left, right, limited=limited)
     result = np.empty((blocks, p, q))
     for rows in _tiles(p):
         for columns in _tiles(q):
             if found.left is found.right and columns.start < rows.start:
                 result[:, rows, columns] = result[:, columns, rows].swapaxes(1, 2)
             else:
-                result[:, rows, columns] = _product(left[:, rows], right[:, columns])
+                result[:, rows, columns] = _product(left[:, rows], right[:, columns], limited=True)
     return result
 
 
@@ -178,11 +183,10 @@ def _tiles(size: int) -> list[slice]:
     return [slice(i * size // count, (i + 1) * size // count) for i in range(count)]
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _product(left: np.ndarray, right: np.ndarray, *, limited: bool) -> np.ndarray:
     """left·right' of [B, p, n] and [B, q, n], over parts of the rows and then over the parts."""
-    blocks, p, n = left.shape
-    q = right.shape[1]
-    part = _part(n, PRODUCT_SIZE // (p * (q + 1)))
+    (blocks, p, n), q = left.shape, right.shape[1]
+    part = _part(n, max(1, PRODUCT_SIZE // (p * (q + 1)) if limited else PART_SIZE // max(p, q)))
     whole = n // part * part
     a, b = (each[..., :whole].reshape(blocks, -1, whole // part, part).swapaxes(1, 2) for each in (left, right))
     result = a @ b.swapaxes(2, 3)
