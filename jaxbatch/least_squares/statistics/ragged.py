@@ -11,7 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxbatch.least_squares.statistics import few, slices
-from jaxbatch.least_squares.statistics.scaling import LARGEST_EXPONENT, ZERO_EXPONENT, divide, exponents_of, measured
+from jaxbatch.least_squares.statistics.scaling import (
+    LARGEST_EXPONENT,
+    ZERO_EXPONENT,
+    divide,
+    exponents_of,
+    measured,
+    measured_between,
+)
 from jaxbatch.least_squares.statistics.slices import BLOCK_ROWS, LEVELS, SLICES
 
 GROUP_SIZE = 1 << 19
@@ -210,17 +217,12 @@ class _Job:
         pieces = [slice(a, min(a + step, whole)) for a in range(start, whole, step)]
         pieces += [slice(whole, end)] if whole < end else []
         some = np.array([dataset])
-        largest = np.full((self.k, 1), -np.inf)
-        for rows in pieces:
-            Z = self._read(rows, 1)
-            largest = np.maximum(largest, measured(Z, weighted=self.weighted))
-            self._keep_range(some, Z)
-        exponents = exponents_of(largest)
+        exponents = exponents_of(self._measured_long(some, pieces))
         self.exponents[some, self.ones :] = exponents.T
         size = self.ones + SLICES * self.k
         total, late = np.zeros((2, 1, size, size)), np.empty((self.k + self.weighted, 0))
         for rows in pieces:
-            Z = self._read(rows, 1)
+            Z = self._read(rows)
             divide(Z, exponents, weighted=self.weighted)
             late = np.concatenate([late, self._add_blocks(Z, total).values], axis=1)
             while late.shape[1] >= LONG_ROWS or (late.size and rows is pieces[-1]):
@@ -228,6 +230,22 @@ class _Job:
                 late = late[:, LONG_ROWS:]
         sums = np.stack([slices.level_sums(word, self.k, ones=self.ones) for word in total])
         self._keep(some, *slices.combined(sums))
+
+    def _measured_long(self, some: np.ndarray, pieces: Sequence[slice]) -> np.ndarray:
+        """See :func:`measured`, of one dataset; keeps the range of its y."""
+        if self.weighted or self.order is not None:
+            found = np.full((self.k, 1), -np.inf)
+            for rows in pieces:
+                Z = self._read(rows)
+                found = np.maximum(found, measured(Z, weighted=self.weighted))
+                self._keep_range(some, Z)
+            return found
+        rows = slice(pieces[0].start, pieces[-1].stop)  # read where they are: a copy would take longer
+        least, most = (
+            np.hstack([find(each[rows], axis=0) for each in self.columns])[:, None] for find in (np.min, np.max)
+        )
+        self.y_min[some], self.y_max[some] = least[-1], most[-1]
+        return measured_between(least, most)
 
     def _add_blocks(self, Z: np.ndarray, total: np.ndarray, *, apart: bool = True) -> slices.Sliced:
         found = self._sliced(Z, apart=apart)

@@ -34,7 +34,12 @@ def measured(columns: np.ndarray, *, weighted: bool, axis: int = 2) -> np.ndarra
         magnitude = np.abs(columns)
         exponents = np.where(magnitude < SMALLEST, -np.inf, np.frexp(magnitude)[1] + _halves_of(weights)[1])
         return np.where(np.isfinite(magnitude), exponents, np.nan).max(axis=axis)
-    largest = np.maximum(columns.max(axis=axis), -columns.min(axis=axis))
+    return measured_between(columns.min(axis=axis), columns.max(axis=axis))
+
+
+def measured_between(least: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """The same of columns without weights, from their least and their greatest elements, [k, D] each."""
+    largest = np.maximum(most, -least)
     exponents = np.where(largest < SMALLEST, -np.inf, np.frexp(largest)[1])
     return np.where(np.isfinite(largest), exponents, np.nan)
 

@@ -88,16 +88,14 @@ def sliced(columns: np.ndarray, *, ones: bool = False, weighted: bool = False, a
     left = np.empty((SLICES * k, rows)) if weighted else slices
     products = None if weights is None else two_product(rest, weights)
     slices[:ones] = 1.0
-    size, late = int(ones), np.empty(0, np.int64)
+    size, late = int(ones), None
     for number in range(SLICES):
         cut(rest, UNITS[number], slices[size : size + k])
         size += k
-        has_more = (rest != 0).any(axis=0)
-        count = np.count_nonzero(has_more)
-        if count == 0 or (apart and count * FEW <= rows):
-            late = np.flatnonzero(has_more)
+        late = _late(rest, rows // FEW if apart else 0)
+        if late is not None:
             break
-    slices = slices[:size]
+    slices, late = slices[:size], np.empty(0, np.int64) if late is None else late
     values = np.empty((len(columns), len(late)))
     if products is not None:
         left = left[: _cut_pairs(*products, left)]
@@ -110,6 +108,15 @@ def sliced(columns: np.ndarray, *, ones: bool = False, weighted: bool = False, a
             values[k] = weights[late]
             left[:, late] = 0.0
     return Sliced(left if weighted else slices, slices, late, values)
+
+
+def _late(rest: np.ndarray, most: int) -> np.ndarray | None:
+    """The rows where anything is left, ascending; None if they are more than so many."""
+    first = rest[:, : 4 * most]  # which often have too many already, and are counted sooner than all
+    if np.count_nonzero((first != 0).any(axis=0)) > most:
+        return None
+    late = np.flatnonzero((rest != 0).any(axis=0))
+    return late if len(late) <= most else None
 
 
 def cut(rest: np.ndarray, unit: float, out: np.ndarray) -> None:
