@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxbatch.least_squares.statistics.ragged import Statistics, alike, statistics_of
+from jaxbatch.least_squares.statistics.ragged import Statistics, statistics_of
 from jaxbatch.least_squares.statistics.slices import BLOCK_ROWS
 
 
@@ -184,6 +184,22 @@ def test_bits_do_not_depend_on_how_columns_are_stored(ragged):
     assert bits(statistics_of([X[:, 0], X[:, 1], columns[2]], lengths, intercept=True)) == found
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_of_datasets_may_lie_apart(ragged, weighted):
+    columns, lengths = ragged
+    weights = np.abs(columns[1]) + 0.1 if weighted else None
+    order = np.random.default_rng(6).permutation(len(columns[0]) + 50)[
+        : len(columns[0])
+    ]  # the others are of no dataset
+    apart = np.full((3 + weighted, len(columns[0]) + 50), np.nan)
+    apart[:, order] = [*columns, weights] if weighted else columns
+    w = apart[3] if weighted else None
+    found = statistics_of([*apart[:3]], lengths, w, intercept=True, order=order)
+    assert bits(found) == bits(statistics_of(columns, lengths, weights, intercept=True))
+    paired = statistics_of([apart[:2].T, apart[2]], lengths, w, intercept=True, order=order)
+    assert bits(paired) == bits(found)
+
+
 def test_bits_do_not_depend_on_threads(ragged):
     columns, lengths = ragged
     found = bits(statistics_of(columns, lengths, intercept=True))
@@ -223,12 +239,3 @@ def test_bits_do_not_depend_on_the_processor():
         for each in machines
     ]
     assert len({run.stdout for run in runs}) == 1
-
-
-@settings(max_examples=30)
-@given(st.lists(st.integers(0, 3 * BLOCK_ROWS), max_size=50).map(lambda each: np.array(each, np.int64)))
-def test_like_lengths_are_computed_together(lengths):
-    found = list(alike(lengths))
-    short = np.flatnonzero((lengths > 0) & (lengths <= BLOCK_ROWS))
-    assert sorted(each for group in found for each in group) == short.tolist()
-    assert all(lengths[group].max() <= lengths[group].min() * 9 / 8 for group in found)

@@ -34,6 +34,7 @@ def compute_partials(process: WorkerProcess, plan: Plan, context: PartContext) -
     def summarize(chunk: pa.Table, result: ShardResult) -> pa.Table:
         return groups.partials(chunk, context.device, result)
 
-    tables = context.map_chunks(step, summarize) or [pa.Table.from_batches([], plan.partial_schema)]
+    enough = None if plan.keep else step - step // 8
+    tables = context.map_chunks(step, summarize, enough) or [pa.Table.from_batches([], plan.partial_schema)]
     with context.result.stage("merge"):
         return tables[0] if len(tables) == 1 else groups.combined(tables)

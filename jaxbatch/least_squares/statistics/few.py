@@ -62,8 +62,8 @@ def sums_of_products(columns: np.ndarray, *, ones: bool) -> tuple[np.ndarray, np
 def _added(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sums of products of slices a and b, [a, b, …], as double-doubles.
 
-    They are exact, and those of a + b are 2²⁴ times smaller than those of a + b − 1. So what is rounded here is less
-    than 2⁻¹⁰⁵ of the root of the product of the columns' own sums.
+    They are exact, and each slice is 2²⁴ times smaller than the one before. So what is rounded here is less than 2⁻¹⁰³
+    of the root of the product of the columns' own sums, if each column has an element of at least 1/2.
     """
     last = sums[2, 2] + (sums[1, 2] + sums[2, 1])
     rest, error = two_sum(sums[1, 1], sums[0, 2] + sums[2, 0])

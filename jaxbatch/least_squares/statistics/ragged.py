@@ -5,12 +5,13 @@ one block by block. Sums are exact but for the last step (see ``slices.py``), so
 alone: not on their order, nor on the other datasets, nor on the processor.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxbatch.least_squares.statistics import few, slices
+from jaxbatch.least_squares.statistics.lengths import alike, padded
 from jaxbatch.least_squares.statistics.scaling import (
     LARGEST_EXPONENT,
     ZERO_EXPONENT,
@@ -80,21 +81,6 @@ def statistics_of(
         for dataset in np.flatnonzero(job.lengths > BLOCK_ROWS):
             job.add_long(int(dataset))
         return job.statistics()
-
-
-def alike(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Which have at least one and at most ``BLOCK_ROWS`` rows, by length: those of one array differ by an eighth."""
-    short = np.flatnonzero((lengths > 0) & (lengths <= BLOCK_ROWS))
-    step = 1 << np.maximum(np.frexp(lengths[short])[1] - 4, 0)
-    padded = -(-lengths[short] // step) * step
-    order = np.argsort(padded, kind="stable")
-    return iter(np.split(short[order], np.flatnonzero(np.diff(padded[order])) + 1) if len(short) else [])
-
-
-def _padded(starts: np.ndarray, lengths: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of datasets padded to one length by repeating their last, and which are padding: [D, length]."""
-    within = np.arange(length)
-    return starts[:, None] + np.minimum(within, lengths[:, None] - 1), within >= lengths[:, None]
 
 
 class _Job:
@@ -183,7 +169,7 @@ class _Job:
         starts, lengths = self.starts[datasets], self.lengths[datasets]
         if (lengths == length).all() and starts[-1] - starts[0] == (len(starts) - 1) * length:
             return self._scaled(datasets, self._read(slice(starts[0], starts[-1] + length), len(datasets)))
-        rows, padding = _padded(starts, lengths, length)
+        rows, padding = padded(starts, lengths, length)
         Z = self._scaled(datasets, self._read(rows))
         Z[:, padding] = 0.0
         return Z
@@ -204,7 +190,7 @@ class _Job:
             group = self._group(length)
             for first in range(0, len(some), group):
                 part = some[first : first + group]
-                rows, padding = _padded(starts[part], lengths[part], length)
+                rows, padding = padded(starts[part], lengths[part], length)
                 Z = values[:, rows]
                 Z[:, padding] = 0.0
                 sums[..., datasets[part]] += self._level_sums(self._sliced(Z, apart=False), len(part), len(sums))
