@@ -53,6 +53,21 @@ def to_numpy(array: pa.Array, *, filled: int = 0) -> np.ndarray:
     return np.where(is_null(array), values.dtype.type(filled), values) if array.null_count else values
 
 
+def vectors_to_arrow(values: np.ndarray) -> pa.FixedSizeBinaryArray:
+    """Rows of as many numbers, ``[rows, numbers]``, as an Arrow array of their bytes: Parquet's lists cost more."""
+    bytes_each = values.shape[1] * values.itemsize
+    return pa.Array.from_buffers(pa.binary(bytes_each), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def vectors_to_numpy(array: pa.FixedSizeBinaryArray, kind: np.dtype) -> np.ndarray:
+    """The ``[rows, numbers]`` of :func:`vectors_to_arrow`, of this type."""
+    bytes_each = array.type.byte_width
+    if len(array) == 0:
+        return np.empty((0, bytes_each // kind.itemsize), kind)
+    data = np.frombuffer(array.buffers()[1], np.uint8, len(array) * bytes_each, array.offset * bytes_each)
+    return data.view(kind).reshape(len(array), -1)
+
+
 def is_null(array: pa.Array) -> np.ndarray:
     """``[rows]`` booleans: which entries of an Arrow array are null."""
     if pa.types.is_primitive(array.type) and not array.null_count:  # asking Arrow would import all its functions

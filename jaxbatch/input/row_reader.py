@@ -42,8 +42,12 @@ class Rows:
         self._step = batch_rows
         self._position = 0
 
-    def take(self, rows: int) -> pa.Table:
+    def take(self, rows: int, enough: int | None = None) -> pa.Table:
         """The next ``rows`` rows, or fewer where texts or lists are long, as a table of one chunk per column.
+
+        Args:
+            rows: the most rows; there must be as many.
+            enough: how many suffice where one batch ends, such as a row group: a batch alone is not copied.
 
         Raises:
             pyarrow.ArrowInvalid: the file holds fewer rows than its footer says.
@@ -53,7 +57,8 @@ class Rows:
         taken: list[pa.Table] = []
         missing = rows
         taken_bytes = 0
-        while missing > 0 and taken_bytes < read_limits.READ_BYTES:
+        spare = 0 if enough is None else max(0, rows - enough)
+        while missing > spare and taken_bytes < read_limits.READ_BYTES:
             table = self._left.pop() if self._left else next(self._batches, None)
             if table is None:
                 raise pa.ArrowInvalid(f"the file holds {missing} fewer rows than its footer says")

@@ -34,7 +34,9 @@ class HostKernel(Kernel):
         del sizes
         return sys.maxsize
 
-    def compute(self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None) -> Mapping[str, Any]:
+    def compute(
+        self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None, order: np.ndarray | None = None
+    ) -> Mapping[str, Any]:
         """The outputs of many rows.
 
         Args:
@@ -42,10 +44,11 @@ class HostKernel(Kernel):
                 lists of all rows end to end instead, [Σ lengths, …]. Other named dimensions are padded with zeros to
                 :meth:`Kernel.size`, and come by name with each row's own length.
             lengths: each row's length along :attr:`ragged`, int64 of shape [rows]; None if there is no such dimension.
+            order: the places of what :attr:`ragged` lists hold, list by list, [Σ lengths]; None if they lie so.
 
         Returns:
             By name, arrays [rows, …] or :class:`~jaxbatch.columns.Maybe` of such; the lengths of named dimensions of
             the outputs; and ``"status"``, of shape [rows].
         """
-        del columns, lengths
+        del columns, lengths, order
         raise JobError(f"The kernel {type(self).__name__} does not compute.", "Define compute().")

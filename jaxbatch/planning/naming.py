@@ -207,9 +207,12 @@ def _written_schema(
 
 
 def partial_schema(kernel: Kernel, keys: Sequence[pa.DataType]) -> pa.Schema:
-    """The schema of the first stage's parts: each group's keys, and the kernel's outputs for its rows in a shard."""
+    """The schema of the first stage's parts: each group's keys, and the kernel's outputs for its rows in a shard.
+
+    An output of several numbers is there as their bytes (:func:`~jaxbatch.input.arrow_arrays.vectors_to_arrow`).
+    """
     fields = [pa.field(f"key{number}", kind) for number, kind in enumerate(keys)]
     for name, value in kernel.empty_state().items():
         kind = pa.from_numpy_dtype(value.dtype)
-        fields.append(pa.field(name, pa.list_(kind, value.shape[0]) if value.ndim else kind))
+        fields.append(pa.field(name, pa.binary(value.nbytes) if value.ndim else kind))
     return pa.schema(fields)

@@ -17,9 +17,9 @@ def at_once(monkeypatch):
     found: list[int] = []
     fit = host.HostFit.compute
 
-    def compute(self, columns, lengths):
+    def compute(self, columns, lengths, order=None):
         found.append(len(columns["n"]))
-        return fit(self, columns, lengths)
+        return fit(self, columns, lengths, order)
 
     monkeypatch.setattr(host.HostFit, "compute", compute)
     monkeypatch.setattr(host, "MATRIX_ELEMENTS", 33)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxbatch.errors import ExitCode
-from jaxbatch.input.arrow_arrays import is_null, to_arrow, to_numpy, to_texts
+from jaxbatch.input.arrow_arrays import is_null, to_arrow, to_numpy, to_texts, vectors_to_arrow, vectors_to_numpy
 
 KINDS = st.sampled_from(["float64", "float32", "int64", "int32", "int8", "uint16", "bool"])
 OTHER = np.zeros(3, np.dtype("float64").newbyteorder())
@@ -76,6 +76,18 @@ def test_other_shapes_and_orders_of_bytes_are_refused(values, present):
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_texts(values):
     same(to_texts(values), pa.array(values, pa.string()))
+
+
+@given(hnp.arrays(st.sampled_from(["float64", "int64"]), hnp.array_shapes(min_dims=2, max_dims=2)), st.data())
+def test_vectors_come_back(values, data):
+    start, length = data.draw(st.integers(0, len(values))), data.draw(st.integers(0, len(values)))
+    array = vectors_to_arrow(values)
+    array.validate(full=True)
+    assert array.to_pylist() == [vector.tobytes() for vector in values]
+    found = vectors_to_numpy(array.slice(start, length), values.dtype)
+    assert found.dtype == values.dtype
+    np.testing.assert_array_equal(found, values[start : start + length])
+    np.testing.assert_array_equal(vectors_to_numpy(vectors_to_arrow(values.T), values.dtype), values.T)
 
 
 def test_memory_is_shared():

@@ -26,7 +26,7 @@ def test_slices_and_what_is_left_add_up_to_the_elements(columns):
     rest, part = columns.copy(), np.empty_like(columns)
     total = np.vectorize(Fraction)(np.zeros_like(columns))
     for number in range(slices.SLICES):
-        slices.cut(rest, number, part)
+        slices.cut(rest, slices.UNITS[number], part)
         units = whole(part, slices.UNITS[number])
         assert np.abs(units).max() <= 2**21
         total = total + np.vectorize(Fraction)(part)

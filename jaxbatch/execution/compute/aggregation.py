@@ -14,7 +14,7 @@ from jaxbatch.batches.grouping import Groups, buckets_of, groups_of, sorted_orde
 from jaxbatch.columns import STATUS, Status
 from jaxbatch.execution.compute.merging import Arrays, merge_runs
 from jaxbatch.execution.shard_result import ShardResult
-from jaxbatch.input.arrow_arrays import one_chunk, to_arrow, to_numpy
+from jaxbatch.input.arrow_arrays import one_chunk, to_arrow, to_numpy, vectors_to_arrow, vectors_to_numpy
 from jaxbatch.kernels.base import Grouping, Kernel
 from jaxbatch.planning.plan import WorkerPlan
 
@@ -89,11 +89,11 @@ class Aggregation:
         found = self.groups.statistics(columns, order, counts, device, shard_result)
         with shard_result.stage("merge"):
             found[STATUS] = np.maximum(found[STATUS], status)
-            return _with_statistics(groups.keys, found, plan.partial_schema)
+            return self._table(groups.keys, found)
 
     def combined(self, tables: Iterable[pa.Table]) -> pa.Table:
         """One table of partials from several, merged in their order."""
-        return _with_statistics(*self.merged(tables), self._plan.partial_schema)
+        return self._table(*self.merged(tables))
 
     def merged(self, tables: Iterable[pa.Table]) -> tuple[pa.Table, Arrays]:
         """The sorted keys of the groups in some tables of partials, and their statistics, merged in table order."""
@@ -101,11 +101,28 @@ class Aggregation:
         names = table.column_names[: len(self._plan.keep)]
         groups = groups_of(table.select(names))
         order = groups.order()
-        found = merge_runs(self._kernel, _statistics(table, len(names), order), groups.of_row[order])
+        statistics = {name: values.take(order, axis=0) for name, values in self._statistics(table).items()}
+        found = merge_runs(self._kernel, statistics, groups.of_row[order])
         if not names:
             return groups.keys, found
         place = sorted_order(groups.keys)
         return groups.keys.take(to_arrow(place)), {name: values[place] for name, values in found.items()}
+
+    def _table(self, keys: pa.Table, statistics: Arrays) -> pa.Table:
+        """A table of partials: the keys first, then each statistic under its name."""
+        arrays = [one_chunk(column) for column in keys.columns]
+        for name, empty in self._kernel.empty_state().items():
+            values = statistics[name].astype(empty.dtype, copy=False)
+            arrays.append(vectors_to_arrow(values) if empty.ndim else to_arrow(values))
+        return pa.Table.from_arrays(arrays, schema=self._plan.partial_schema)
+
+    def _statistics(self, table: pa.Table) -> Arrays:
+        """The statistics of a table of partials."""
+        found: Arrays = {}
+        for name, empty in self._kernel.empty_state().items():
+            values = one_chunk(table.column(name))
+            found[name] = vectors_to_numpy(values, empty.dtype) if empty.ndim else to_numpy(values)
+        return found
 
 
 def in_buckets(table: pa.Table, keys: int, buckets: int) -> tuple[pa.Table, list[int]]:
@@ -113,29 +130,3 @@ def in_buckets(table: pa.Table, keys: int, buckets: int) -> tuple[pa.Table, list
     bucket = buckets_of(table.select(table.column_names[:keys]), buckets)
     order = stable_order(bucket, buckets)
     return table.take(to_arrow(order)), np.bincount(bucket, minlength=buckets).tolist()
-
-
-def _with_statistics(keys: pa.Table, statistics: Arrays, schema: pa.Schema) -> pa.Table:
-    """A table of ``schema``: the keys first, then each statistic under its name."""
-    arrays = [one_chunk(column) for column in keys.columns]
-    for field in list(schema)[len(arrays) :]:
-        values = np.ascontiguousarray(statistics[field.name])
-        if pa.types.is_fixed_size_list(field.type):
-            flat = to_arrow(values.reshape(-1)).cast(field.type.value_type)
-            arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
-        else:
-            arrays.append(to_arrow(values).cast(field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _statistics(table: pa.Table, keys: int, order: np.ndarray) -> Arrays:
-    """The statistics of a table whose first ``keys`` columns are keys, its rows taken in ``order``."""
-    found: Arrays = {}
-    for field, column in list(zip(table.schema, table.columns, strict=True))[keys:]:
-        values = one_chunk(column)
-        if pa.types.is_fixed_size_list(field.type):
-            array = to_numpy(values.flatten()).reshape(-1, field.type.list_size)
-        else:
-            array = to_numpy(values)
-        found[field.name] = array[order]
-    return found

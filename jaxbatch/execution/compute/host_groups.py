@@ -42,10 +42,8 @@ class HostGroups:
     ) -> Arrays:
         """See :class:`~jaxbatch.execution.compute.aggregation.GroupComputer`."""
         del device
-        with shard_result.stage("group"):
-            sorted_columns = columns if order is None else {name: each.take(order) for name, each in columns.items()}
         with shard_result.stage("compute"):
-            found = dict(self._kernel.compute(sorted_columns, counts))
+            found = dict(self._kernel.compute(columns, counts, order))
         for name in dimensions(self._kernel.outputs):
             del found[name]
         nonempty = np.flatnonzero(counts)

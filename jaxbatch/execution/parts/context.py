@@ -38,10 +38,13 @@ class PartContext:
     exclusive: bool
     """Whether it is the second try, without other parts beside it, because there was too little memory."""
 
-    def map_chunks(self, step: int, work: Callable[[pa.Table, ShardResult], Result]) -> list[Result]:
+    def map_chunks(
+        self, step: int, work: Callable[[pa.Table, ShardResult], Result], enough: int | None = None
+    ) -> list[Result]:
         """``work`` for each chunk of at most ``step`` rows, in the order of the rows.
 
-        Several threads compute where compute slots are free. Each chunk has a result of its own for its seconds.
+        Several threads compute where compute slots are free. Each chunk has a result of its own for its seconds. See
+        :meth:`~jaxbatch.input.row_reader.Rows.take` for ``enough``.
         """
 
         def timed(chunk: pa.Table) -> tuple[Result, ShardResult]:
@@ -50,18 +53,18 @@ class PartContext:
                 rows = self.steps.joined(chunk)
             return work(rows, result), result
 
-        computed = parallel_map(timed, self._chunks(step), self._spare_slot)
+        computed = parallel_map(timed, self._chunks(step, enough), self._spare_slot)
         for _, result in computed:
             self.result.include(result)
         return [value for value, _ in computed]
 
-    def _chunks(self, step: int) -> Iterator[pa.Table]:
+    def _chunks(self, step: int, enough: int | None) -> Iterator[pa.Table]:
         """Tables of ``step`` rows that are to be computed and a last one of fewer; smaller ones where rows are long."""
         if not self.steps.choose:
-            yield from self._read(step)
+            yield from self._read(step, enough)
             return
         gathered: list[pa.Table] = []
-        for table in self._read(step):
+        for table in self._read(step, None):
             with self.result.stage("where"):
                 rows = pa.concat_tables([*gathered, self.steps.chosen(table)])
             while rows.num_rows >= step or rows.nbytes >= READ_BYTES:
@@ -71,12 +74,12 @@ class PartContext:
         if gathered and gathered[0].num_rows:
             yield gathered[0].combine_chunks()
 
-    def _read(self, step: int) -> Iterator[pa.Table]:
+    def _read(self, step: int, enough: int | None) -> Iterator[pa.Table]:
         assert self.rows is not None
         missing = self.part.rows
         while missing > 0:
             with self.result.stage("read"):
-                table = self.rows.take(min(missing, step))
+                table = self.rows.take(min(missing, step), enough)
             missing -= table.num_rows
             yield table
 

@@ -13,7 +13,7 @@ from jaxbatch.planning.stage_plans import PartialsPlan
 GROUPED_ROWS = 1 << 20
 """Rows in a chunk where rows are grouped: the more, the fewer statistics to merge."""
 
-GROUPED_BYTES = 1 << 28
+GROUPED_BYTES = 1 << 29
 """The most bytes that a chunk's statistics may have, were each row a group of its own."""
 
 
@@ -34,6 +34,7 @@ def compute_partials(process: WorkerProcess, context: PartContext) -> pa.Table:
     def summarize(chunk: pa.Table, result: ShardResult) -> pa.Table:
         return groups.partials(chunk, context.device, result)
 
-    tables = context.map_chunks(step, summarize) or [pa.Table.from_batches([], plan.partial_schema)]
+    enough = None if plan.keep else step - step // 8
+    tables = context.map_chunks(step, summarize, enough) or [pa.Table.from_batches([], plan.partial_schema)]
     with context.result.stage("merge"):
         return tables[0] if len(tables) == 1 else groups.combined(tables)

@@ -74,7 +74,8 @@ def _encode(
         table,
         part=part,
         fingerprint=plan.fingerprint,
-        compression=plan.job.output.compression,
+        # The digits of statistics hardly compress, and they are read once.
+        compression="none" if plan.stage == "partials" else plan.job.output.compression,
         statuses=counts,
         folder=folder,
         row_groups=built.row_groups,

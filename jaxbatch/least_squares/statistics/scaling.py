@@ -18,12 +18,13 @@ _NEAR = 900
 """Within 2^±900 a column is divided by one multiplication: what then falls below ``SMALLEST`` is cut off anyway."""
 
 
-def measured(columns: np.ndarray, *, weighted: bool) -> np.ndarray:
+def measured(columns: np.ndarray, *, weighted: bool, axis: int = 2) -> np.ndarray:
     """The least e with |z| < 2^e for all elements of a column, rows multiplied by the 2^e of their weights.
 
     Args:
-        columns: [k, D, n] of D datasets, or [k + 1, D, n] with the weights last.
+        columns: [k, D, n] of D datasets, or [k + 1, D, n] with the weights last; or [k, n, D].
         weighted: whether there are weights.
+        axis: that of the rows.
 
     Returns:
         [k, D], as floats: −∞ for a column of zeros, and NaN for one with infinity or NaN.
@@ -32,8 +33,13 @@ def measured(columns: np.ndarray, *, weighted: bool) -> np.ndarray:
         columns, weights = columns[:-1], columns[-1]
         magnitude = np.abs(columns)
         exponents = np.where(magnitude < SMALLEST, -np.inf, np.frexp(magnitude)[1] + _halves_of(weights)[1])
-        return np.where(np.isfinite(magnitude), exponents, np.nan).max(axis=-1)
-    largest = np.maximum(columns.max(axis=-1), -columns.min(axis=-1))
+        return np.where(np.isfinite(magnitude), exponents, np.nan).max(axis=axis)
+    return measured_between(columns.min(axis=axis), columns.max(axis=axis))
+
+
+def measured_between(least: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """The same of columns without weights, from their least and their greatest elements, [k, D] each."""
+    largest = np.maximum(most, -least)
     exponents = np.where(largest < SMALLEST, -np.inf, np.frexp(largest)[1])
     return np.where(np.isfinite(largest), exponents, np.nan)
 
@@ -44,20 +50,21 @@ def exponents_of(measured: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(measured), 0, exponents).astype(np.int64)
 
 
-def divide(columns: np.ndarray, exponents: np.ndarray, *, weighted: bool) -> None:
+def divide(columns: np.ndarray, exponents: np.ndarray, *, weighted: bool, axis: int = 2) -> None:
     """Divides the columns of :func:`measured` in place by 2^exponents, [k, D], and leaves of the weights f."""
+    exponents = np.expand_dims(exponents, axis)
     if weighted:
         columns[-1], half = _halves_of(columns[-1])
         columns = columns[:-1]
         columns[np.abs(columns) < SMALLEST] = 0.0
-        np.ldexp(columns, half - exponents[..., None], out=columns)
+        np.ldexp(columns, half - exponents, out=columns)
         return
     exponents = np.where(exponents == ZERO_EXPONENT, 0, exponents)
     if np.abs(exponents).max(initial=0) <= _NEAR:
-        columns *= np.ldexp(1.0, -exponents)[..., None]
+        columns *= np.ldexp(1.0, -exponents)
     else:
         columns[np.abs(columns) < SMALLEST] = 0.0
-        np.ldexp(columns, -exponents[..., None], out=columns)
+        np.ldexp(columns, -exponents, out=columns)
 
 
 def _halves_of(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxbatch.least_squares.arithmetic import blas
 from jaxbatch.least_squares.arithmetic.double_double import fast_two_sum, two_sum
 
 FIRST_BITS = 21
@@ -37,11 +38,14 @@ FEW = 16
 """Rows with later bits are treated apart once they are at most one in so many."""
 
 PRODUCT_SIZE = 1 << 18
-"""The most multiplications of one matrix product. OpenBLAS computes greater ones on several threads, which wait for
-each other: beside threads of our own, or on a busy machine, that takes several times as long."""
+"""The most multiplications of one matrix product where OpenBLAS would compute greater ones on several threads, which
+wait for each other: beside threads of our own, or on a busy machine, that takes several times as long."""
 
 TILE = 48
-"""The most columns of one matrix product; more are computed tile by tile, over more rows at once."""
+"""The most columns of such a product; more are computed tile by tile, over more rows at once."""
+
+PART_SIZE = 1 << 16
+"""The most numbers of a factor of a matrix product that is not so limited: 512 KiB, as much as a core's own cache."""
 
 UNITS = 2.0 ** -(FIRST_BITS + BITS * np.arange(SLICES))
 """The unit of each slice."""
@@ -84,16 +88,14 @@ def sliced(columns: np.ndarray, *, ones: bool = False, weighted: bool = False, a
     left = np.empty((SLICES * k, rows)) if weighted else slices
     products = None if weights is None else two_product(rest, weights)
     slices[:ones] = 1.0
-    size, late = int(ones), np.empty(0, np.int64)
+    size, late = int(ones), None
     for number in range(SLICES):
-        cut(rest, number, slices[size : size + k])
+        cut(rest, UNITS[number], slices[size : size + k])
         size += k
-        has_more = (rest != 0).any(axis=0)
-        count = np.count_nonzero(has_more)
-        if count == 0 or (apart and count * FEW <= rows):
-            late = np.flatnonzero(has_more)
+        late = _late(rest, rows // FEW if apart else 0)
+        if late is not None:
             break
-    slices = slices[:size]
+    slices, late = slices[:size], np.empty(0, np.int64) if late is None else late
     values = np.empty((len(columns), len(late)))
     if products is not None:
         left = left[: _cut_pairs(*products, left)]
@@ -108,12 +110,21 @@ def sliced(columns: np.ndarray, *, ones: bool = False, weighted: bool = False, a
     return Sliced(left if weighted else slices, slices, late, values)
 
 
-def cut(rest: np.ndarray, number: int, out: np.ndarray) -> None:
-    """The slice of this number, from 0 on: ``rest`` rounded to its unit. In place, ``rest`` is reduced by it.
+def _late(rest: np.ndarray, most: int) -> np.ndarray | None:
+    """The rows where anything is left, ascending; None if they are more than so many."""
+    first = rest[:, : 4 * most]  # which often have too many already, and are counted sooner than all
+    if np.count_nonzero((first != 0).any(axis=0)) > most:
+        return None
+    late = np.flatnonzero((rest != 0).any(axis=0))
+    return late if len(late) <= most else None
+
+
+def cut(rest: np.ndarray, unit: float, out: np.ndarray) -> None:
+    """A slice: ``rest`` rounded to this unit, of less than 2⁵¹ units. In place, ``rest`` is reduced by it.
 
     No step has an error.
     """
-    shift = _ROUNDS * UNITS[number]
+    shift = _ROUNDS * unit
     np.add(rest, shift, out=out)
     np.subtract(out, shift, out=out)
     np.subtract(rest, out, out=rest)
@@ -126,7 +137,7 @@ def _cut_pairs(high: np.ndarray, low: np.ndarray, out: np.ndarray) -> int:
     """
     k = len(high)
     for number in range(SLICES):
-        cut(high, number, out[number * k : (number + 1) * k])
+        cut(high, UNITS[number], out[number * k : (number + 1) * k])
         high, low = fast_two_sum(high, low)
         if not high.any():
             return (number + 1) * k
@@ -160,15 +171,16 @@ def products(found: Sliced, blocks: int) -> np.ndarray:
     """
     left, right = (each.reshape(len(each), blocks, -1).swapaxes(0, 1) for each in (found.left, found.right))
     p, q = left.shape[1], right.shape[1]
-    if max(p, q) <= TILE:
-        return _product(left, right)
+    limited = not blas.has_one_thread()
+    if not limited or max(p, q) <= TILE:
+        return _product(left, right, limited=limited)
     result = np.empty((blocks, p, q))
     for rows in _tiles(p):
         for columns in _tiles(q):
             if found.left is found.right and columns.start < rows.start:
                 result[:, rows, columns] = result[:, columns, rows].swapaxes(1, 2)
             else:
-                result[:, rows, columns] = _product(left[:, rows], right[:, columns])
+                result[:, rows, columns] = _product(left[:, rows], right[:, columns], limited=True)
     return result
 
 
@@ -178,11 +190,10 @@ def _tiles(size: int) -> list[slice]:
     return [slice(i * size // count, (i + 1) * size // count) for i in range(count)]
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _product(left: np.ndarray, right: np.ndarray, *, limited: bool) -> np.ndarray:
     """left·right' of [B, p, n] and [B, q, n], over parts of the rows and then over the parts."""
-    blocks, p, n = left.shape
-    q = right.shape[1]
-    part = _part(n, PRODUCT_SIZE // (p * (q + 1)))
+    (blocks, p, n), q = left.shape, right.shape[1]
+    part = _part(n, max(1, PRODUCT_SIZE // (p * (q + 1)) if limited else PART_SIZE // max(p, q)))
     whole = n // part * part
     a, b = (each[..., :whole].reshape(blocks, -1, whole // part, part).swapaxes(1, 2) for each in (left, right))
     result = a @ b.swapaxes(2, 3)
@@ -253,13 +264,13 @@ def _places(p: int, q: int, k: int, *, ones: bool) -> list[list[np.ndarray]]:
 def combined(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sums of all levels, [words, levels, pairs, B], as double-doubles [pairs, B]: high and low parts.
 
-    It depends on the sum of each level alone, not on the words it is kept in, nor on the sign of a zero, which
-    depends on the library.
+    Levels are added from the last to the first. The result depends on the sum of each level alone, not on the words it
+    is kept in, nor on the sign of a zero, which depends on the library.
     """
     blocks = sums.shape[-1]
     high, low = np.zeros((2, sums.shape[2], blocks))
     begun = np.zeros(blocks, bool)  # what has but zeros at the last levels is left out
-    for level in range(LEVELS - 1, -1, -1):
+    for level in range(sums.shape[1] - 1, -1, -1):
         if not begun.all():
             begun |= sums[:, level].any(axis=(0, 1))
             begun |= np.count_nonzero(begun) * 2 > blocks

@@ -53,31 +53,35 @@ class HostStatistic(HostKernel):
         features = sizes["p"] if self.features is None else len(self.features)
         return _most_datasets(features + self.options.intercept + 1)
 
-    def compute(self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None) -> dict[str, Any]:
+    def compute(
+        self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None, order: np.ndarray | None = None
+    ) -> dict[str, Any]:
         """See :meth:`HostKernel.compute`."""
         assert lengths is not None
         y = columns["y"].astype(np.float64, copy=False)
-        given = [columns["X"]] if self.features is None else [columns[name] for name in self.features]
-        features = [each.astype(np.float64, copy=False) for each in given]
+        names = ("X",) if self.features is None else self.features
+        features = [columns[name].astype(np.float64, copy=False) for name in names]
         weights, bad = None, np.zeros(len(lengths), bool)
         if self.weights is not None:
             weights = columns[self.weights].astype(np.float64, copy=False)
+            own = weights if order is None else weights[order]
             owner = np.repeat(np.arange(len(lengths)), lengths)
-            bad[owner[weights < 0]] = True
-            counted = ~(np.abs(weights) < SMALLEST)  # NaN counts too, and shows in the results
+            bad[owner[own < 0]] = True
+            counted = ~(np.abs(own) < SMALLEST)  # NaN counts too, and shows in the results
             if not counted.all():
                 lengths = np.bincount(owner[counted], minlength=len(lengths))
-                features, y, weights = [each[counted] for each in features], y[counted], weights[counted]
+                order = np.flatnonzero(counted) if order is None else order[counted]
         shift = np.zeros(len(lengths))
         if self.options.direct == "cholesky" and self.options.intercept:
-            y, shift = _shifted(y, lengths)
-        found = least_squares.statistics_of([*features, y], lengths, weights, intercept=self.options.intercept)
-        upper = np.triu_indices(len(found.exponents))
-        k = columns.get("p", np.full(len(lengths), len(given))) + self.options.intercept + 1
+            y, shift = _shifted(y, lengths, order)
+        found = least_squares.statistics_of(
+            [*features, y], lengths, weights, intercept=self.options.intercept, order=order
+        )
+        k = columns.get("p", np.full(len(lengths), len(features))) + self.options.intercept + 1
         return {
-            "high": found.high[upper].T,
-            "low": found.low[upper].T,
-            "exponents": found.exponents.T,
+            "high": found.high,
+            "low": found.low,
+            "exponents": found.exponents,
             "n": found.n,
             "weight": found.weight,
             "least": found.y_min + shift,
@@ -111,9 +115,11 @@ class HostFit(HostKernel):
         """See :meth:`HostKernel.most_rows`."""
         return _most_datasets(sizes["k"])
 
-    def compute(self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None) -> dict[str, Any]:
+    def compute(
+        self, columns: Mapping[str, np.ndarray], lengths: np.ndarray | None, order: np.ndarray | None = None
+    ) -> dict[str, Any]:
         """See :meth:`HostKernel.compute`."""
-        del lengths
+        del lengths, order
         options = self.options
         size = columns["exponents"].shape[1]
         place = places_in_triangle(size)
@@ -146,13 +152,16 @@ def _most_datasets(columns: int) -> int:
     return max(1, MATRIX_ELEMENTS // columns**2)
 
 
-def _shifted(y: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _shifted(y: np.ndarray, lengths: np.ndarray, order: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """y minus each dataset's first, and those firsts, 0 for a dataset without observations."""
+    rows: Any = slice(None) if order is None else order
+    own = y[rows]
     shift = np.zeros(len(lengths))
-    starts = np.cumsum(lengths) - lengths
-    shift[lengths > 0] = y[starts[lengths > 0]]
+    shift[lengths > 0] = own[(np.cumsum(lengths) - lengths)[lengths > 0]]
+    found = np.zeros_like(y)
     with np.errstate(invalid="ignore"):  # ∞ − ∞, which the fit finds
-        return y - np.repeat(shift, lengths), shift
+        found[rows] = own - np.repeat(shift, lengths)
+    return found, shift
 
 
 def _datasets_first(value: Any, rows: int) -> Any:
