@@ -35,10 +35,10 @@ demo: .venv/installed
 	$(BIN)/python jobs/demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: .venv/installed
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 cluster: .venv/installed
 	$(BIN)/python -m pytest -m cluster tests/cluster

@@ -4,19 +4,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from jaxtyping import install_import_hook
 
 from jaxbatch.compilation import process_setup
+from tests.annotations import check_annotations
+from tests.forked import ForkServer
 
 process_setup.prepare(platforms=os.environ.get("JAX_PLATFORMS", "cpu"))
-install_import_hook(["jaxbatch.series", "jaxbatch.least_squares"], "beartype.beartype")
+check_annotations()
 
 
 class Bench:
@@ -81,30 +82,34 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def command(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run ``jaxbatch`` as a user would, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "jaxbatch", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        **options,
-    )
+@pytest.fixture(scope="session")
+def fork_server(compiled_programs: Path) -> Iterator[ForkServer]:
+    """A process that has imported JAX, for commands to be forked from."""
+    del compiled_programs  # which is named in the environment
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def jaxbatch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The ``jaxbatch`` command, run in the test's folder."""
-    return lambda *arguments, **options: command(*arguments, cwd=tmp_path, **options)
+def jaxbatch(tmp_path: Path, fork_server: ForkServer) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The ``jaxbatch`` command, run in the test's folder in a process of its own, as a user would."""
+
+    def run(*arguments: object, env: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess[str]:
+        words = list(map(str, arguments))
+        if fork_server.serves(env):
+            return fork_server.run(words, cwd=tmp_path, environment=env)
+        command = [sys.executable, "-m", "jaxbatch", *words]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
+
+    return run
 
 
 @pytest.fixture
-def jaxbatch_json(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def jaxbatch_json(jaxbatch: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., dict[str, Any]]:
     """The JSON object that ``jaxbatch … --json`` prints."""
 
     def run(*arguments: object, **options: Any) -> dict[str, Any]:
-        finished = command(*arguments, "--json", cwd=tmp_path, **options)
-        return json.loads(finished.stdout)
+        return json.loads(jaxbatch(*arguments, "--json", **options).stdout)
 
     return run

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.compiling import UNOPTIMIZED, compile_programs
 from tests.kernels.regression_cases import (
     CEILING,
     ORTHOGONAL,
@@ -21,6 +22,12 @@ from tests.kernels.regression_cases import (
     noisy,
     with_ones,
 )
+
+
+@pytest.fixture(autouse=True)
+def _unoptimized(monkeypatch):
+    """The programs of whole datasets, which LAPACK factors: how they are compiled makes no difference to digits."""
+    compile_programs(monkeypatch, UNOPTIMIZED)
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])

@@ -1,6 +1,7 @@
 """Fits by NumPy: all digits that the data allow, against rational arithmetic and NIST's certified values."""
 
 from fractions import Fraction
+from functools import partial
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from jaxbatch import least_squares
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
+from tests.compiling import UNOPTIMIZED
 from tests.kernels.regression_cases import CEILING, log_relative_error, nist
 from tests.least_squares import exact_fits
 
@@ -106,7 +108,7 @@ def test_numpy_and_jax_agree():
     here = fitted(statistic, terms)
     last = jax.tree.map(lambda x: np.moveaxis(x, -1, 0), statistic)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=UNOPTIMIZED)
     @jax.vmap
     def program(statistic):
         return fitted(statistic, jax.numpy.ones(3, bool))

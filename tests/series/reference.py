@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxbatch.series import expand, transform
+from tests.compiling import UNOPTIMIZED
 
 DIGITS = 50
 
@@ -46,7 +47,7 @@ def computed(function: Callable[..., Any], points: Sequence[float], order: int, 
         found = expand(function, point, jnp.ones_like(point), order, *fixed).coefficients()
         return found.reshape(-1, order + 1)
 
-    compiled = jax.jit(jax.vmap(at), compiler_options={"xla_backend_optimization_level": 0})  # compiling is what costs
+    compiled = jax.jit(jax.vmap(at), compiler_options=UNOPTIMIZED)
     return np.asarray(compiled(jnp.array(points, float)))
 
 
@@ -98,8 +99,10 @@ def nested(function: Callable[..., Any], point: float, order: int, *fixed: Any) 
     derivatives: list[Callable[[jax.Array], jax.Array]] = [flat]
     for _ in range(order):
         derivatives.append(derivative(derivatives[-1]))
-    terms = jax.jit(lambda x: [f(x) / math.factorial(n) for n, f in enumerate(derivatives)])(jnp.asarray(point, float))
-    return np.stack(terms, axis=-1)
+    terms = jax.jit(
+        lambda x: [f(x) / math.factorial(n) for n, f in enumerate(derivatives)], compiler_options=UNOPTIMIZED
+    )
+    return np.stack(terms(jnp.asarray(point, float)), axis=-1)
 
 
 def assert_coefficients(
