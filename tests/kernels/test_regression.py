@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.compiling import UNOPTIMIZED, compile_programs
+from tests.compiling import BY_OLDER_EMITTERS, compile_programs
 from tests.kernels.regression_cases import (
     CEILING,
     ORTHOGONAL,
@@ -25,9 +25,9 @@ from tests.kernels.regression_cases import (
 
 
 @pytest.fixture(autouse=True)
-def _unoptimized(monkeypatch):
+def _by_older_emitters(monkeypatch):
     """The programs of whole datasets, which LAPACK factors: how they are compiled makes no difference to digits."""
-    compile_programs(monkeypatch, UNOPTIMIZED)
+    compile_programs(monkeypatch, BY_OLDER_EMITTERS)
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])

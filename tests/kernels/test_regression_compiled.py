@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from jaxbatch.kernels.builtin.regression import kernel
-from tests.compiling import BY_OLDER_EMITTERS, UNOPTIMIZED, compile_programs
+from tests.compiling import BY_OLDER_EMITTERS, compile_programs
 from tests.kernels import long_cases
 from tests.kernels.regression_cases import CEILING, check, check_nist, datasets, job, nist, noisy
 
@@ -46,7 +46,7 @@ def test_programs_and_numpy_agree_on_datasets_of_every_kind(bench, monkeypatch):
     spoilt = (np.where(np.arange(len(X))[:, None] == 4, np.nan, X), y)
     bench.tasks(datasets(*good, deficient, few, spoilt, (X, y[:-1].tolist()), (X[:0], y[:0])))
     by_numpy = bench.run(job(), 'output.path="by-numpy"')
-    compile_programs(monkeypatch, UNOPTIMIZED)
+    compile_programs(monkeypatch, BY_OLDER_EMITTERS)
     monkeypatch.setattr(kernel, "BY_NUMPY", ())
     by_programs = bench.run(job(), 'output.path="by-programs"')
     assert by_numpy.compilations == 0 < by_programs.compilations

@@ -9,7 +9,7 @@ import pytest
 
 from jaxbatch import least_squares
 from jaxbatch.least_squares.arithmetic.double_double import DoubleDouble
-from tests.compiling import UNOPTIMIZED
+from tests.compiling import BY_OLDER_EMITTERS
 from tests.kernels.regression_cases import CEILING, log_relative_error, nist
 from tests.least_squares import exact_fits
 
@@ -108,7 +108,7 @@ def test_numpy_and_jax_agree():
     here = fitted(statistic, terms)
     last = jax.tree.map(lambda x: np.moveaxis(x, -1, 0), statistic)
 
-    @partial(jax.jit, compiler_options=UNOPTIMIZED)
+    @partial(jax.jit, compiler_options=BY_OLDER_EMITTERS)
     @jax.vmap
     def program(statistic):
         return fitted(statistic, jax.numpy.ones(3, bool))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxbatch import least_squares
-from tests.compiling import UNOPTIMIZED
+from tests.compiling import BY_OLDER_EMITTERS
 
 
 def test_neighbours_change_no_bit():
@@ -48,7 +48,7 @@ def test_the_residual_of_other_coefficients(plain):
     terms, penalised = least_squares.terms(jnp.ones(2, bool), False)
     Z = least_squares.columns(jnp.asarray(X.T), jnp.asarray(y), observed, intercept=False)
     found = least_squares.statistic(Z, observed, plain=plain)
-    solve = jax.jit(partial(least_squares.solve, ridge=0.0, eps=2.0**-52), compiler_options=UNOPTIMIZED)
+    solve = jax.jit(partial(least_squares.solve, ridge=0.0, eps=2.0**-52), compiler_options=BY_OLDER_EMITTERS)
     fitted = solve(found, terms, penalised)
     coefficients = np.array([0.25, -1.5])
     other = least_squares.with_coefficients(fitted, found, jnp.asarray(coefficients))
