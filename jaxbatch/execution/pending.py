@@ -80,12 +80,15 @@ def _check_same_job(job: Job, known: Ledger) -> None:
     """Compare the job with that of the latest run, where there is nothing to plan and so no identity to compare.
 
     Raises:
-        OutputError: its kernel, parameters, precision or defaults are others.
+        OutputError: its kernel, parameters, precision, defaults or lookups are others.
     """
-    before, defaults = known.runs[-1].claim.job, job.input.defaults
+    recorded = known.runs[-1].claim
+    before, defaults = recorded.job, job.input.defaults
     now = {"kernel": job.kernel, "params": job.params, "precision": job.compute.precision, "defaults": defaults}
     was = {"kernel": before["kernel"], "params": before["params"], "precision": before["compute"]["precision"]}
     was["defaults"] = before["input"].get("defaults", [])
+    now["lookup"] = {name: lookup.mapping for name, lookup in job.input.lookup.items()}
+    was["lookup"] = _mappings(recorded.identity)
     if was != now:
         raise _incompatible_job_error(known.store.url, was, now)
 
@@ -174,5 +177,12 @@ def _compatibility_key(identity: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal in the identities of all runs of an output."""
     kept = {name: value for name, value in identity.items() if name not in _MUTABLE}
     inputs = {name: identity.get("input", {}).get(name, []) for name in ("columns", "keep", "defaults")}
+    inputs["lookup"] = _mappings(identity)
     columns = [column[:2] for column in identity.get("schema", ())]
     return {**kept, "input": inputs, "schema": columns, "precision": identity.get("compute", {}).get("precision")}
+
+
+def _mappings(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What each lookup of an identity joins, whatever its files hold."""
+    lookups = identity.get("input", {}).get("lookup", {})
+    return {name: {key: value for key, value in lookup.items() if key != "files"} for name, lookup in lookups.items()}

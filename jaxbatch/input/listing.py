@@ -27,8 +27,13 @@ class Listed:
     """What tells its content from another, where listing gives it."""
 
 
-def check_output_outside_input(job: Job, files: Iterable[str]) -> None:
+def check_output_outside_input(job: Job, files: Iterable[str], called: str = "input") -> None:
     """Refuse an output that lies in an input folder, or that input files lie in.
+
+    Args:
+        job: the job.
+        files: the input's files.
+        called: what messages call the input.
 
     Raises:
         InputError: they overlap.
@@ -37,10 +42,10 @@ def check_output_outside_input(job: Job, files: Iterable[str]) -> None:
     for path in job.input.paths:
         folder = _real(job.resolve(_fixed_prefix(path)))
         if _lies_in(output, folder) and (is_remote(folder) or os.path.isdir(folder)) and _covers(path, output, folder):
-            raise InputError(f"[output] path: {output} lies in the input folder {folder}.", _APART)
+            raise InputError(f"[output] path: {output} lies in the {called} folder {folder}.", _APART)
     for file in files:
         if _lies_in(_real(file), output):
-            raise InputError(f"[output] path: the input file {file} lies in {output}.", _APART)
+            raise InputError(f"[output] path: the {called} file {file} lies in {output}.", _APART)
 
 
 _APART = "Write to a folder of its own."

@@ -4,8 +4,8 @@ The order is fixed: ``where``, ``sample``, lookups, random keys. Each step is a 
 all once (:meth:`RowSteps.open`), and applies them to each table that it has read.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from jaxbatch.input.arrow_arrays import to_arrow
 from jaxbatch.input.input_file import InputFile
+from jaxbatch.input.lookup import LookupTable
 from jaxbatch.input.shards import RowGroup
 from jaxbatch.input.where import Condition
 
@@ -23,6 +24,8 @@ class RowSteps:
 
     where: Condition | None = None
     """Which rows are computed: those for which it is true."""
+    lookups: tuple[LookupTable, ...] = ()
+    """The tables whose columns are joined to the rows."""
 
     @property
     def choose(self) -> bool:
@@ -32,12 +35,26 @@ class RowSteps:
     @property
     def reads(self) -> tuple[str, ...]:
         """The files' columns that the steps need."""
-        return self.where.columns if self.where else ()
+        by_where = self.where.columns if self.where else ()
+        return (*by_where, *(name for lookup in self.lookups for name in lookup.reads))
 
     @property
     def added(self) -> Sequence[pa.Field]:
         """The columns that are joined to the rows."""
-        return ()
+        return [field for lookup in self.lookups for field in lookup.joined]
+
+    @property
+    def added_bytes(self) -> int:
+        """Bytes that are joined to one row at most."""
+        return sum(lookup.row_bytes for lookup in self.lookups)
+
+    def lookup_of(self, column: str) -> LookupTable | None:
+        """The lookup that a column of the rows comes from; None if it is the files'."""
+        return next((lookup for lookup in self.lookups if column in lookup.columns), None)
+
+    def using(self, columns: Container[str]) -> "RowSteps":
+        """The steps with those joined columns alone that are among the ``columns``."""
+        return replace(self, lookups=tuple(lookup.using(columns) for lookup in self.lookups))
 
     def with_added(self, files: pa.Schema) -> pa.Schema:
         """The schema of the rows with what is joined to them; the argument is that of the files."""
@@ -49,10 +66,16 @@ class RowSteps:
 
     def identity(self) -> dict[str, Any]:
         """The part of a run's identity that follows from the steps, as JSON values; empty without any."""
-        return {"where": str(self.where)} if self.where else {}
+        where = {"where": str(self.where)} if self.where else {}
+        lookups = {lookup.name: lookup.identity() for lookup in self.lookups}
+        return where | ({"lookup": lookups} if lookups else {})
 
     def open(self) -> "OpenSteps":
-        """The steps, ready to be applied, in the process that computes."""
+        """The steps, ready to be applied, in the process that computes.
+
+        Raises:
+            JobError: a lookup's table is not as it was when the run was planned.
+        """
         return OpenSteps(self)
 
 
@@ -61,6 +84,7 @@ class OpenSteps:
 
     def __init__(self, steps: RowSteps):
         self.steps = steps
+        self._lookups = [lookup.open() for lookup in steps.lookups if lookup.columns]
 
     @property
     def choose(self) -> bool:
@@ -76,4 +100,6 @@ class OpenSteps:
 
     def joined(self, table: pa.Table) -> pa.Table:
         """A table with the columns that are joined to its rows."""
+        for lookup in self._lookups:
+            table = lookup.join(table)
         return table

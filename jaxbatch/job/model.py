@@ -54,6 +54,16 @@ class Lookup(_Table):
     columns: list[str] | None = None
     prefix: str = ""
 
+    @property
+    def key(self) -> dict[str, str]:
+        """The columns of the key: name in the input → name in the table."""
+        return dict(self.on) if isinstance(self.on, dict) else {name: name for name in self.on}
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """What is joined by which key, as JSON values, whatever files the table is in."""
+        return {"on": self.key, "columns": self.columns, "prefix": self.prefix}
+
 
 class Input(_Table):
     """Where the tasks are, how their columns are named, and which rows and further columns there are."""

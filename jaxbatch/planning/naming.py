@@ -40,6 +40,8 @@ class NamedColumns:
     """For each argument and input, in words, what it takes."""
     limits: Mapping[str, tuple[float, float]]
     """For a file's columns whose numbers may not all fit: the least and the largest that does."""
+    steps: RowSteps
+    """What becomes of rows on their way, with only those columns joined to them that are used."""
 
 
 def name_columns(job: Job, bound: BoundKernel, files: pa.Schema, steps: RowSteps) -> NamedColumns:
@@ -62,15 +64,18 @@ def name_columns(job: Job, bound: BoundKernel, files: pa.Schema, steps: RowSteps
         keep = _kept(job, kernel, files, schema, stored)
         written = _output_names(job, kernel, keep)
         carried = keep if kernel.grouping is None else ()
-        used = dict.fromkeys([*stored.values(), *carried, *steps.reads])
+        taken = [*stored.values(), *carried]
+        used_steps = steps.using(taken)
+        used = dict.fromkeys([*taken, *used_steps.reads])
         return NamedColumns(
             stored=stored,
             keep=keep,
             written=written,
             read=pa.schema([files.field(name).remove_metadata() for name in used if name in files.names]),
             schema=_written_schema(job, kernel, schema, keep, stored, written),
-            arguments=_arguments(job, stored, bound.context),
+            arguments=_arguments(job, stored, bound.context, steps),
             limits=_limits(job, kernel, stored),
+            steps=used_steps,
         )
 
 
@@ -100,12 +105,17 @@ def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str
     return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
 
 
-def _arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[str, str]:
-    """What each argument and input takes, in words: a column, a constant or its default."""
-    columns = {own: f"column {stored}" for own, stored in names.items()}
+def _arguments(job: Job, names: Mapping[str, str], source: BindContext, steps: RowSteps) -> dict[str, str]:
+    """What each argument and input takes, in words: a column, of the files or a lookup, a constant or its default."""
+    columns = {own: _column(stored, steps) for own, stored in names.items()}
     constants = {own: f"constant {json.dumps(value)}" for own, value in job.input.constants.items()}
     defaults = {own: f"default {text}" for own, text in source.optional.items()}
     return {**columns, **constants, **{own: text for own, text in defaults.items() if own not in columns | constants}}
+
+
+def _column(name: str, steps: RowSteps) -> str:
+    lookup = steps.lookup_of(name)
+    return f"column {name}" if lookup is None else f"lookup {lookup.name}, column {lookup.columns[name]}"
 
 
 def _limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:

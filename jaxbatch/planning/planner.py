@@ -15,12 +15,13 @@ from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_output_outside_input
 from jaxbatch.input.row_steps import RowSteps
-from jaxbatch.input.shards import RowGroup, Shard, cut, limited
+from jaxbatch.input.shards import Shard, cut, limited, row_groups
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths
 from jaxbatch.planning.binding import bind
 from jaxbatch.planning.fingerprint import fingerprint, job_identity, schema_identity
+from jaxbatch.planning.lookups import with_checked_lookups
 from jaxbatch.planning.naming import name_columns
 from jaxbatch.planning.plan import Plan
 from jaxbatch.planning.program_list import compilations, rungs, trace_programs
@@ -77,6 +78,7 @@ def plan(
     bound = bind(job, opened, steps, device.platform)
     columns = name_columns(job, bound, opened.schema, steps)
     opened = check_files(opened, columns.read.names, job)
+    steps = with_checked_lookups(job, columns.steps)
     if bound.kernel.buckets:
         invariants.check()  # of flags once more, since the user's files may have set what they like
     shards = _cut_shards(job, opened, steps, limit)
@@ -105,7 +107,7 @@ def plan(
         limits=columns.limits,
         schema=columns.schema,
         width_limit=programs.width_limit,
-        chunk_rows=_chunk_rows(opened, programs.whole_batch),
+        chunk_rows=_chunk_rows(opened, steps, programs.whole_batch),
         identity=identity,
         fingerprint=fingerprint(identity),
         programs=programs.described,
@@ -126,23 +128,14 @@ def _open_input(job: Job, addition: Addition | None) -> InputTable:
 
 
 def _cut_shards(job: Job, opened: InputTable, steps: RowSteps, limit: int | None) -> tuple[Shard, ...]:
-    groups = row_groups(opened)
+    groups = row_groups(opened.files)
     read = groups if limit is None else limited(groups, limit)
     return cut(steps.remaining(opened.files, read), job.output.rows_per_part)
 
 
-def row_groups(opened: InputTable) -> list[RowGroup]:
-    """Every row group of the input, in order."""
-    return [
-        RowGroup(number, index, rows)
-        for number, file in enumerate(opened.files)
-        for index, rows in enumerate(file.row_groups)
-    ]
-
-
-def _chunk_rows(opened: InputTable, batch_rows: int) -> int:
+def _chunk_rows(opened: InputTable, steps: RowSteps, batch_rows: int) -> int:
     """How many rows are read at once: of bounded size, and whole batches where they are narrow enough."""
     rows = sum(sum(file.row_groups) for file in opened.files)
-    row_bytes = sum(file.bytes for file in opened.files) // max(rows, 1)
+    row_bytes = sum(file.bytes for file in opened.files) // max(rows, 1) + steps.added_bytes
     fitting = max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(row_bytes, 1)))
     return max(fitting // batch_rows, 1) * batch_rows if batch_rows <= CHUNK_ROWS else batch_rows

@@ -36,9 +36,11 @@ def choose_stages(
     if kernel.grouping is None:
         return Stages()
     keys = [columns.stored[name] for name in kernel.grouping.by]
-    schema = naming.partial_schema(kernel, [opened.schema.field(name).type for name in keys])
+    rows_schema = columns.steps.with_added(opened.schema)
+    schema = naming.partial_schema(kernel, [rows_schema.field(name).type for name in keys])
     parts = sum(len(shard.parts) for shard in shards)
-    disjoint_key = next((name for name in keys if parts > 1 and ranges_disjoint(opened.files, shards, name)), None)
+    in_files = [name for name in keys if parts > 1 and name in opened.schema.names]
+    disjoint_key = next((name for name in in_files if ranges_disjoint(opened.files, shards, name)), None)
     if parts == 1 or disjoint_key is not None:
         return Stages("groups", schema, disjoint_key)
     rows = sum(shard.rows for shard in shards)
