@@ -68,7 +68,7 @@ class Plan:
     """JAX's name for the kind of device that computes."""
     rungs: Mapping[str, Mapping[str, Any]]
     """For each named dimension its first rungs, and by what share padding lengthens a list at most."""
-    steps: RowSteps = RowSteps()
+    steps: RowSteps = field(default_factory=RowSteps)
     """What becomes of rows between their file and the kernel."""
     stage: Stage = "rows"
     partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))

@@ -20,6 +20,8 @@ def _condition(job: Job, opened: InputTable) -> Condition | None:
     if job.input.where is None:
         return None
     try:
-        return parse(job.input.where).checked(opened.schema)
+        condition = parse(job.input.where)
+        condition.check(opened.schema)
     except WhereError as error:
         raise job.error(("input", "where"), error.what, error.remedy) from None
+    return condition
