@@ -17,33 +17,37 @@ _WORD = 8
 def hashes_of(columns: Sequence[pa.Array], seed: int) -> np.ndarray:
     """``[rows]`` uint64: a hash of each row of some columns, of integers, texts, bytes or decimals.
 
-    Equal rows of arrays of the same types have equal hashes; rows with a null have any. Of a single column of integers
-    other rows have other hashes.
+    Equal rows have equal hashes, whether or not texts are in a dictionary; rows with a null have any. Of a single
+    column of integers other rows have other hashes.
     """
     start = mix(np.full(1, seed + 1, np.uint64) * _GOLDEN)
     total = np.broadcast_to(start, len(columns[0]))
     for column in columns:
-        total = _folded(total, column)
+        total = mix(total ^ _of_values(column, start))
     return total
 
 
-def _folded(total: np.ndarray, array: pa.Array) -> np.ndarray:
-    """Hashes of what was hashed before and an array's values."""
+def _of_values(array: pa.Array, start: np.ndarray) -> np.ndarray:
+    """``[rows]`` uint64: a number for each value of an array, of integers each its own; ``start`` is ``[1]``."""
+    if pa.types.is_dictionary(array.type):
+        of_distinct = np.append(_of_values(array.dictionary, start), np.uint64(0))  # the last one is for nulls
+        return of_distinct[to_numpy(array.indices, filled=-1)]
     if pa.types.is_integer(array.type):
-        return mix(total ^ to_numpy(array).astype(np.uint64))
+        return to_numpy(array).astype(np.uint64)
     if pa.types.is_decimal(array.type):
         words = array.type.bit_width // 64
         data = np.frombuffer(array.buffers()[1] or b"", np.uint64).reshape(-1, words)
+        total = start
         for word in data[array.offset : array.offset + len(array)].T:
             total = mix(total ^ word)
         return total
-    return _folded_bytes(total, array)
+    return _of_bytes(array, start)
 
 
-def _folded_bytes(total: np.ndarray, array: pa.Array) -> np.ndarray:
-    """The same for texts or bytes: their lengths, then 8 bytes of each at a time."""
+def _of_bytes(array: pa.Array, start: np.ndarray) -> np.ndarray:
+    """The same for texts or bytes: a hash of their lengths, and of 8 bytes of each at a time."""
     if not len(array):
-        return total
+        return np.zeros(0, np.uint64)
     large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
     _, offsets, data = array.buffers()
     kind = np.dtype(np.int64 if large else np.int32)
@@ -52,7 +56,7 @@ def _folded_bytes(total: np.ndarray, array: pa.Array) -> np.ndarray:
     padded = np.concatenate([stored, np.zeros(_WORD, np.uint8)])
     from_each_place = np.ndarray((len(padded) - _WORD + 1,), "<u8", padded, strides=(1,))
     starts, lengths = (ends[:-1] - ends[0]).astype(np.int64), np.diff(ends).astype(np.int64)
-    total = mix(total ^ lengths.astype(np.uint64))
+    total = mix(start ^ lengths.astype(np.uint64))
     rows, done = np.flatnonzero(lengths), 0
     while len(rows):
         words = from_each_place[starts[rows] + done]
