@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from jaxbatch.compilation.devices import KEYS
 from jaxbatch.errors import InputError, JobError, OutputError
 from jaxbatch.input.file_checks import BadFile, refuse
-from jaxbatch.input.listing import Listed, is_input, list_files
+from jaxbatch.input.listing import Listed, is_input, is_lookup, list_files
 from jaxbatch.job.model import Job
 from jaxbatch.output.differences import differences
 from jaxbatch.output.ledger import Ledger, Run
@@ -115,6 +115,12 @@ def _resume(job: Job, unfinished: Run) -> PendingRun:
     for file in files:
         if not is_input(job, file.path):
             raise InputError(f"{file.path} is not in [input] path", "Restore [input] path")
+    for name, lookup in before.input.lookup.items():
+        if not is_lookup(job, name, lookup.path):
+            raise InputError(
+                f"its lookup '{name}' has the path {lookup.path}, which the job does not name",
+                f"Restore [input.lookup.{name}] path",
+            )
     skipped = tuple(BadFile(each["path"], each["reason"]) for each in unfinished.claim.skipped_files)
     addition = Addition(files, unfinished.claim.types, unfinished.paths)
     return PendingRun(before, addition, skipped, unfinished=unfinished)

@@ -96,16 +96,23 @@ def list_files(job: Job) -> list[Listed]:
 
 def is_input(job: Job, path: str) -> bool:
     """Whether a path could be a file of the job's input for some values of the job's variables."""
+    return any(_fits(job, path, pattern) for pattern in job.input_patterns)
 
-    def fits(pattern: str) -> bool:
-        if is_remote(pattern) or is_remote(path) or os.path.isabs(pattern):
-            segments, wanted = _segments(path), _segments(job.resolve(pattern))
-        else:
-            segments = _segments(os.path.relpath(path, job.paths_from))
-            wanted = _segments(os.path.normpath(pattern))
-        return any(_matches(segments[:length], wanted) for length in range(len(segments) + 1))
 
-    return any(map(fits, job.input_patterns))
+def is_lookup(job: Job, name: str, path: str) -> bool:
+    """Whether a path could be that of a lookup of the job for some values of the job's variables."""
+    pattern = job.lookup_patterns.get(name)
+    return pattern is not None and (path == job.input.lookup[name].path or _fits(job, job.resolve(path), pattern))
+
+
+def _fits(job: Job, path: str, pattern: str) -> bool:
+    """Whether a path, or a folder that it lies in, matches a pattern."""
+    if is_remote(pattern) or is_remote(path) or os.path.isabs(pattern):
+        segments, wanted = _segments(path), _segments(job.resolve(pattern))
+    else:
+        segments = _segments(os.path.relpath(path, job.paths_from))
+        wanted = _segments(os.path.normpath(pattern))
+    return any(_matches(segments[:length], wanted) for length in range(len(segments) + 1))
 
 
 def _walk(job: Job, given: str) -> Iterator[Listed]:
