@@ -1,5 +1,7 @@
 """The job's lookups, opened: their files are listed, their columns named, and their keys fit the input's."""
 
+import glob
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +14,8 @@ from jaxbatch.input.lookup import LookupTable
 from jaxbatch.input.lookup.key_columns import KeyColumns, kind_of
 from jaxbatch.input.row_steps import RowSteps
 from jaxbatch.job.model import Input, Job, Lookup
-from jaxbatch.output.finished import data_folder
+from jaxbatch.output.paths import DATA, SINGLE_RUN, SUCCESS
+from jaxbatch.storage import StorageOptions, Store, is_remote, open_store
 
 _REPLACE = "Replace them, or name other files."
 
@@ -75,7 +78,7 @@ def _open_files(job: Job, name: str, lookup: Lookup) -> InputTable:
     try:
         given = job.model_copy(update={"input": Input(path=lookup.path)})
         check_output_outside_input(given, (), "lookup")
-        path = data_folder(job.resolve(lookup.path), job.storage)
+        path = _data_folder(job.resolve(lookup.path), job.storage)
         given = job.model_copy(update={"input": Input(path=path or lookup.path)})
         opened = open_input(given)
         check_output_outside_input(given, (file.path for file in opened.files), "lookup")
@@ -84,6 +87,34 @@ def _open_files(job: Job, name: str, lookup: Lookup) -> InputTable:
         return opened
     except InputError as error:
         raise _refusal(job, name, error) from error
+
+
+def _data_folder(path: str, options: StorageOptions) -> str | None:
+    """The folder of parts of the output at a path or URL, or of that whose parts lie there; None if it is no output.
+
+    Raises:
+        InputError: its run is not finished.
+        OSError: an object store cannot be asked.
+    """
+    parent, _, last = path.rpartition("/")
+    for folder in (path, *([parent] if last == DATA else [])):
+        if glob.has_magic(folder) or not (is_remote(folder) or os.path.isdir(folder)):
+            continue
+        store = open_store(folder, options)
+        if next(iter(store.list(SINGLE_RUN.folder)), None) is None:
+            continue
+        if not _has(store, SUCCESS):
+            raise InputError(f"{folder} is an output whose run is not finished.", "Run its job again to finish it.")
+        return f"{folder}/{DATA}"
+    return None
+
+
+def _has(store: Store, name: str) -> bool:
+    try:
+        store.open(name).close()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _refusal(job: Job, name: str, error: InputError) -> JobError:
