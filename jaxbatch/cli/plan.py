@@ -55,16 +55,23 @@ def _mode(plan: dict[str, Any]) -> str:
     return f"append: run {plan['run']} adds the new files"
 
 
+def _input(plan: dict[str, Any]) -> str:
+    said = f"{counted(plan['rows'], 'row')} in {counted(plan['files'], 'file')}"
+    if not plan["rows_are_chosen"]:
+        return said
+    return f"at most {said}, {plan['row_groups_read']:,} of {counted(plan['row_groups'], 'row group')}"
+
+
 def _readable(plan: dict[str, Any]) -> str:
     rows = [
         ("kernel", plan["job"]["kernel"]),
-        ("input", f"{counted(plan['rows'], 'row')} in {counted(plan['files'], 'file')}"),
+        ("input", _input(plan)),
         *([("left out", f"{counted(len(plan['skipped_files']), 'file')}, see below")] if plan["skipped_files"] else []),
         ("output", plan["output"]),
         *([("mode", _mode(plan))] if plan["job"]["output"]["mode"] != "create" else []),
         ("shards", f"{plan['shards']:,}"),
         ("parts", f"{plan['parts']:,}, of which {plan['parts_skipped']:,} already exist"),
-        ("rows to do", f"{plan['rows'] - plan['rows_skipped']:,}"),
+        ("rows to do" if not plan["rows_are_chosen"] else "rows to read", f"{plan['rows'] - plan['rows_skipped']:,}"),
         ("device", plan["identity"]["device"]),
         ("compilations", plan["compilations"]),
         ("fingerprint", plan["fingerprint"]),

@@ -10,12 +10,14 @@ import pyarrow as pa
 
 from jaxbatch.input.input_file import InputFile
 from jaxbatch.input.shards import RowGroup
+from jaxbatch.input.where.errors import WhereError
 from jaxbatch.input.where.evaluation import Evaluation
 from jaxbatch.input.where.kinds import KindCheck
 from jaxbatch.input.where.nodes import Name, Node
 from jaxbatch.input.where.outcomes import Outcomes, possible
 from jaxbatch.input.where.ranges import of_key, of_row_groups
 from jaxbatch.input.where.syntax import parse_expression
+from jaxbatch.job.model import Job
 
 _THREADS = 8
 
@@ -78,6 +80,20 @@ def parse(text: str) -> Condition:
         WhereError: it is none.
     """
     return Condition(text, parse_expression(text))
+
+
+def condition_of(job: Job) -> Condition | None:
+    """The condition in a job's ``where``; None if it has none.
+
+    Raises:
+        JobError: it is no condition.
+    """
+    if job.input.where is None:
+        return None
+    try:
+        return parse(job.input.where)
+    except WhereError as error:
+        raise job.error(("input", "where"), error.what, error.remedy) from None
 
 
 def _names(node: Node) -> Iterator[str]:
