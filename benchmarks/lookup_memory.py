@@ -30,6 +30,8 @@ path = "tasks"
 MARKET
 [output]
 path = "ours"
+[cluster]
+cpus_per_worker = 0.5
 """
 
 MARKETS = {
@@ -65,7 +67,8 @@ def watched(command: list[str], folder: Path) -> tuple[float, list[float]]:
 
 
 def _descendants(pid: int) -> list[int]:
-    children = [int(child) for child in _read(pid, f"task/{pid}/children").split()]
+    tasks = Path(f"/proc/{pid}/task").glob("*")
+    children = [int(child) for task in tasks for child in _read(pid, f"task/{task.name}/children").split()]
     return [pid, *(each for child in children for each in _descendants(child))]
 
 

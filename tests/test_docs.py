@@ -174,6 +174,10 @@ def files_for_jobs(folder: Path) -> None:
         "day": pa.array([20_758, 20_759, 20_760], pa.date32()),
     }
     pq.write_table(pa.table(columns), folder / "trades/a.parquet")
+    positions = {"id": [1, 2], "ticker": ["A", "B"], "quantity": [10.0, -5.0]}
+    pq.write_table(pa.table(positions), folder / "positions.parquet")
+    market = {"symbol": ["B", "A"], "spot": [20.0, 10.0], "currency": ["EUR", "USD"]}
+    pq.write_table(pa.table(market), folder / "market.parquet")
 
 
 BEFORE: dict[str, Callable[[Path], None]] = {

@@ -101,3 +101,26 @@ def test_implied_volatilities(example):
     assert [row["status"] for row in rows] == ["ok"] * 999 + ["invalid_input"]
     for row in rows[:-1]:
         assert row["vol"] == pytest.approx(row["true_vol"], rel=1e-6)
+
+
+@pytest.mark.parametrize("example", ["market-lookup"], indirect=True)
+def test_positions_priced_with_joined_market_data(example):
+    tasks = {
+        name: pq.read_table(example / f"tasks/{name}.parquet").to_pandas() for name in ("positions", "market", "rates")
+    }
+    book = tasks["positions"].query("years > 0 and desk in ('equity', 'index')")
+    book = book.merge(tasks["market"], "left", left_on="ticker", right_on="symbol").merge(tasks["rates"], "left")
+    found = output(example, "book").to_pandas()
+    assert found["id"].tolist() == book["id"].tolist()
+    unknown = (book["ticker"] == "SHARE39").to_numpy()
+    assert found["status"].tolist() == ["null_input" if each else "ok" for each in unknown]
+    assert 10 < unknown.sum() < 200
+    rows, known = found[~unknown], book[~unknown].reset_index()
+    spread = known.implied * np.sqrt(known.years)
+    d1 = (np.log(known.spot / known.strike) + (known.rate + known.implied**2 / 2) * known.years) / spread
+    discounted = known.strike * np.exp(-known.rate * known.years)
+    value = known.quantity * (known.spot * norm.cdf(d1) - discounted * norm.cdf(d1 - spread))
+    np.testing.assert_allclose(rows["value"], value, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(rows["delta"], known.quantity * norm.cdf(d1), rtol=1e-9, atol=1e-12)
+    vega = known.quantity * known.spot * norm.pdf(d1) * np.sqrt(known.years)
+    np.testing.assert_allclose(rows["vega"], vega, rtol=1e-8, atol=1e-9)

@@ -75,6 +75,8 @@ class KeyColumns:
         """The table's column in the same type; null where no value of the rows' type can be equal."""
         if not self._is_number:
             return array if array.type == self._compared else array.cast(self._compared)
+        if self.rows == self.table:
+            return _integers(array)
         stored, given = to_numpy(_integers(array)), ~is_null(array)
         values = stored.astype(np.uint64 if stored.dtype.kind == "u" else np.int64)
         wanted = np.dtype(_integer_type(self.rows).to_pandas_dtype())

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxbatch.input.arrow_arrays import is_null, to_arrow, to_numpy
-from jaxbatch.input.lookup.hashing import hashes_of
+from jaxbatch.input.lookup.hashing import PIECE, hashes_of
 from jaxbatch.input.lookup.key_columns import KeyColumns
 
 _EMPTY = -1
@@ -56,7 +56,8 @@ class KeyIndex:
         self._shift = np.uint64(64 - max(2 * len(hashes), 2).bit_length())
         self._slots = np.full(1 << (64 - int(self._shift)), _EMPTY, np.int32)
         self._hashes = np.append(hashes, np.uint64(0))  # the last one stands for an empty slot
-        self._fill(hashes)
+        for first in range(0, len(hashes), PIECE):
+            self._fill(first, hashes[first : first + PIECE])
 
     def places(self, columns: Sequence[pa.Array]) -> pa.Array:
         """The number of the table's row that has the key of each of the rows, int32; null where there is none.
@@ -82,22 +83,31 @@ class KeyIndex:
         """
         for seed in itertools.count():
             hashes = hashes_of(self._keys, seed)
-            order = np.argsort(hashes, kind="stable")
-            same = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
-            if not len(same):
+            ordered = np.sort(hashes)
+            if not (ordered[1:] == ordered[:-1]).any():
                 return seed, hashes
-            first, second = order[same], order[same + 1]
-            equal = np.ones(len(same), bool)
-            for keys in self._keys:
-                equal &= to_numpy(pc.equal(keys.take(to_arrow(first)), keys.take(to_arrow(second))))
-            if equal.any():
-                at = np.flatnonzero(equal)[np.argmin(first[equal])]
-                raise RepeatedKey((int(self._numbers[first[at]]), int(self._numbers[second[at]])))
+            self._check_distinct(hashes)
         raise AssertionError  # the count does not end
 
-    def _fill(self, hashes: np.ndarray) -> None:
-        """Give each key the first free slot from that of its hash on."""
-        waiting = np.arange(len(hashes), dtype=np.int32)
+    def _check_distinct(self, hashes: np.ndarray) -> None:
+        """Compare keys of equal hashes.
+
+        Raises:
+            RepeatedKey: two are equal.
+        """
+        order = np.argsort(hashes, kind="stable")
+        same = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
+        first, second = order[same], order[same + 1]
+        equal = np.ones(len(same), bool)
+        for keys in self._keys:
+            equal &= to_numpy(pc.equal(keys.take(to_arrow(first)), keys.take(to_arrow(second))))
+        if equal.any():
+            at = np.flatnonzero(equal)[np.argmin(first[equal])]
+            raise RepeatedKey((int(self._numbers[first[at]]), int(self._numbers[second[at]])))
+
+    def _fill(self, first: int, hashes: np.ndarray) -> None:
+        """Give keys, from the number ``first`` on, the first free slot from that of their hash on."""
+        waiting = np.arange(first, first + len(hashes), dtype=np.int32)
         slots = (hashes >> self._shift).astype(np.int64)
         while len(waiting):
             free = self._slots[slots] == _EMPTY
