@@ -74,7 +74,11 @@ TABLE = instead('"market.parquet"', '"table"')
 
 MISTAKES: dict[str, tuple[Callable[[str], str], Callable[[Path], None], tuple[str, ...]]] = {
     # edit of the job; what is done to the folder; words of the message
-    "no name": (instead("lookup.market", "lookup"), nothing, ("line 6", "a lookup needs a name", "[input.lookup.market]")),
+    "no name": (
+        instead("lookup.market", "lookup"),
+        nothing,
+        ("line 6", "a lookup needs a name", "[input.lookup.market]"),
+    ),
     "a key misspelt": (instead("columns =", "colums ="), nothing, ("line 9", "market.colums", "mean 'columns'?")),
     "no key": (instead('on = { ticker = "symbol" }\n', ""), nothing, ("'input.lookup.market.on' is missing",)),
     "a key without brackets": (on('"ticker"'), nothing, ("line 8", 'on = ["id"], or on = { ours = "theirs" }')),
