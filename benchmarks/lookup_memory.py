@@ -2,7 +2,7 @@
 
     python benchmarks/lookup_memory.py
 
-Two million points in 20 files, joined by a number to a table of 6.5 million rows of that number and three floats, or
+20 million points in 20 files, joined by a number to a table of 6.5 million rows of that number and three floats, or
 the same with constants. Memory is Linux's Pss, which divides what processes share among them; of the process that was
 started, and of each of Ray's workers. BENCH_SCALE=0.1 takes a tenth of the points.
 """
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from _measure import jaxbatch, machine
 
-FILES, FILE_ROWS = 20, int(100_000 * float(os.environ.get("BENCH_SCALE", "1")))
+FILES, FILE_ROWS = 20, int(1_000_000 * float(os.environ.get("BENCH_SCALE", "1")))
 KEYS = 200 * 2**20 // 32
 
 JOB = """

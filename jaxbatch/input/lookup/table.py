@@ -19,7 +19,8 @@ from jaxbatch.input.shards import row_groups
 LIMIT_BYTES = 256 * 2**20
 """Bytes that the keys and the joined columns of a table may have in memory: each process of a run holds them all."""
 
-_ROWS_AT_ONCE = 1 << 17
+_ROWS_AT_ONCE = 1 << 20
+"""Rows of a table that are read at once: of fewer, the allocator keeps much of what each piece has left."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class LookupTable:
         for name in schema.names:  # one at a time, so that no more than one is there twice
             columns[name] = one_chunk(table.column(name))
             table = table.drop_columns(name)
+        pa.default_memory_pool().release_unused()  # what was read in pieces may be as much again
         return columns
 
     def _content(self) -> Iterator[str]:
