@@ -1,6 +1,6 @@
 """What a table of 200 MiB takes in each process that joins it, on both engines.
 
-    python benchmarks/lookup_memory.py
+    python benchmarks/lookup_memory.py [local] [ray]
 
 20 million points in 20 files, joined by a number to a table of 6.5 million rows of that number and three floats, or
 the same with constants. Memory is Linux's Pss, which divides what processes share among them; of the process that was
@@ -9,6 +9,7 @@ started, and of each of Ray's workers. BENCH_SCALE=0.1 takes a tenth of the poin
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -38,6 +39,8 @@ MARKETS = {
     "constants": "constants = { spot = 1.0, vol = 1.0, rate = 1.0 }",
     "joined": '[input.lookup.market]\npath = "market.parquet"\non = ["number"]',
 }
+
+ENGINES = {"local": (), "ray": ("--engine", "ray", "--workers", "4")}
 
 
 def make(folder: Path) -> None:
@@ -92,13 +95,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as base:
         folder = Path(base)
         make(folder)
-        for engine, options in {"local": (), "four workers of Ray": ("--engine", "ray", "--workers", "4")}.items():
+        for engine in sys.argv[1:] or ENGINES:
+            options = ENGINES[engine]
             for case, market in MARKETS.items():
                 (folder / "job.toml").write_text(JOB.replace("MARKET", market))
                 command = jaxbatch("run", "job.toml", "--quiet", "--restart", *options)
                 seconds, peaks = watched(command, folder)
                 told = ", ".join(f"{peak:,.0f}" for peak in peaks)
-                print(f"{engine + ', ' + case:34}{seconds:8.1f}   {told}", flush=True)
+                print(f"{f'{engine}, {case}':34}{seconds:8.1f}   {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,21 @@ def test_resumed_after_a_kill(market, jaxbatch, jaxbatch_json):
 def test_the_first_rows(market):
     summary = market.run(JOB, limit=70)
     assert spots(Path(summary.output)) == dict(list(expected(market.folder).items())[:70])
+
+
+def test_rows_are_chosen_first_and_joined_then(market):
+    summary = market.run(JOB, "input.where=\"id >= 30 and ticker in ('T1', 'T2', 'T16')\"", limit=150)
+    table = pa.concat_tables([pq.read_table(file) for file in sorted((market.folder / "tasks").iterdir())])
+    chosen = {row["id"] for row in table.to_pylist() if row["ticker"] in ("T1", "T2", "T16") and 30 <= row["id"] < 150}
+    assert spots(Path(summary.output)) == {row: spot for row, spot in expected(market.folder).items() if row in chosen}
+    assert len(chosen) > 10
+
+
+def test_a_plan_does_not_carry_the_table(market):
+    numbers = np.random.default_rng(0).normal(size=100_000)
+    table = pa.table({"ticker": [f"T{number}" for number in range(100_000)], "spot": numbers})
+    pq.write_table(table, market.folder / "market.parquet")
+    assert len(pickle.dumps(plan(market.job(JOB)).for_workers())) < 30_000
 
 
 def test_reports_of_joined_columns_kept_and_not(market, jaxbatch):

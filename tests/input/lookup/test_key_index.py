@@ -117,6 +117,14 @@ def test_the_row_of_each_key_is_found(few, problem):
     assert found.to_pylist() == [wanted.get(key) for key in keys]
 
 
+@pytest.mark.parametrize("seconds", [-9_223_372_037, 9_223_372_037])
+def test_a_time_that_nanoseconds_cannot_hold_equals_none(seconds):
+    wrapped = (seconds * 10**9 + 2**63) % 2**64 - 2**63
+    kinds = KeyColumns(pa.timestamp("ns"), pa.timestamp("s"))
+    index = KeyIndex([kinds], [array([seconds, 5], kinds.table)])
+    assert index.places([array([wrapped, 5 * 10**9], kinds.rows)]).to_pylist() == [None, 1]
+
+
 @pytest.mark.parametrize("kind", [pa.int64(), pa.string(), pa.decimal128(20, 1)], ids=str)
 def test_slices_of_many_rows(kind):
     rng = np.random.default_rng(1)
