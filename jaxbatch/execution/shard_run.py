@@ -13,7 +13,7 @@ from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.failpoints import crash_point
 from jaxbatch.input.row_reader import Rows
 from jaxbatch.input.shards import Shard
-from jaxbatch.planning.plan import Stage
+from jaxbatch.planning.plan import Plan, Stage
 
 
 def run_shard(
@@ -39,7 +39,7 @@ def run_shard(
         for exclusive in (False, True):
             try:
                 if stage != "merge":
-                    rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows, plan.disjoint_key)
+                    rows = rows or _reader(plan, shard)
                     with result.stage("read"):
                         rows.seek(part.start)
                 with ExitStack() as entered:
@@ -69,6 +69,17 @@ def run_shard(
     result.compilations, result.compile_s = process.programs.compilations, process.programs.seconds
     crash_point("shard.done")
     return result
+
+
+def _reader(plan: Plan, shard: Shard) -> Rows:
+    return Rows(
+        plan.files,
+        shard.row_groups,
+        plan.read,
+        plan.chunk_rows,
+        plan.disjoint_key,
+        numbered=plan.steps.numbered,
+    )
 
 
 def _too_large(memory: HostMemoryPool) -> str:

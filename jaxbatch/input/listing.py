@@ -35,7 +35,7 @@ def check_output_outside_input(job: Job, files: Iterable[str]) -> None:
     """
     output = _real(job.resolve(job.output.path))
     for path in job.input.paths:
-        folder = _real(job.resolve(_fixed_prefix(path)))
+        folder = _real(job.resolve(fixed_prefix(path)))
         if _lies_in(output, folder) and (is_remote(folder) or os.path.isdir(folder)) and _covers(path, output, folder):
             raise InputError(f"[output] path: {output} lies in the input folder {folder}.", _APART)
     for file in files:
@@ -61,7 +61,7 @@ def _covers(path: str, output: str, folder: str) -> bool:
     if is_remote(path):
         return not glob.has_magic(path) or _matches(_segments(output), _segments(path))
     path = os.path.normpath(path)
-    named = not glob.has_magic(path) or _fixed_prefix(path) != ""
+    named = not glob.has_magic(path) or fixed_prefix(path) != ""
     return named or fnmatch.fnmatch(os.path.relpath(output, folder).split(os.sep)[0], Path(path).parts[0])
 
 
@@ -91,6 +91,11 @@ def list_files(job: Job) -> list[Listed]:
 
 def is_input(job: Job, path: str) -> bool:
     """Whether a path could be a file of the job's input for some values of the job's variables."""
+    return matching_pattern(job, path) is not None
+
+
+def matching_pattern(job: Job, path: str) -> str | None:
+    """The first of the input's paths that a file lies at or below, with ``*`` in place of each variable; or None."""
 
     def fits(pattern: str) -> bool:
         if is_remote(pattern) or is_remote(path) or os.path.isabs(pattern):
@@ -100,7 +105,7 @@ def is_input(job: Job, path: str) -> bool:
             wanted = _segments(os.path.normpath(pattern))
         return any(_matches(segments[:length], wanted) for length in range(len(segments) + 1))
 
-    return any(map(fits, job.input_patterns))
+    return next(filter(fits, job.input_patterns), None)
 
 
 def _walk(job: Job, given: str) -> Iterator[Listed]:
@@ -111,7 +116,7 @@ def _walk(job: Job, given: str) -> Iterator[Listed]:
     if os.path.isdir(path):
         root, found = path, _walk_folder(path)
     elif glob.has_magic(given):
-        root = job.resolve(_fixed_prefix(given))
+        root = job.resolve(fixed_prefix(given))
         found = _matching(job, given, root)
     elif os.path.exists(path):
         return
@@ -141,7 +146,7 @@ def _glob(job: Job, given: str, root: str) -> Iterator[str]:
         yield from glob.iglob(os.path.normpath(os.path.join(start, given)))
         return
     # Python's own ** follows links to folders, and never ends where two form a circle.
-    pattern = Path(given).parts[len(Path(_fixed_prefix(given)).parts) :]
+    pattern = Path(given).parts[len(Path(fixed_prefix(given)).parts) :]
     if _matches((), pattern):
         yield root
     for current, folders, files in os.walk(root, onerror=_unreadable, followlinks=False):
@@ -175,7 +180,7 @@ def _walk_store(job: Job, given: str) -> Iterator[Listed]:
     """The files at a URL. A bucket has no folders: an object below a match counts as one in its folder."""
     from jaxbatch.storage.object_store import list_objects
 
-    pattern, url = _segments(job.resolve(given)), job.resolve(_fixed_prefix(given))
+    pattern, url = _segments(job.resolve(given)), job.resolve(fixed_prefix(given))
     above = len(_segments(url))
     found: list[Listed] = []
     listed = list(list_objects(url, job.storage))
@@ -216,7 +221,8 @@ def _hidden(name: str) -> bool:
     return name.startswith(("_", "."))
 
 
-def _fixed_prefix(path: str) -> str:
+def fixed_prefix(path: str) -> str:
+    """The part of a path before its first segment with a pattern in it."""
     while glob.has_magic(path):
         path = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
     return path

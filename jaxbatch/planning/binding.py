@@ -72,4 +72,5 @@ def _bind_context(job: Job, opened: InputTable, schema: pa.Schema, platform: str
         probe=FileProbe(opened.files, stored_names),
         stored=dict(job.input.columns),
         defaults=tuple(job.input.defaults),
+        seed=job.compute.seed,
     )
