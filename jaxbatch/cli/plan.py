@@ -55,16 +55,29 @@ def _mode(plan: dict[str, Any]) -> str:
     return f"append: run {plan['run']} adds the new files"
 
 
+def _input(plan: dict[str, Any]) -> str:
+    said = f"{counted(plan['rows'], 'row')} in {counted(plan['files'], 'file')}"
+    if not plan["rows_are_chosen"]:
+        return said
+    return f"at most {said}, {plan['row_groups_read']:,} of {counted(plan['row_groups'], 'row group')}"
+
+
+def _sample(job: dict[str, Any]) -> str:
+    named_by = " and ".join(job["input"]["key_by"] or ["file and place"])
+    return f"each row with probability {job['input']['sample']:g}, by seed {job['compute']['seed'] or 0} and {named_by}"
+
+
 def _readable(plan: dict[str, Any]) -> str:
     rows = [
         ("kernel", plan["job"]["kernel"]),
-        ("input", f"{counted(plan['rows'], 'row')} in {counted(plan['files'], 'file')}"),
+        ("input", _input(plan)),
+        *([("sample", _sample(plan["job"]))] if plan["job"]["input"]["sample"] is not None else []),
         *([("left out", f"{counted(len(plan['skipped_files']), 'file')}, see below")] if plan["skipped_files"] else []),
         ("output", plan["output"]),
         *([("mode", _mode(plan))] if plan["job"]["output"]["mode"] != "create" else []),
         ("shards", f"{plan['shards']:,}"),
         ("parts", f"{plan['parts']:,}, of which {plan['parts_skipped']:,} already exist"),
-        ("rows to do", f"{plan['rows'] - plan['rows_skipped']:,}"),
+        ("rows to do" if not plan["rows_are_chosen"] else "rows to read", f"{plan['rows'] - plan['rows_skipped']:,}"),
         ("device", plan["identity"]["device"]),
         ("compilations", plan["compilations"]),
         ("fingerprint", plan["fingerprint"]),

@@ -26,9 +26,10 @@ def describe(summary: "Summary") -> str:
     statuses = ", ".join(f"{count:,} {name}" for name, count in summary.statuses.items()) or "none"
     stages = ", ".join(f"{name} {spent:.2f}" for name, spent in summary.stages.items())
     recorded = "" if all_parts_existed(summary) else f": see {summary.records}/errors.jsonl in the output"
+    of_read = f" of {summary.rows_read:,} read" if summary.rows != summary.rows_read else ""
     left_out = f"{summary.files_skipped:,} could not be used and were left out{recorded}"
     rows = [
-        ("rows", f"{summary.rows:,} ({statuses})"),
+        ("rows", f"{summary.rows:,}{of_read} ({statuses})"),
         *([("files", left_out)] if summary.files_skipped else []),
         (
             "parts",

@@ -49,9 +49,7 @@ def run(job: Job, open_engine: Callable[[], Engine], *, restart: bool, progress:
     if done:
         return combined(done, seconds)
     latest = Ledger.read(store, known).runs[-1]
-    return summary_of_existing(
-        job, latest.fingerprint, latest.receipts or (), latest.paths, len(idle.left_out), seconds
-    )
+    return summary_of_existing(job, latest.claim, latest.receipts or (), latest.paths, len(idle.left_out), seconds)
 
 
 def _run(
@@ -130,7 +128,20 @@ def preview(job: Job, device: Device) -> dict[str, Any]:
 def _nothing_to_do(job: Job, known: Ledger) -> dict[str, Any]:
     """The plan where there is nothing to do, as JSON values with the keys of any other."""
     latest = known.runs[-1].claim
-    counts = dict.fromkeys(("rows", "rows_skipped", "shards", "parts", "parts_skipped", "partials", "files"), 0)
+    counts = dict.fromkeys(
+        (
+            "rows",
+            "rows_skipped",
+            "row_groups",
+            "row_groups_read",
+            "shards",
+            "parts",
+            "parts_skipped",
+            "partials",
+            "files",
+        ),
+        0,
+    )
     return {
         **counts,
         "jaxbatch": __version__,
@@ -143,6 +154,7 @@ def _nothing_to_do(job: Job, known: Ledger) -> dict[str, Any]:
         "columns": {name: kind for name, kind, *_ in latest.identity["schema"]},
         "programs": [],
         "rungs": {},
+        "rows_are_chosen": False,
         "run": None,
         "finishes": False,
         "identity": dict(latest.identity),

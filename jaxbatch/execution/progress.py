@@ -156,6 +156,7 @@ class ProgressTracker:
             records=self._plan.records.folder,
             fingerprint=self._plan.fingerprint,
             rows=rows,
+            rows_read=self._rows_done,
             failed_rows=failed_rows,
             flagged_rows=count_flagged(statuses),
             statuses=statuses,

@@ -10,6 +10,7 @@ from jaxbatch.errors import ExitCode
 from jaxbatch.job.model import Job
 from jaxbatch.output.paths import RunPaths
 from jaxbatch.output.receipt import Receipt
+from jaxbatch.output.records import ClaimRecord
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Summary:
     """The folder of the run's records in the output."""
     fingerprint: str
     rows: int
+    rows_read: int
+    """The rows of the input that were read for them, before any were left out or grouped."""
     failed_rows: int
     flagged_rows: int
     statuses: Mapping[str, int]
@@ -46,7 +49,7 @@ class Summary:
 
 
 def summary_of_existing(
-    job: Job, fingerprint: str, receipts: Sequence[Receipt], records: RunPaths, files_skipped: int, seconds: float
+    job: Job, claim: ClaimRecord, receipts: Sequence[Receipt], records: RunPaths, files_skipped: int, seconds: float
 ) -> Summary:
     """The summary of a run that had nothing to do: the counts of the latest run, of which every part is published."""
     statuses = Counter[str]()
@@ -59,8 +62,9 @@ def summary_of_existing(
         exit_code=int(ExitCode.DONE if allowed else ExitCode.TOO_MANY_FAILED_ROWS),
         output=job.resolve(job.output.path),
         records=records.folder,
-        fingerprint=fingerprint,
+        fingerprint=claim.fingerprint,
         rows=rows,
+        rows_read=int(claim.rows),
         failed_rows=failed_rows,
         flagged_rows=count_flagged(statuses),
         statuses=dict(sorted(statuses.items())),
@@ -90,7 +94,16 @@ def combined(runs: Sequence[Summary], seconds: float) -> Summary:
 
     if len(runs) == 1:
         return runs[0]
-    counts = ("rows", "failed_rows", "flagged_rows", "parts", "parts_done", "parts_failed", "parts_skipped")
+    counts = (
+        "rows",
+        "rows_read",
+        "failed_rows",
+        "flagged_rows",
+        "parts",
+        "parts_done",
+        "parts_failed",
+        "parts_skipped",
+    )
     computed = sum(run.rows_per_second * run.seconds for run in runs)
     return replace(
         runs[-1],

@@ -5,8 +5,9 @@ exception that nothing catches. Reading data is safe, and so is the rest of the 
 and the metadata refer to each other, which keeps a footer in memory until cycles are collected.
 """
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -18,8 +19,27 @@ _PHYSICAL = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRA
 _DECIMAL = 5
 """The number of DECIMAL in ConvertedType, and of the field for it in LogicalType."""
 
+_ONE_DICTIONARY = re.compile(rb"parquet-cpp(-arrow)? version ([0-9]+)\.")
+"""Writers whose statistics of texts cover only the first of several dictionaries, in versions before 12 (apache/arrow
+issue 15042)."""
+
 _VALUE_BYTES = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
 """Of a value once it is decoded; INT96 is decoded to 64 bits."""
+
+
+@dataclass(frozen=True)
+class Logical:
+    """What a column's stored values stand for, as far as its statistics need it."""
+
+    kind: Literal["decimal", "text", "date", "time", ""] = ""
+    """A time is a timestamp; "" is anything else, such as numbers and bytes."""
+    scale: int = 0
+    """Of decimals: the digits after the point."""
+    unit: int = 0
+    """Of dates and times: the nanoseconds that a stored 1 counts."""
+    in_utc: bool = False
+    """Of times: whether they are moments that are known everywhere."""
+    signed: bool = True
 
 
 @dataclass(frozen=True)
@@ -31,7 +51,7 @@ class Chunk:
     physical_type: str
     length: int
     """Bytes of a FIXED_LEN_BYTE_ARRAY value, else 0."""
-    is_decimal: bool
+    logical: "Logical"
     values: int
     stored: int
     """Bytes of its pages before compression."""
@@ -39,6 +59,13 @@ class Chunk:
     nulls: int | None
     minimum: bytes | None
     maximum: bytes | None
+    covers_all: bool = True
+    """Whether its writer is known for statistics that cover all values."""
+
+    @property
+    def is_decimal(self) -> bool:
+        """Whether values are decimals."""
+        return self.logical.kind == "decimal"
 
     @property
     def path(self) -> str:
@@ -94,27 +121,56 @@ def chunks(footer: bytes) -> list[list[Chunk]]:
     try:
         metadata = _Struct(footer).fields
         leaves = [element for element in metadata[2] if 1 in element and not element.get(5)]
-        found = [[_chunk(*each) for each in zip(group[1], leaves, strict=True)] for group in metadata[4]]
+        covers_all = _covers_all(metadata.get(6, b""))
+        found = [[_chunk(*each, covers_all) for each in zip(group[1], leaves, strict=True)] for group in metadata[4]]
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise pa.ArrowInvalid(f"its footer is damaged: {error}") from error
     return found
 
 
-def _chunk(column: dict[int, Any], leaf: dict[int, Any]) -> Chunk:
+def _covers_all(created_by: bytes) -> bool:
+    found = _ONE_DICTIONARY.match(created_by)
+    return found is None or int(found[2]) >= 12
+
+
+def _chunk(column: dict[int, Any], leaf: dict[int, Any], covers_all: bool) -> Chunk:
     described = column[3]
     statistics = described.get(12, {})
     return Chunk(
         names=tuple(name.decode() for name in described[3]),
         physical_type=_PHYSICAL[described[1]],
         length=leaf.get(2, 0),
-        is_decimal=leaf.get(6) == _DECIMAL or _DECIMAL in leaf.get(10, {}),
+        logical=_logical(leaf),
         values=described[5],
         stored=described[6],
         encodings=frozenset(described[2]),
         nulls=statistics.get(3),
         minimum=statistics.get(6),
         maximum=statistics.get(5),
+        covers_all=covers_all,
     )
+
+
+_DAY = 86_400 * 10**9
+_UNITS = {1: 10**6, 2: 10**3, 3: 1}
+"""Nanoseconds by the numbers of TimeUnit in parquet.thrift."""
+
+
+def _logical(leaf: dict[int, Any]) -> Logical:
+    """By the fields LogicalType (10) and ConvertedType (6) of a column; numbers are those of parquet.thrift."""
+    logical, converted = leaf.get(10, {}), leaf.get(6)
+    if converted == _DECIMAL or _DECIMAL in logical:
+        return Logical("decimal", scale=logical.get(_DECIMAL, {}).get(1, leaf.get(7, 0)))
+    if 1 in logical or converted == 0:
+        return Logical("text")
+    if 6 in logical or converted == 6:
+        return Logical("date", unit=_DAY)
+    if 8 in logical:
+        return Logical("time", unit=_UNITS[next(iter(logical[8][2]))], in_utc=logical[8][1])
+    if converted in (9, 10):
+        return Logical("time", unit=_UNITS[converted - 8], in_utc=True)
+    unsigned = converted in (11, 12, 13, 14) or (10 in logical and not logical[10][2])
+    return Logical(signed=not unsigned)
 
 
 class _Struct:

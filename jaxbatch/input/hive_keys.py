@@ -40,6 +40,24 @@ def is_integer(value: "str | int | None") -> bool:
     return re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(value)) is not None and -(2**63) <= int(value) < 2**63
 
 
+def typed_keys(names: Iterable[str]) -> list[dict[str, str | int | None]]:
+    """The keys of each file by its name within the input: as integers where all files have integers for that key.
+
+    A file whose keys cannot be read has none; reading its footer says why.
+    """
+    found: list[dict[str, str | None]] = []
+    for name in names:
+        try:
+            found.append(dict(keys_of(name)))
+        except ValueError:
+            found.append({})
+    integer = {
+        key: all(is_integer(keys[key]) for keys in found if key in keys)
+        for key in {key for keys in found for key in keys}
+    }
+    return [{k: int(v) if integer[k] and v is not None else v for k, v in keys.items()} for keys in found]
+
+
 def with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:
     """The files with a key's values as integers, if all of them are.
 

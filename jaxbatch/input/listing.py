@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from jaxbatch.errors import InputError
+from jaxbatch.input.hive_keys import typed_keys
 from jaxbatch.input.table_formats import TableFolders, check_objects
+from jaxbatch.input.where import condition_of
 from jaxbatch.job.model import Job
 from jaxbatch.storage.urls import is_remote, lies_in
 
@@ -86,7 +88,30 @@ def list_files(job: Job) -> list[Listed]:
             f"[input] path: no Parquet file matches {', '.join(job.input.paths)}.",
             f"Paths start at {job.paths_from}; folders are searched for *.parquet.",
         )
-    return list(listed.values())
+    return _not_excluded(job, list(listed.values()))
+
+
+def _not_excluded(job: Job, listed: list[Listed]) -> list[Listed]:
+    """The files without those in which ``where`` can hold for no row, as the Hive keys in their names show.
+
+    Raises:
+        JobError: ``where`` is no condition.
+        InputError: no file is left.
+    """
+    condition = condition_of(job)
+    if condition is None:
+        return listed
+    kept = [
+        file
+        for file, keys in zip(listed, typed_keys(file.name for file in listed), strict=True)
+        if not condition.excludes(keys)
+    ]
+    if not kept:
+        raise InputError(
+            f"[input] where: the keys in their names rule out all {len(listed)} files that match [input] path.",
+            f"Correct where, {condition}, or the path.",
+        )
+    return kept
 
 
 def is_input(job: Job, path: str) -> bool:

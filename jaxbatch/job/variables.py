@@ -13,6 +13,9 @@ from jaxbatch.job.validation import JobSource
 _LEADS_ELSEWHERE = re.compile(r"[/\\*?\[\]]|\.\.|^\.?$")
 """No value within a longer string may match: a separator (so no URL), a pattern, ``..``, only ``.``, or nothing."""
 
+_ENDS_A_TEXT = re.compile(r"['\"\\\\\n\r]")
+"""No value within ``[input] where`` may match: it could end the text that it stands in."""
+
 _REFERENCE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)\}|(?P<stray>\{)")
 
 
@@ -73,7 +76,9 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: JobSource) -> 
                 )
             found = variables[name]
             unused.discard(name)
-            if match[0] != value and _LEADS_ELSEWHERE.search(found):
+            if keys == ("input", "where"):
+                _check_in_where(name, found, written.locate(keys))
+            elif match[0] != value and _LEADS_ELSEWHERE.search(found):
                 raise JobError(
                     f"{written.locate(keys)}: '{{{name}}}' could lead elsewhere: its value is '{found}'.",
                     "Inside a longer string a value cannot contain '/', '\\\\' or '..': use it as the whole string.",
@@ -87,6 +92,14 @@ def fill(raw: dict[str, Any], variables: dict[str, str], written: JobSource) -> 
     variables = {**variables, "name": str(name)}
     everything = {key: name if key == "name" else filled(value, (key,)) for key, value in raw.items()}
     return everything, unused | unheeded
+
+
+def _check_in_where(name: str, value: str, where: str) -> None:
+    if _ENDS_A_TEXT.search(value):
+        raise JobError(
+            f"{where}: the value of '{{{name}}}' has a quote, a backslash or a line's end: {value!r}.",
+            "Give a value without them, or write the condition out in the job.",
+        )
 
 
 def pattern(written: str, filled: str) -> str:

@@ -45,6 +45,12 @@ class ClaimRecord(BaseModel):
     paths_from: Any = ""
     """The folder from which the job's relative paths lead."""
     rows: Any = 0
+    rows_are_chosen: Any = False
+    """Whether ``rows`` are those that are read, among which the job chooses."""
+    row_groups: Any = 0
+    row_groups_read: Any = 0
+    grouped: Any = None
+    """Whether a row of the output stands for a group of rows; None in records of earlier versions."""
     shards: Any = 0
     parts: Any = 0
     partials: Any = 0

@@ -68,8 +68,10 @@ class Plan:
     """JAX's name for the kind of device that computes."""
     rungs: Mapping[str, Mapping[str, Any]]
     """For each named dimension its first rungs, and by what share padding lengthens a list at most."""
-    steps: RowSteps = RowSteps()
+    steps: RowSteps = field(default_factory=RowSteps)
     """What becomes of rows between their file and the kernel."""
+    row_groups: int = 0
+    """How many row groups there are, with those in which no row can be chosen."""
     stage: Stage = "rows"
     partial_schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
     disjoint_key: str | None = None
@@ -154,6 +156,10 @@ class Plan:
             "output": self.output,
             "paths_from": str(self.job.paths_from),
             "rows": self.rows,
+            "rows_are_chosen": self.steps.choose,
+            "row_groups": self.row_groups,
+            "row_groups_read": sum(len(shard.row_groups) for shard in self.shards),
+            "grouped": self.stage != "rows",
             "shards": len(self.shards),
             "parts": self.stages()[-1].parts,
             "partials": self.partials,

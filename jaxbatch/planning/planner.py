@@ -15,8 +15,7 @@ from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_output_outside_input
 from jaxbatch.input.row_identity.draws import RANDOM_KEY
-from jaxbatch.input.row_steps import RowSteps
-from jaxbatch.input.shards import RowGroup, Shard, cut, limited
+from jaxbatch.input.shards import RowGroup, cut, limited
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.kernels.random_keys import key_columns
@@ -86,7 +85,8 @@ def plan(
     steps = named_files(job, steps, opened.files, addition.called if addition else {})
     if bound.kernel.buckets:
         invariants.check()  # of flags once more, since the user's files may have set what they like
-    shards = _cut_shards(job, opened, steps, limit)
+    groups = _row_groups_within(opened, limit)
+    shards = cut(steps.remaining(opened.files, groups), job.output.rows_per_part)
     programs = trace_programs(job, bound.kernel, shards)
     traced(programs.programs)
     programs.programs.check_pure()
@@ -121,6 +121,7 @@ def plan(
         rungs=rungs(bound.kernel),
         records=addition.records if addition else SINGLE_RUN,
         steps=steps,
+        row_groups=len(groups),
         **vars(stages),
     )
 
@@ -132,10 +133,9 @@ def _open_input(job: Job, addition: Addition | None) -> InputTable:
     return opened
 
 
-def _cut_shards(job: Job, opened: InputTable, steps: RowSteps, limit: int | None) -> tuple[Shard, ...]:
+def _row_groups_within(opened: InputTable, limit: int | None) -> list[RowGroup]:
     groups = row_groups(opened)
-    read = groups if limit is None else limited(groups, limit)
-    return cut(steps.remaining(opened.files, read), job.output.rows_per_part)
+    return groups if limit is None else list(limited(groups, limit))
 
 
 def row_groups(opened: InputTable) -> list[RowGroup]:

@@ -2,7 +2,7 @@
 
 from jaxbatch.input.file_checks import InputTable
 from jaxbatch.input.row_steps import RowSteps
-from jaxbatch.input.where import Condition, WhereError, parse
+from jaxbatch.input.where import Condition, WhereError, condition_of
 from jaxbatch.job.model import Job
 
 
@@ -16,9 +16,10 @@ def row_steps(job: Job, opened: InputTable) -> RowSteps:
 
 
 def _condition(job: Job, opened: InputTable) -> Condition | None:
-    if job.input.where is None:
-        return None
-    try:
-        return parse(job.input.where).checked(opened.schema)
-    except WhereError as error:
-        raise job.error(("input", "where"), error.what, error.remedy) from None
+    condition = condition_of(job)
+    if condition is not None:
+        try:
+            condition.check(opened.schema)
+        except WhereError as error:
+            raise job.error(("input", "where"), error.what, error.remedy) from None
+    return condition

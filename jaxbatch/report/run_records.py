@@ -80,6 +80,8 @@ class RunRecords:
     @property
     def grouped(self) -> bool:
         """Whether one row of the output stands for several of the input, judged by the latest run."""
+        if self.plan.grouped is not None:
+            return bool(self.plan.grouped)
         return sum(receipt.rows for receipt in self._latest_receipts) != self.plan.rows
 
     def column_of(self, result: str) -> str:

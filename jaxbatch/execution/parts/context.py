@@ -60,19 +60,16 @@ class PartContext:
         if not self.steps.choose:
             yield from self._read(step)
             return
-        rows: pa.Table | None = None
+        gathered: list[pa.Table] = []
         for table in self._read(step):
             with self.result.stage("where"):
-                chosen = self.steps.chosen(table)
-                rows = pa.concat_tables([rows, chosen]) if rows is not None else chosen
-            while rows.num_rows >= step:
+                rows = pa.concat_tables([*gathered, self.steps.chosen(table)])
+            while rows.num_rows >= step or rows.nbytes >= READ_BYTES:
                 yield rows.slice(0, step).combine_chunks()
                 rows = rows.slice(step)
-            if rows.nbytes >= READ_BYTES:
-                yield rows.combine_chunks()
-                rows = None
-        if rows is not None and rows.num_rows:
-            yield rows.combine_chunks()
+            gathered = [rows]
+        if gathered and gathered[0].num_rows:
+            yield gathered[0].combine_chunks()
 
     def _read(self, step: int) -> Iterator[pa.Table]:
         assert self.rows is not None

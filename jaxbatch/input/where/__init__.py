@@ -1,39 +1,13 @@
-"""The expression in ``[input] where``: parsed, checked against the input's columns, and evaluated on tables."""
+"""The expression in ``[input] where``: which rows are computed.
 
-from collections.abc import Iterable, Iterator, Sequence
+It has the syntax of Python, whose parser reads it (``syntax.py``), and is never evaluated as Python. ``kinds.py``
+checks it against the input's columns, ``evaluation.py`` finds the rows of a table that pass, by SQL's rules for nulls
+and IEEE's for NaN, and ``outcomes.py`` whether any row of a file or row group could, by the ranges that ``ranges.py``
+takes from Hive keys and footers. What ranges rule out is never read; they decide nothing else. Begin with
+``condition.py``.
+"""
 
-import numpy as np
-import pyarrow as pa
+from jaxbatch.input.where.condition import Condition, condition_of, parse
+from jaxbatch.input.where.errors import WhereError
 
-from jaxbatch.errors import InputError
-from jaxbatch.input.input_file import InputFile
-from jaxbatch.input.shards import RowGroup
-
-
-class WhereError(InputError):
-    """The expression is not one, or does not fit the input."""
-
-
-class Condition:
-    """Which rows are computed."""
-
-    columns: tuple[str, ...] = ()
-
-    def checked(self, schema: pa.Schema) -> "Condition":
-        """The condition for an input's columns."""
-        del schema
-        return self
-
-    def mask(self, table: pa.Table) -> np.ndarray:
-        """``[rows]`` booleans: where it is true."""
-        return np.ones(table.num_rows, bool)
-
-    def remaining(self, files: Sequence[InputFile], row_groups: Iterable[RowGroup]) -> Iterator[RowGroup]:
-        """The row groups in which it may be true."""
-        del files
-        yield from row_groups
-
-
-def parse(text: str) -> Condition:
-    """Parse an expression."""
-    raise WhereError(f"'{text}' cannot be parsed.")
+__all__ = ["Condition", "WhereError", "condition_of", "parse"]

@@ -1,0 +1,132 @@
+"""The parts of an expression, as values. Their text is the same for expressions that differ in layout alone."""
+
+from dataclasses import dataclass, field
+from typing import Literal as OneOf
+
+Comparison = OneOf["==", "!=", "<", "<=", ">", ">="]
+Operation = OneOf["+", "-", "*", "/"]
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A date or a time, in nanoseconds since 1970; a date is its midnight."""
+
+    nanoseconds: int
+    is_date: bool
+    has_zone: bool = False
+
+    def __str__(self) -> str:
+        return f"{'date' if self.is_date else 'datetime'}({self.nanoseconds}{' UTC' * self.has_zone})"
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A value that the expression gives: a number, a text, a truth value, a date or time; None for null."""
+
+    value: int | float | str | bool | Instant | None
+    at: int = field(compare=False)
+    """Where it begins: characters of the expression before it. So it is for all parts."""
+
+    def __str__(self) -> str:
+        return str(self.value) if isinstance(self.value, Instant) else repr(self.value)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A column of the files, or a Hive key."""
+
+    column: str
+    at: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.column if self.column.isidentifier() else f"col({self.column!r})"
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A sum, difference, product or quotient, in float64."""
+
+    operation: Operation
+    left: "Value"
+    right: "Value"
+    at: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"({self.left} {self.operation} {self.right})"
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Two values compared; null if one of them is."""
+
+    comparison: Comparison
+    left: "Value"
+    right: "Value"
+    at: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"({self.left} {self.comparison} {self.right})"
+
+
+@dataclass(frozen=True)
+class In:
+    """Whether a value equals one of several; null if it equals none, and it or one of them is null."""
+
+    item: "Value"
+    options: tuple["Value", ...]
+    at: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"({self.item} in ({', '.join(map(str, self.options))}))"
+
+
+@dataclass(frozen=True)
+class IsNull:
+    """Whether a value is null: never null itself."""
+
+    item: "Value"
+    at: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"({self.item} is None)"
+
+
+@dataclass(frozen=True)
+class Both:
+    """Two conditions of which both hold."""
+
+    left: "Node"
+    right: "Node"
+    at: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"({self.left} and {self.right})"
+
+
+@dataclass(frozen=True)
+class Either:
+    """Two conditions of which one holds."""
+
+    left: "Node"
+    right: "Node"
+    at: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"({self.left} or {self.right})"
+
+
+@dataclass(frozen=True)
+class Negation:
+    """A condition that does not hold."""
+
+    part: "Node"
+    at: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"(not {self.part})"
+
+
+Value = Literal | Name | Arithmetic
+Truth = Compare | In | IsNull | Both | Either | Negation
+Node = Value | Truth
+"""A column of truth values, or a literal one, is a condition too."""

@@ -1,0 +1,112 @@
+"""What an expression may say, and what is said of one that may not."""
+
+import pyarrow as pa
+import pytest
+
+from jaxbatch.input.where import WhereError, parse
+
+SCHEMA = pa.schema(
+    {
+        "price": pa.float64(),
+        "volume": pa.int64(),
+        "region": pa.string(),
+        "day": pa.date32(),
+        "at": pa.timestamp("ns"),
+        "seen": pa.timestamp("us", "UTC"),
+        "flag": pa.bool_(),
+        "curve": pa.list_(pa.float64()),
+        "unit price": pa.float64(),
+        "nothing": pa.null(),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("condition", "parsed"),
+    [
+        ("price>0", "(price > 0)"),
+        ("0 < price <= 1", "((0 < price) and (price <= 1))"),
+        ("not flag", "(not flag)"),
+        ("region in ['EU', \"US\"]", "(region in ('EU', 'US'))"),
+        ("region not in ('EU',)", "(not (region in ('EU')))"),
+        ("price is not None", "(not (price is None))"),
+        ("-price < +volume", "((-0.0 - price) < volume)"),
+        ("price < -1", "(price < -1)"),
+        ('col("unit price") > 1e-3', "(col('unit price') > 0.001)"),
+        ("day == date('1970-01-02') or day == date(1970, 1, 2)", "((day == D) or (day == D))"),
+        ("price > 0  # a remark", "(price > 0)"),
+        ("price > 0\n and\n volume > 1", "((price > 0) and (volume > 1))"),
+        ("nothing == 1 or nothing", "((nothing == 1) or nothing)"),
+        ("(price > 1) == flag", "((price > 1) == flag)"),
+        ("True", "True"),
+    ],
+)
+def test_is_read(condition, parsed):
+    found = parse(condition)
+    found.check(SCHEMA)
+    assert str(found) == parsed.replace("D", "date(86400000000000)")
+
+
+def test_layout_and_quotes_do_not_count():
+    assert str(parse("price>0 and region=='a'")) == str(parse('(price  >  0)\nand (region == "a")'))
+
+
+def test_names_its_columns_once_each_in_order():
+    assert parse("volume > price and region in ('a', 'b') and volume < 2").columns == ("volume", "price", "region")
+
+
+@pytest.mark.parametrize(
+    ("condition", "at", "what", "remedy"),
+    [
+        ("prices > 0", "prices", "no column 'prices'", "Did you mean 'price'?"),
+        ("volume > 0 and regin == 'EU'", "regin", "no column 'regin'", "Did you mean 'region'?"),
+        ("price", "price", "'price' is a number", "Compare it"),
+        ("price and flag", "price", "'price' is a number", "Compare it"),
+        ("not region", "region", "'region' is a text", "Compare it"),
+        ("price == '5'", "price", "cannot be compared", "Write 5 without quotes"),
+        ("price == 'EU'", "price", "'price' (double) and 'EU' (a text)", "Compare it with a number"),
+        ("region == 5", "region", "cannot be compared", "Write the text in quotes"),
+        ("day > '2026-01-01'", "day", "cannot be compared", "Write date('2026-01-01')"),
+        ("at > '2026-01-01'", "at", "cannot be compared", "Write datetime('2026-01-01')"),
+        ("seen > datetime(2026, 1, 1)", "seen", "cannot be compared", "Give the time its zone"),
+        ("curve == 1", "curve", "cannot be compared", "only `is None`"),
+        ("region + 'x' == 'EUx'", "region", "+ needs numbers", ""),
+        ("price == None", "None", "nothing equals None", "is None"),
+        ("price = 5", "price = 5", "it is no expression: invalid syntax. Maybe you meant '=='", "Known are"),
+        ("price > ", "", "it is no expression", "Known are"),
+        ("price > 0 &  flag", "0 &", "BitAnd is not known", "Write `and`"),
+        ("~flag", "~flag", "~ is not known", "Write `not`"),
+        ("price ** 2 > 1", "price **", "Pow is not known", "Known are"),
+        ("region.startswith('E')", "region.starts", "can be called", "Known are"),
+        ("a.b > 1", "a.b", "Attribute is not known", "col('a.b')"),
+        ("'E' in region", "region", "`in` needs a tuple", "x in (1, 2)"),
+        ("price is 5", "5", "`is` is for None alone", "=="),
+        ("date(2026, 2, 30) > day", "date(2026, 2, 30)", "gives none: day is out of range", "date(2026, 11, 28)"),
+        ("day > date('yesterday')", "date('yes", "gives none", "date('2026-11-28')"),
+        ("__import__('os').system('true')", "__import__", "can be called", "Known are"),
+        ("[x for x in (1, 2)]", "[x for", "ListComp is not known", "Known are"),
+        ("flag < True", "flag < True", "< cannot compare conditions", "=="),
+        ("region == '\\d'", "'\\d'", "it is no expression", "Known are"),
+        ("(" * 300 + "price" + ")" * 300, "", "it is no expression", "Known are"),
+        ("-" * 150 + "price > 0", "-", "nested too deep", "Split it"),
+    ],
+)
+def test_refuses_by_place_and_remedy(condition, at, what, remedy):
+    with pytest.raises(WhereError) as refused:
+        parse(condition).check(SCHEMA)
+    assert what in refused.value.what
+    assert remedy in refused.value.remedy
+    place = int(refused.value.what.split("at character ")[1].split(" ")[0]) - 1
+    assert condition[place:].startswith(at)
+
+
+def test_places_count_characters_and_not_bytes():
+    with pytest.raises(WhereError, match=r"at character 25 \(`x > 0`\)"):
+        parse("region == 'Zürich'\n and x > 0").check(SCHEMA)
+
+
+def test_many_conditions_side_by_side_are_not_deep():
+    condition = parse(" or ".join(f"volume == {number}" for number in range(5000)))
+    condition.check(SCHEMA)
+    table = pa.table({"volume": pa.array([4999, 5000, None])})
+    assert condition.mask(table).tolist() == [True, False, False]
