@@ -39,7 +39,7 @@ def check_distinct(named: Sequence[tuple[str, str]], earlier: Mapping[str, str])
     for name, path in named:
         other = seen.setdefault(name, path)
         if name in earlier or other != path:
-            by_run = ", which an earlier run has computed" if name in earlier else ""
+            by_run = ", which an earlier run has computed," if name in earlier else ""
             raise InputError(
                 f"[input] path: {other}{by_run} and {path} are both called '{name}', so that their rows would be drawn "
                 "the same random numbers.",

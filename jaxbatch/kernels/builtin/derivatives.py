@@ -91,7 +91,8 @@ class Derivatives(Kernel):
             {name: _as_number(each.constants[name], name, dtype) for name in wrt if name in each.constants}
             for each in chosen.functions
         )
-        shapes = {column.name: column.sized({}) for column in arguments} | {n: v.shape for n, v in fixed[0].items()}
+        shapes = {column.name: column.sized({}) for column in arguments if column.name in numbers}
+        shapes |= {name: value.shape for name, value in fixed[0].items()}
         one_number = wrt[0] if len(wrt) == 1 and shapes[wrt[0]] == () and self.partials is None else None
         paths = self._paths(wrt, first.arguments, shapes)
         per_row = tuple(Column(name, "int") for name in chosen.supplied)
