@@ -31,7 +31,8 @@ def test_known_answers():
     ]
     for count, key, wanted in answers:
         high, low = (np.array([word], np.uint32) for word in count)
-        threefry._encrypt(*(np.array([word], np.uint32) for word in key), high, low)
+        first, second = (np.array([word], np.uint32) for word in key)
+        threefry._encrypt(first, second, high, low)
         assert (int(high[0]), int(low[0])) == wanted
 
 
