@@ -51,7 +51,7 @@ def measured() -> Costs:
         try:
             plan = planner.plan(job)
             open_output(plan).claim.write(claim_record(plan))
-            outcomes = engine.run(plan, outstanding(plan, {}))
+            outcomes = engine.run(plan, plan.final, outstanding(plan.final, {}))
             assert not next(outcomes).failures
             wall, cpu = time.perf_counter(), time.process_time()
             done = sum(not outcome.failures for outcome in outcomes)

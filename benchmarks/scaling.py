@@ -95,12 +95,13 @@ class InstantEngine:
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
 
-    def run(self, plan: Any, outstanding: Any) -> Iterator[Any]:
+    def run(self, plan: Any, stage: Any, outstanding: Any) -> Iterator[Any]:
         """See jaxbatch.execution.engines.Engine."""
         from jaxbatch.execution.shard_result import ShardResult
         from jaxbatch.output.paths import part_name
         from jaxbatch.output.receipt import Receipt
 
+        del stage
         for shard, wanted in outstanding.items():
             result = ShardResult(shard, "here")
             for part in wanted:
@@ -126,6 +127,7 @@ def one(parts: int) -> None:
     from jaxbatch.input.shards import cut
     from jaxbatch.output.run_output import RunOutput
     from jaxbatch.planning import planner
+    from jaxbatch.planning.stage_plans import RowPlan
 
     process_setup.prepare(platforms="cpu")
     with tempfile.TemporaryDirectory() as name:
@@ -147,10 +149,10 @@ def one(parts: int) -> None:
         for n in range(parts // GROUPS)
     )
     groups = planner.row_groups(replace_files(files))
-    plan = replace(small, files=files, shards=cut(groups, 10))
+    plan = replace(small, files=files, stages=(RowPlan(cut(groups, 10)),))
     began = step("plan", began)
     store = MemoryStore()
-    output = RunOutput(store, plan.fingerprint, plan.expected)  # type: ignore[arg-type]
+    output = RunOutput(store, plan.fingerprint, plan.final.expected)  # type: ignore[arg-type]
     output.claim.write(single_run.claim_record(plan))
     engine: Any = InstantEngine(store)
     summary = single_run.finish(plan, output, engine, lambda _: None, time.monotonic(), new=True)

@@ -165,8 +165,20 @@ def files_for_operations(folder: Path) -> None:
     )
 
 
+def files_for_jobs(folder: Path) -> None:
+    (folder / "trades").mkdir()
+    columns = {
+        "id": [1, 2, 3],
+        "region": ["EU", "US", None],
+        "price": [4.0, 9.0, 16.0],
+        "day": pa.array([20_758, 20_759, 20_760], pa.date32()),
+    }
+    pq.write_table(pa.table(columns), folder / "trades/a.parquet")
+
+
 BEFORE: dict[str, Callable[[Path], None]] = {
     "README.md": files_for_readme,
+    "job-file.md": files_for_jobs,
     "add-a-kernel.md": files_for_kernels,
     "operations.md": files_for_operations,
 }
@@ -213,6 +225,7 @@ RUN = [page for page in PAGES if any(block.language or "jaxbatch " in block.text
 @pytest.mark.parametrize("page", RUN, ids=[page.name for page in RUN])
 def test_snippets_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     BEFORE.get(page.name, lambda _: None)(tmp_path)
     namespace: dict[str, object] = {}
     exec("import jax.numpy as jnp\nfrom jaxbatch import Column", namespace)  # which parts of a class take for granted

@@ -15,7 +15,7 @@ from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.execution.shard_run import run_shard
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.input.shards import Shard
-from jaxbatch.planning.plan import Plan, Stage
+from jaxbatch.planning.plan import WorkerPlan
 
 SLOTS = 2
 """Shards in flight in each worker: one is read and written while the other computes."""
@@ -43,14 +43,15 @@ class Task:
 
     shard: Shard
     wanted: list[int]
-    stage: Stage
+    stage: str
+    """The name of the plan's stage."""
     alone: bool = False
 
 
 class Actor:
     """The process of one worker."""
 
-    def __init__(self, plan: Plan, cpus: float, workers: int):
+    def __init__(self, plan: WorkerPlan, cpus: float, workers: int):
         self._plan, self._cpus, self._workers = plan, cpus, workers
 
     def start(self) -> JaxbatchError | None:

@@ -21,6 +21,7 @@ from jaxbatch.execution.shard_result import Failure, ShardResult
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.stage_plans import StagePlan
 
 _GROW_S = 5.0
 """Seconds between two looks whether the cluster has places for more workers."""
@@ -87,9 +88,9 @@ class RayEngine:
     def adopt(self, programs: ProgramSet, *, ahead: bool) -> None:
         """See :class:`~jaxbatch.execution.engines.Engine`. Workers are other processes, and trace for themselves."""
 
-    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
+    def run(self, plan: Plan, stage: StagePlan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """See :class:`~jaxbatch.execution.engines.Engine`."""
-        results = self._results(plan, outstanding)
+        results = self._results(plan, stage, outstanding)
         if not self._monitored:
             yield from results
             return
@@ -102,12 +103,12 @@ class RayEngine:
         finally:
             metrics.workers(0)
 
-    def _results(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
+    def _results(self, plan: Plan, stage: StagePlan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         if self._shared is None:
             self._shared = ray.put(plan.for_workers())
         handles = self._handles
-        todo = deque(Task(plan.shards[index], wanted, plan.stage) for index, wanted in outstanding.items())
+        todo = deque(Task(stage.shards[index], wanted, stage.name) for index, wanted in outstanding.items())
         self._grow(len(todo))
         waiting_since = looked = grown = time.monotonic()
         while todo or any(call.task for handle in handles for call in handle.calls.values()):

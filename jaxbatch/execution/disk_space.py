@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from jaxbatch.errors import OutputError, readable_bytes
 from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.stage_plans import StagePlan
 from jaxbatch.storage import Store
 
 MAX_COMPRESSION_RATIO = 4
@@ -15,10 +16,10 @@ MAX_COMPRESSION_RATIO = 4
 _LOG = logging.getLogger(__name__)
 
 
-def check_space(plan: Plan, todo: Mapping[int, list[int]], store: Store) -> None:
+def check_space(plan: Plan, stage: StagePlan, todo: Mapping[int, list[int]], store: Store) -> None:
     """Refuse to compute parts that cannot all fit, and warn if they may not.
 
-    Only columns of fixed width are counted, so that what is refused would certainly have failed.
+    Only columns of fixed width count, and rows that are known beforehand: what is refused would certainly have failed.
 
     Raises:
         OutputError: there is too little space.
@@ -26,7 +27,12 @@ def check_space(plan: Plan, todo: Mapping[int, list[int]], store: Store) -> None
     free = store.free()
     if free is None:
         return
-    rows = sum(part.rows for shard in plan.shards for part in shard.parts if part.index in todo.get(shard.index, ()))
+    rows = sum(
+        stage.rows_of(part) or 0
+        for shard in stage.shards
+        for part in shard.parts
+        if part.index in todo.get(shard.index, ())
+    )
     needed = rows * sum(_width(field.type) for field in plan.schema)
     least = needed if plan.job.output.compression == "none" else needed // MAX_COMPRESSION_RATIO
     numbers = f"the parts still to be written hold {readable_bytes(needed)} of numbers"

@@ -11,6 +11,7 @@ from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.execution.summary import Summary, count_failed, count_flagged, rounded
 from jaxbatch.output.receipt import Receipt
 from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.stage_plans import StagePlan
 
 TIMELINE = 250
 """The points of the timeline in a run's report; there may be up to twice as many."""
@@ -42,12 +43,12 @@ class ProgressTracker:
     def __init__(self, planned: Plan, published: Mapping[int, Receipt], workers: Callable[[], int] = lambda: 0):
         self._plan = planned
         self._workers = workers
-        self._final = planned.stages()[-1]
+        self._final = planned.final
         self._skipped = len(published)
         self._receipts: dict[int, Receipt] = {}
         self._statuses: Counter[str] = Counter()
         self._add_receipts(published.values())
-        self._rows_of = {part.index: part.rows for shard in planned.shards for part in shard.parts}
+        self._rows_of = {part.index: part.rows for shard in planned.first.shards for part in shard.parts}
         self._rows_skipped = self._rows_done = 0
         self.failed: dict[int, str] = {}
         self._stages: dict[str, Counter[str]] = {}
@@ -61,7 +62,7 @@ class ProgressTracker:
         self._timeline: list[tuple[float, int]] = []
         """Seconds since the start, and the rows done by then."""
         self._slowest: dict[str, float] | None = None
-        if self._final is planned:
+        if self._final is planned.first:
             self.skip(published)
         elif self._skipped == self._final.parts:
             self._rows_skipped = self._rows_done = planned.rows
@@ -71,9 +72,9 @@ class ProgressTracker:
         self._rows_skipped = sum(self._rows_of[part] for part in published)
         self._rows_done = self._rows_skipped
 
-    def add(self, stage: Plan, result: ShardResult) -> None:
+    def add(self, stage: StagePlan, result: ShardResult) -> None:
         """Count one shard's result."""
-        if stage is self._plan:
+        if stage is self._plan.first:
             self._rows_done += sum(self._rows_of[receipt.part] for receipt in result.receipts)
         if stage.folder == self._final.folder:
             self._add_receipts(result.receipts)

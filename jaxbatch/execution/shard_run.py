@@ -13,22 +13,23 @@ from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.failpoints import crash_point
 from jaxbatch.input.row_reader import Rows
 from jaxbatch.input.shards import Shard
-from jaxbatch.planning.plan import Plan, Stage
+from jaxbatch.planning.plan import WorkerPlan
+from jaxbatch.planning.stage_plans import GroupPlan, MergePlan, StagePlan
 
 
 def run_shard(
     process: WorkerProcess,
     shard: Shard,
     wanted: Sequence[int],
-    stage: Stage = "rows",
+    stage: str = "rows",
     attempt: Hashable | None = None,
 ) -> ShardResult:
-    """Write the ``wanted`` parts of a shard. Failures are values: nothing is raised.
+    """Write the ``wanted`` parts of a shard of the stage of that name. Failures are values: nothing is raised.
 
     A part for which memory does not suffice beside others is tried a second time, without others. An ``attempt`` that
     is abandoned meanwhile (:meth:`WorkerProcess.abandon`) writes nothing more.
     """
-    plan = process.stages[stage]
+    plan, its = process.plan, process.plan.stage(stage)
     crash_point("shard.begun")
     result = ShardResult(shard.index, process.name)
     owner = attempt or (stage, shard.index)
@@ -38,8 +39,8 @@ def run_shard(
             continue
         for exclusive in (False, True):
             try:
-                if stage != "merge":
-                    rows = rows or _reader(plan, shard)
+                if not isinstance(its, MergePlan):
+                    rows = rows or _reader(plan, its, shard)
                     with result.stage("read"):
                         rows.seek(part.start)
                 with ExitStack() as entered:
@@ -49,7 +50,7 @@ def run_shard(
                     context = PartContext(
                         part, rows, process.steps, device, result, owner, process.slots, reserve, exclusive
                     )
-                    result.receipts.append(write_part(process, plan, context))
+                    result.receipts.append(write_part(process, its, context))
                 break
             except MemoryLimitExceeded:
                 rows = None  # some were taken: what follows is read afresh
@@ -71,15 +72,10 @@ def run_shard(
     return result
 
 
-def _reader(plan: Plan, shard: Shard) -> Rows:
-    return Rows(
-        plan.files,
-        shard.row_groups,
-        plan.read,
-        plan.chunk_rows,
-        plan.disjoint_key,
-        numbered=plan.steps.numbered,
-    )
+def _reader(plan: WorkerPlan, its: StagePlan, shard: Shard) -> Rows:
+    ranged = its.disjoint_key if isinstance(its, GroupPlan) else None
+    numbered = plan.steps.numbered
+    return Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows, ranged, numbered=numbered)
 
 
 def _too_large(memory: HostMemoryPool) -> str:

@@ -24,6 +24,7 @@ from jaxbatch.output.records import ClaimRecord
 from jaxbatch.output.run_output import RunOutput
 from jaxbatch.planning.plan import Plan
 from jaxbatch.planning.planner import Addition, plan
+from jaxbatch.planning.stage_plans import StagePlan
 from jaxbatch.storage import open_store
 
 _LOG = logging.getLogger(__name__)
@@ -48,13 +49,13 @@ def make_plan(
 def open_output(planned: Plan, others: Callable[[], Iterable[str]] = tuple) -> RunOutput:
     """A plan's output. ``others`` gives the fingerprints of further runs that the folder may hold."""
     store = open_store(planned.output, planned.job.storage)
-    return RunOutput(store, planned.fingerprint, planned.stages()[-1].expected, planned.records, others)
+    return RunOutput(store, planned.fingerprint, planned.final.expected, planned.records, others)
 
 
-def outstanding(planned: Plan, published: Mapping[int, Receipt]) -> dict[int, list[int]]:
+def outstanding(stage: StagePlan, published: Mapping[int, Receipt]) -> dict[int, list[int]]:
     """The parts that are still to be written, by shard."""
     missing = {
-        shard.index: [part.index for part in shard.parts if part.index not in published] for shard in planned.shards
+        shard.index: [part.index for part in shard.parts if part.index not in published] for shard in stage.shards
     }
     return {shard: parts for shard, parts in missing.items() if parts}
 
@@ -73,10 +74,9 @@ def describe_plan(planned: Plan, output: RunOutput, published: Mapping[int, Rece
 
 def _rows_behind(planned: Plan, published: Collection[int]) -> int:
     """How many rows of the input need not be computed again, because these parts are published."""
-    final = planned.stages()[-1]
-    if final is not planned:  # each part of the merge comes of all rows
-        return planned.rows if len(published) == final.parts else 0
-    return sum(part.rows for shard in planned.shards for part in shard.parts if part.index in published)
+    if planned.final is not planned.first:  # each part of the merge comes of all rows
+        return planned.rows if len(published) == planned.final.parts else 0
+    return sum(part.rows for shard in planned.final.shards for part in shard.parts if part.index in published)
 
 
 def claim_record(planned: Plan, **more: Any) -> ClaimRecord:
@@ -109,7 +109,7 @@ def finish(
 def _finish_claimed(
     planned: Plan, output: RunOutput, backend: Engine, progress: Callable[[Progress], None], started: float
 ) -> Summary:
-    *earlier, final = planned.stages()
+    *earlier, final = planned.stages
     published = output.data.published()
     todo = outstanding(final, published)
     tracker = ProgressTracker(planned, published, lambda: backend.workers)
@@ -117,16 +117,16 @@ def _finish_claimed(
     run = planned.fingerprint
     emit("Writing %d of %d parts to %s.", final.parts - len(published), final.parts, planned.output, run=run)
     if todo:
-        check_space(final, todo, output.store)
+        check_space(planned, final, todo, output.store)
         output.seal.remove()
         output.data.drop_damaged()
         for stage in earlier:
-            partials = PartCatalog(output.store, stage.folder, stage.fingerprint, stage.expected)
+            partials = PartCatalog(output.store, stage.folder, planned.fingerprint, stage.expected)
             left = partials.drop_damaged()
             tracker.skip(left)
-            _run_stage(stage, outstanding(stage, left), backend, partials, tracker, progress)
+            _run_stage(planned, stage, outstanding(stage, left), backend, partials, tracker, progress)
         if not tracker.failed:
-            _run_stage(final, todo, backend, output.data, tracker, progress)
+            _run_stage(planned, final, todo, backend, output.data, tracker, progress)
     skipped = [{"path": file.path, "reason": file.reason} for file in planned.skipped]
     summary = tracker.summary(time.monotonic() - started)
     output.claim.check_owner()
@@ -157,7 +157,8 @@ def _prefer_part_failures(failed: Mapping[int, str]) -> Iterator[None]:
 
 
 def _run_stage(
-    stage: Plan,
+    planned: Plan,
+    stage: StagePlan,
     todo: Mapping[int, list[int]],
     backend: Engine,
     published: PartCatalog,
@@ -167,15 +168,15 @@ def _run_stage(
     if not todo:
         return
     checked = time.monotonic()
-    for result in backend.run(stage, todo):
+    for result in backend.run(planned, stage, todo):
         tracker.add(stage, result)
         for failure in result.failures:
-            fields = {"run": stage.fingerprint, "part": failure.part, "worker": result.worker}
+            fields = {"run": planned.fingerprint, "part": failure.part, "worker": result.worker}
             emit("Part %d failed: %s", failure.part, failure.reason, level=logging.ERROR, **fields)
         published.record(result.receipts)
         progress(tracker.progress())
         if time.monotonic() - checked > OWNER_S:
-            check_owner(published.store, stage.fingerprint, stage.records)
+            check_owner(published.store, planned.fingerprint, planned.records)
             checked = time.monotonic()
 
 

@@ -10,11 +10,11 @@ from jaxbatch.kernels.precision import x64_context
 from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.differences import differences
 from jaxbatch.planning.binding import build
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.plan import WorkerPlan
 from jaxbatch.planning.program_list import programs_of
 
 
-def retrace_and_check(plan: Plan, device: Device) -> ProgramSet:
+def retrace_and_check(plan: WorkerPlan, device: Device) -> ProgramSet:
     """Build the job's kernel in this process and trace its programs.
 
     Raises:

@@ -12,7 +12,7 @@ from jaxbatch.execution.host_memory import HostMemoryPool
 from jaxbatch.execution.tracing import retrace_and_check
 from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.encode_buffers import BufferPool
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.plan import WorkerPlan
 from jaxbatch.storage import open_store
 
 _PARTS_DIVISOR = 4
@@ -43,7 +43,7 @@ class WorkerProcess:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: WorkerPlan,
         max_concurrency: int = 1,
         *,
         workers_per_node: int = 1,
@@ -51,7 +51,6 @@ class WorkerProcess:
         programs: ProgramSet | None = None,
     ):
         self.plan = plan
-        self.stages = {stage.stage: stage for stage in plan.stages()}
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.programs = programs or retrace_and_check(plan, devices.described_here(plan.platform))
         self.kernel = self.programs.kernel

@@ -90,7 +90,7 @@ def plan(
     programs = trace_programs(job, bound.kernel, shards)
     traced(programs.programs)
     programs.programs.check_pure()
-    stages = choose_stages(bound.kernel, opened, shards, columns, job.output.rows_per_part)
+    stages = choose_stages(bound.kernel, opened, shards, columns, steps, job.output.rows_per_part)
     identity = {
         **job_identity(job, opened, columns, steps, limit, programs.batch_rows),
         "schema": schema_identity(columns.schema),
@@ -103,7 +103,6 @@ def plan(
         source=bound.context,
         files=opened.files,
         skipped=opened.skipped,
-        shards=shards,
         read=columns.read,
         keep=columns.keep,
         names={**columns.stored, **dict.fromkeys(key_columns(bound.kernel.read), RANDOM_KEY)},
@@ -122,7 +121,7 @@ def plan(
         records=addition.records if addition else SINGLE_RUN,
         steps=steps,
         row_groups=len(groups),
-        **vars(stages),
+        stages=stages,
     )
 
 

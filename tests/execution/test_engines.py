@@ -260,6 +260,6 @@ def test_a_node_without_the_job_s_folder_takes_the_copy_in_which_it_starts(tmp_p
     monkeypatch.chdir(node)
     output = single_run.open_output(planned)
     output.claim.write(single_run.claim_record(planned))
-    result = run_shard(WorkerProcess(planned.here()), planned.shards[0], [0])
+    result = run_shard(WorkerProcess(planned.here()), planned.first.shards[0], [0])
     assert not result.failures
     assert pq.read_table(tmp_path / "results/data")["value"].to_pylist() == [3.0, 6.0]

@@ -139,7 +139,7 @@ def test_an_input_that_changes_after_the_plan_is_not_computed_under_it(bench):
     bench.tasks({"x": np.arange(10.0)}, "tasks/a.parquet")
     planned = plan(bench.job(JOB))
     bench.tasks({"x": np.arange(10.0) + 1}, "tasks/a.parquet")
-    result = run_shard(WorkerProcess(planned), planned.shards[0], [0])
+    result = run_shard(WorkerProcess(planned), planned.first.shards[0], [0])
     assert not result.receipts
     assert "has changed since the run was planned" in result.failures[0].reason
 

@@ -69,7 +69,7 @@ def test_a_worker_that_outlives_its_driver_changes_nothing(site):
     planned = plan(Job.load(site.folder / "job.toml"))
     zombie = WorkerProcess(planned)
     site.run()
-    for shard in planned.shards:  # a zombie goes on after the run was resumed and sealed
+    for shard in planned.first.shards:  # a zombie goes on after the run was resumed and sealed
         outcome = run_shard(zombie, shard, [part.index for part in shard.parts])
         assert not outcome.failures
     site.check_finished()

@@ -66,14 +66,14 @@ def test_groups_that_lie_apart_need_one_stage(bench):
         bench.tasks(table.filter(pa.array(values == site)), f"tasks/{number}.parquet")
     text = job(group_by=["site"]) + INPUT
     planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=100"))
-    assert planned.stage == "groups"
-    assert planned.parts > 1
+    assert planned.first.name == "groups"
+    assert planned.final.parts > 1
     summary = bench.run(text, "output.rows_per_part=100")
     expected = groups_of(table, ["site"])
     for row in bench.output(summary).to_pylist():
         nested.check(row, *expected[(row["site"],)])
     spread(bench, observations())
-    assert planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60")).stage == "partials"
+    assert planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60")).first.name == "partials"
 
 
 def test_plan_and_manifest_know_both_stages(bench, jaxbatch_json):
@@ -97,8 +97,8 @@ def between_stages(bench):
     planned = planner.plan(bench.job(text, "job.toml", "output.rows_per_part=60"))
     single_run.open_output(planned).claim.write(single_run.claim_record(planned))
     worker = WorkerProcess(planned)
-    for shard in planned.shards:
-        outcome = run_shard(worker, shard, [part.index for part in shard.parts], planned.stage)
+    for shard in planned.first.shards:
+        outcome = run_shard(worker, shard, [part.index for part in shard.parts], planned.first.name)
         assert not outcome.failures
     return text, planned, worker, Path(planned.output)
 
@@ -109,7 +109,7 @@ def test_a_damaged_statistic_is_named_removed_and_made_anew(bench, between_stage
     content = bytearray(damaged.read_bytes())
     content[10:60] = bytes(50)
     damaged.write_bytes(content)
-    final = planned.stages()[-1]
+    final = planned.final
     failures = [
         failure for shard in final.shards for failure in run_shard(worker, shard, [shard.index], "merge").failures
     ]
@@ -126,17 +126,17 @@ def test_a_statistic_that_cannot_be_reached_is_left_alone(between_stages, monkey
         raise ConnectionError("the store does not answer")
 
     monkeypatch.setattr("jaxbatch.output.part_file.read_bucket", unreachable)
-    shard = planned.stages()[-1].shards[0]
+    shard = planned.final.shards[0]
     (failure,) = run_shard(worker, shard, [shard.index], "merge").failures
     assert "does not answer" in failure.reason
-    assert len(list((output / "_jaxbatch" / "partials").iterdir())) == planned.partials
+    assert len(list((output / "_jaxbatch" / "partials").iterdir())) == planned.first.parts
 
 
 def test_a_driver_that_comes_late_finds_the_parts_that_are_there(bench, between_stages):
     text, planned, worker, _ = between_stages
     summary = bench.run(text, "output.rows_per_part=60")  # another driver, which finishes and seals
     before = digests(summary.output)
-    for shard in planned.stages()[-1].shards:
+    for shard in planned.final.shards:
         outcome = run_shard(worker, shard, [shard.index], "merge")
         assert (outcome.failures, len(outcome.receipts)) == ([], 1)
     assert digests(summary.output) == before

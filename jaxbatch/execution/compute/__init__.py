@@ -16,7 +16,7 @@ from jaxbatch.execution.compute.host_rows import HostRows
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.kernels.host import HostKernel
 from jaxbatch.kernels.program_set import ProgramSet
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.plan import WorkerPlan
 
 
 class RowComputer(Protocol):
@@ -27,7 +27,7 @@ class RowComputer(Protocol):
         ...
 
 
-def row_computer(plan: Plan, programs: ProgramSet) -> RowComputer:
+def row_computer(plan: WorkerPlan, programs: ProgramSet) -> RowComputer:
     """What computes a plan's rows. JAX is imported only if programs do."""
     if isinstance(programs.kernel, HostKernel):
         return HostRows(plan, programs.kernel)
@@ -38,7 +38,7 @@ def row_computer(plan: Plan, programs: ProgramSet) -> RowComputer:
     return CompiledRows(plan, programs.kernel, programs)
 
 
-def aggregation_of(plan: Plan, programs: ProgramSet) -> Aggregation:
+def aggregation_of(plan: WorkerPlan, programs: ProgramSet) -> Aggregation:
     """What computes a plan's groups, likewise."""
     return Aggregation(plan, programs.kernel, _group_computer(programs, plan.job.compute.precision))
 

@@ -16,7 +16,7 @@ from jaxbatch.execution.compute.merging import Arrays, merge_runs
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.input.arrow_arrays import one_chunk, to_arrow, to_numpy
 from jaxbatch.kernels.base import Grouping, Kernel
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.plan import WorkerPlan
 
 
 class GroupComputer(Protocol):
@@ -59,7 +59,7 @@ class Aggregation:
         groups: what computes statistics and fits.
     """
 
-    def __init__(self, plan: Plan, kernel: Kernel, groups: GroupComputer):
+    def __init__(self, plan: WorkerPlan, kernel: Kernel, groups: GroupComputer):
         assert kernel.grouping is not None
         self.groups = groups
         self._plan = plan

@@ -18,7 +18,7 @@ from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.program_key import ProgramKey
 from jaxbatch.kernels.results import Results
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.plan import WorkerPlan
 
 Batch = tuple[np.ndarray, Results]
 """Which rows were computed, and their results."""
@@ -27,7 +27,7 @@ Batch = tuple[np.ndarray, Results]
 class CompiledRows:
     """Computes a plan's rows: grouped by program, batch by batch, in the kernel's one stage or two."""
 
-    def __init__(self, plan: Plan, kernel: Kernel, programs: Programs):
+    def __init__(self, plan: WorkerPlan, kernel: Kernel, programs: Programs):
         self._plan = plan
         self._kernel = kernel
         self._programs = programs

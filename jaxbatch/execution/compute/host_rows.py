@@ -13,7 +13,7 @@ from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.kernels.base import dimensions
 from jaxbatch.kernels.host import HostKernel
 from jaxbatch.kernels.results import Results, results_of
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.plan import WorkerPlan
 
 
 class HostRows:
@@ -24,7 +24,7 @@ class HostRows:
         kernel: its kernel, in one stage or two.
     """
 
-    def __init__(self, plan: Plan, kernel: HostKernel):
+    def __init__(self, plan: WorkerPlan, kernel: HostKernel):
         self._plan = plan
         self._kernel = kernel
 

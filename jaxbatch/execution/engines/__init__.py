@@ -11,6 +11,7 @@ from jaxbatch.compilation.devices import Device
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.stage_plans import StagePlan
 
 
 class Engine(Protocol):
@@ -41,8 +42,8 @@ class Engine(Protocol):
         """
         ...
 
-    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
-        """Write the ``outstanding`` parts, which are given by shard; yields the results of shards as they come.
+    def run(self, plan: Plan, stage: StagePlan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
+        """Write the ``outstanding`` parts of a stage, given by shard; yields the results of shards as they come.
 
         Every part ends in exactly one receipt or failure. A shard that is retried yields several results, of which
         the last has the parts that failed for good.

@@ -19,6 +19,7 @@ from jaxbatch.input.shards import Shard
 from jaxbatch.kernels.program_set import ProgramSet
 from jaxbatch.output.in_flight import InFlight
 from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.stage_plans import StagePlan
 from jaxbatch.storage import open_store
 
 _POLL_S = 0.5
@@ -93,7 +94,7 @@ class LocalEngine:
         if ahead:
             programs.prepare_ahead(found[0])
 
-    def run(self, plan: Plan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
+    def run(self, plan: Plan, stage: StagePlan, outstanding: Mapping[int, list[int]]) -> Iterator[ShardResult]:
         """See :class:`~jaxbatch.execution.engines.Engine`.
 
         Shards that were in flight when an earlier process ended come last. Those that were so twice come one at a
@@ -103,19 +104,21 @@ class LocalEngine:
             self._worker = WorkerProcess(plan, self._workers, shards=len(outstanding), programs=self._programs)
         else:
             self._worker.share(len(outstanding))
-        self._in_flight = InFlight(open_store(plan.output, plan.job.storage), plan.stage, plan.fingerprint)
+        self._in_flight = InFlight(open_store(plan.output, plan.job.storage), stage.name, plan.fingerprint)
         interrupted = self._in_flight.left()
-        _warn_of_interrupted(plan, {shard: times for shard, times in interrupted.items() if shard in outstanding})
+        _warn_of_interrupted(stage, {shard: times for shard, times in interrupted.items() if shard in outstanding})
         tasks = [
-            _Task(plan.shards[index], wanted, interrupted.get(index, 0) + 1) for index, wanted in outstanding.items()
+            _Task(stage.shards[index], wanted, interrupted.get(index, 0) + 1) for index, wanted in outstanding.items()
         ]
         tasks.sort(key=lambda task: task.times)
         together = [task for task in tasks if task.times <= 2]
         alone = [task for task in tasks if task.times > 2]
         for batch in [together, *([task] for task in alone)]:
-            yield from self._run(plan, batch, self._worker, self._in_flight)
+            yield from self._run(plan, stage, batch, self._worker, self._in_flight)
 
-    def _run(self, plan: Plan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight) -> Iterator[ShardResult]:
+    def _run(
+        self, plan: Plan, stage: StagePlan, tasks: list[_Task], worker: WorkerProcess, in_flight: InFlight
+    ) -> Iterator[ShardResult]:
         """Compute some shards side by side until each has ended, well or not."""
         attempts = Attempts(plan.job.cluster.attempts, plan.fingerprint)
         todo: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -130,7 +133,7 @@ class LocalEngine:
                 started[task] = time.monotonic(), threading.current_thread()
                 try:
                     in_flight.begin(task.shard.index, task.times)
-                    result = run_shard(worker, task.shard, task.wanted, plan.stage, task)
+                    result = run_shard(worker, task.shard, task.wanted, stage.name, task)
                 except BaseException as error:  # whatever it is: the run must not wait for this thread for ever
                     reason = f"{type(error).__name__}: {printable(error)}"
                     result = ShardResult(task.shard.index, failures=[Failure(part, reason) for part in task.wanted])
@@ -201,11 +204,11 @@ class LocalEngine:
             self._in_flight.withdraw()
 
 
-def _warn_of_interrupted(plan: Plan, interrupted: Mapping[int, int]) -> None:
+def _warn_of_interrupted(stage: StagePlan, interrupted: Mapping[int, int]) -> None:
     """Name the parts of shards that were in flight when earlier processes ended, and how often."""
     if not interrupted:
         return
-    parts = sorted(part.index for shard in interrupted for part in plan.shards[shard].parts)
+    parts = sorted(part.index for shard in interrupted for part in stage.shards[shard].parts)
     named = ", ".join(map(str, parts[:20])) + (" …" if len(parts) > 20 else "")
     times = max(interrupted.values())
     suspects = f" Some were interrupted {times} times: these run one at a time." if times > 1 else ""

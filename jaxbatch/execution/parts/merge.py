@@ -8,33 +8,36 @@ from jaxbatch.execution.parts.context import PartContext
 from jaxbatch.execution.parts.groups import fit_groups
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.output import part_file
-from jaxbatch.output.catalog import PartCatalog
+from jaxbatch.output.catalog import Expected, PartCatalog
 from jaxbatch.output.receipt import Receipt
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.stage_plans import MergePlan
 from jaxbatch.storage import Store
 
 _UNREACHABLE = (ConnectionError, PermissionError, FileNotFoundError)
 """A store's errors that say nothing of an object's content; those of a bucket have no ``errno``."""
 
 
-def build(process: WorkerProcess, plan: Plan, context: PartContext) -> BuiltPart | Receipt:
+def build(process: WorkerProcess, stage: MergePlan, context: PartContext) -> BuiltPart | Receipt:
     """Merge the statistics of a bucket's groups and fit each; the receipt alone where the part is published already.
 
     Raises:
         OutputError: some statistics are damaged.
     """
-    bucket = context.part.index
+    bucket, fingerprint = context.part.index, process.plan.fingerprint
     try:
         with context.result.stage("read"):
-            tables = [_read_bucket(process.store, name, bucket, plan.partial_schema) for name in plan.partial_names]
+            tables = [
+                _read_bucket(process.store, name, bucket, stage.partial_schema)
+                for name in stage.partial_names(fingerprint)
+            ]
     except FileNotFoundError:
         # Another driver of this run may have sealed it and removed the statistics: then the part is published.
-        catalog = PartCatalog(process.store, plan.folder, plan.fingerprint, plan.expected)
+        catalog = PartCatalog(process.store, stage.folder, fingerprint, [Expected(bucket, None)])
         published = catalog.published().get(bucket)
         if published is None:
             raise
         return published
-    return fit_groups(process, plan, context, tables)
+    return fit_groups(process, context, tables)
 
 
 def _read_bucket(store: Store, name: str, bucket: int, schema: pa.Schema) -> pa.Table:

@@ -8,7 +8,7 @@ from jaxbatch.execution.parts.context import PartContext
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.output import part_file
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.stage_plans import PartialsPlan
 
 GROUPED_ROWS = 1 << 20
 """Rows in a chunk where rows are grouped: the more, the fewer statistics to merge."""
@@ -17,17 +17,17 @@ GROUPED_BYTES = 1 << 28
 """The most bytes that a chunk's statistics may have, were each row a group of its own."""
 
 
-def build(process: WorkerProcess, plan: Plan, context: PartContext) -> BuiltPart:
+def build(process: WorkerProcess, stage: PartialsPlan, context: PartContext) -> BuiltPart:
     """A part of statistics, with a row group for each bucket of the merge."""
-    statistics = compute_partials(process, plan, context)
-    in_buckets = aggregation.in_buckets(statistics, len(plan.keep), plan.buckets)
+    statistics = compute_partials(process, context)
+    in_buckets = aggregation.in_buckets(statistics, len(process.plan.keep), stage.buckets)
     table, row_groups = part_file.in_row_groups(*in_buckets)
     return BuiltPart(table, row_groups=tuple(row_groups))
 
 
-def compute_partials(process: WorkerProcess, plan: Plan, context: PartContext) -> pa.Table:
-    """The statistic of every group that a part's rows meet: a table of ``plan.partial_schema``."""
-    groups = process.aggregation
+def compute_partials(process: WorkerProcess, context: PartContext) -> pa.Table:
+    """The statistic of every group that a part's rows meet: a table of the plan's ``partial_schema``."""
+    plan, groups = process.plan, process.aggregation
     bytes_each = sum(value.nbytes for value in process.kernel.empty_state().values())
     step = max(min(GROUPED_ROWS, GROUPED_BYTES // bytes_each) if plan.keep else 0, plan.chunk_rows)
 

@@ -7,15 +7,17 @@ from jaxbatch.execution.parts.built import BuiltPart
 from jaxbatch.execution.parts.context import PartContext
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.execution.worker import WorkerProcess
-from jaxbatch.planning.plan import Plan
+from jaxbatch.planning.stage_plans import RowPlan
 
 
-def build(process: WorkerProcess, plan: Plan, context: PartContext) -> BuiltPart:
+def build(process: WorkerProcess, stage: RowPlan, context: PartContext) -> BuiltPart:
     """Compute a part's rows, chunk by chunk.
 
     Raises:
         MemoryLimitExceeded: its results do not fit in memory.
     """
+    del stage
+    plan = process.plan
     schema = plan.schema.remove(len(plan.schema) - 1)
 
     def evaluate(chunk: pa.Table, result: ShardResult) -> tuple[pa.Table, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import Any
 
 from jaxbatch.batches import encode
 from jaxbatch.execution.parts import groups, merge, partials, rows
@@ -13,17 +14,18 @@ from jaxbatch.output import ownership, part_file
 from jaxbatch.output.encode_buffers import EncodeBuffer
 from jaxbatch.output.publish import publish
 from jaxbatch.output.receipt import Receipt
-from jaxbatch.planning.plan import Plan, Stage
+from jaxbatch.planning.plan import WorkerPlan
+from jaxbatch.planning.stage_plans import GroupPlan, MergePlan, PartialsPlan, RowPlan, StagePlan
 
-BUILDERS: Mapping[Stage, Callable[[WorkerProcess, Plan, PartContext], BuiltPart | Receipt]] = {
-    "rows": rows.build,
-    "groups": groups.build,
-    "partials": partials.build,
-    "merge": merge.build,
+BUILDERS: Mapping[type[StagePlan], Callable[[WorkerProcess, Any, PartContext], BuiltPart | Receipt]] = {
+    RowPlan: rows.build,
+    GroupPlan: groups.build,
+    PartialsPlan: partials.build,
+    MergePlan: merge.build,
 }
 
 
-def write_part(process: WorkerProcess, plan: Plan, context: PartContext) -> Receipt:
+def write_part(process: WorkerProcess, stage: StagePlan, context: PartContext) -> Receipt:
     """Compute one part and publish it. A compute slot is held while it is built and encoded, none while it is written.
 
     Raises:
@@ -34,35 +36,37 @@ def write_part(process: WorkerProcess, plan: Plan, context: PartContext) -> Rece
     """
     with ExitStack() as until_published:
         with process.slots.acquire(context.owner):
-            encoded = _build_and_encode(process, plan, context, until_published)
+            encoded = _build_and_encode(process, stage, context, until_published)
         if isinstance(encoded, Receipt):
             return encoded
         data, receipt = encoded
         crash_point("part.encoded")
         with context.result.stage("publish"):
-            ownership.check_owner(process.store, plan.fingerprint, plan.records)
+            ownership.check_owner(process.store, process.plan.fingerprint, process.plan.records)
             publish(process.store, data, receipt)
         crash_point("part.published")
         return receipt
 
 
 def _build_and_encode(
-    process: WorkerProcess, plan: Plan, context: PartContext, until_published: ExitStack
+    process: WorkerProcess, stage: StagePlan, context: PartContext, until_published: ExitStack
 ) -> tuple[memoryview, Receipt] | Receipt:
     """The bytes of a part, in a buffer of its own ``until_published``, and its receipt.
 
     The receipt alone of a part that is published already. The part's table is freed before the part is written.
     """
-    built = BUILDERS[plan.stage](process, plan, context)
+    built = BUILDERS[type(stage)](process, stage, context)
     if isinstance(built, Receipt):
         return built
     crash_point("part.read")
     with context.result.stage("encode"):
         buffer = until_published.enter_context(process.buffers.borrowed())
-        return _encode(built, plan, context.part.index, buffer)
+        return _encode(built, process.plan, stage.folder, context.part.index, buffer)
 
 
-def _encode(built: BuiltPart, plan: Plan, part: int, buffer: EncodeBuffer) -> tuple[memoryview, Receipt]:
+def _encode(
+    built: BuiltPart, plan: WorkerPlan, folder: str, part: int, buffer: EncodeBuffer
+) -> tuple[memoryview, Receipt]:
     table, counts = built.table, {}
     if built.status is not None:
         table, counts = encode.with_statuses(table, built.status, plan.schema)
@@ -72,7 +76,7 @@ def _encode(built: BuiltPart, plan: Plan, part: int, buffer: EncodeBuffer) -> tu
         fingerprint=plan.fingerprint,
         compression=plan.job.output.compression,
         statuses=counts,
-        folder=plan.folder,
+        folder=folder,
         row_groups=built.row_groups,
         buffer=buffer,
     )

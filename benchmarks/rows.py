@@ -1,0 +1,113 @@
+"""Rows chosen by a condition: 20 million points of √x, with and without `where`, whole processes in turn.
+
+    python benchmarks/rows.py [where] [keys] …
+
+where: all rows; 1 % of them, in one stretch, so that footers rule out the rest; 1 % of them everywhere; all of them.
+keys: a sample of 1 %, by file and place and by id; a random key of which nothing but its first bits is used.
+BENCH_SCALE=0.1 takes a tenth of the rows.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from _measure import SQRT_JOB, Way, bar, in_turn, jaxbatch, machine, show
+
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))
+FILES, FILE_ROWS = 20, int(1_000_000 * SCALE)
+
+
+def points(folder: Path) -> None:
+    """Files of a row group each, with ``id`` ascending over all of them and ``x`` at random in [0.1, 9.1)."""
+    folder.mkdir()
+    rng = np.random.default_rng(25)
+    for number in range(FILES):
+        first = number * FILE_ROWS
+        columns = {"id": np.arange(first, first + FILE_ROWS), "x": 0.1 + 9 * rng.random(FILE_ROWS)}
+        pq.write_table(pa.table(columns), folder / f"{number:02}.parquet")
+
+
+def chosen(condition: str) -> Way:
+    """A run of the rows that pass a condition."""
+    return Way(jaxbatch("run", "job.toml", "--quiet", "--set", f'input.where="{condition}"'), "ours", repeats=5)
+
+
+def where(folder: Path) -> None:
+    """What a condition costs, and what it saves."""
+    (folder / "one.toml").write_text(SQRT_JOB.replace("TASKS", "tasks/00.parquet"))
+    everything = Way(jaxbatch("run", "job.toml", "--quiet"), "ours", repeats=5)
+    ways = {
+        "no condition": everything,
+        "1 % in one stretch": chosen(f"id < {FILES * FILE_ROWS // 100}"),
+        "1 % everywhere": chosen("x < 0.19"),
+        "all pass": chosen("x > 0 and id is not None"),
+        "one row, no condition": Way(jaxbatch("run", "one.toml", "--quiet", "--limit", "1"), "ours", repeats=5),
+    }
+    in_turn(ways, folder)
+    show(f"{FILES * FILE_ROWS:,} points in {FILES} files", ways, "no condition")
+    bar("1 % in one stretch / no condition", ways["1 % in one stretch"].seconds / everything.seconds, 0.15)
+    bar("1 % everywhere / no condition", ways["1 % everywhere"].seconds / everything.seconds, 0.4)
+    bar("all pass / no condition", ways["all pass"].seconds / everything.seconds, 1.1)
+
+
+DRAW = """import jax
+
+def plain(x):
+    return {"y": x, "bits": x}
+
+def drawn(x, key):
+    return {"y": x, "bits": jax.random.key_data(key)[0]}
+"""
+
+
+def keys(folder: Path) -> None:
+    """What drawing for rows costs, in seconds of all cores."""
+    (folder / "draw.py").write_text(DRAW)
+    head = 'kernel = "apply"\n[params]\nfunction = "draw.py:NAME"\n[input]\npath = "tasks"\n[output]\npath = "ours"\n'
+    (folder / "plain.toml").write_text(head.replace("NAME", "plain"))
+    (folder / "drawn.toml").write_text(head.replace("NAME", "drawn") + "[compute]\nseed = 7\n")
+
+    def run(job: str, *more: str) -> Way:
+        given = [word for each in more for word in ("--set", each)]
+        return Way(jaxbatch("run", job, "--quiet", *given), "ours", repeats=5)
+
+    ways = {
+        "every row": run("job.toml"),
+        "1 % by file and place": run("job.toml", "input.sample=0.01"),
+        "1 % by id": run("job.toml", "input.sample=0.01", 'input.key_by=["id"]'),
+        "no key": run("plain.toml"),
+        "a key by file and place": run("drawn.toml"),
+        "a key by id": run("drawn.toml", 'input.key_by=["id"]'),
+    }
+    in_turn(ways, folder)
+    show(f"{FILES * FILE_ROWS:,} points in {FILES} files", ways, "every row")
+    for ours, than in {
+        "1 % by file and place": "every row",
+        "1 % by id": "every row",
+        "a key by file and place": "no key",
+        "a key by id": "no key",
+    }.items():
+        print(f"{ours} / {than}: {ways[ours].seconds / ways[than].seconds:.2f}")
+
+
+BENCHES: dict[str, Callable[[Path], None]] = {"where": where, "keys": keys}
+
+
+def main() -> None:
+    """Run the benches that are named, or all."""
+    print(machine(("jax", "pyarrow")))
+    with tempfile.TemporaryDirectory() as base:
+        folder = Path(base)
+        points(folder / "tasks")
+        (folder / "job.toml").write_text(SQRT_JOB.replace("TASKS", "tasks"))
+        for name in sys.argv[1:] or BENCHES:
+            BENCHES[name](folder)
+
+
+if __name__ == "__main__":
+    main()
