@@ -12,4 +12,5 @@ class WhereError(InputError):
     def __init__(self, text: str, at: int, what: str, remedy: str = ""):
         rest = text[at:].replace("\n", " ")
         shown = rest if len(rest) <= _SHOWN else f"{rest[:_SHOWN]}…"
-        super().__init__(f"at character {at + 1} (`{shown}`): {what}.", remedy)
+        place = f"at character {at + 1} (`{shown}`)" if shown.strip() else "at its end"
+        super().__init__(f"{place}: {what}.", remedy)

@@ -129,7 +129,9 @@ class _Reader:
         at = self.at(left)
         if isinstance(operator, ast.In | ast.NotIn):
             if not isinstance(right, ast.Tuple | ast.List):
-                raise self._refused(right, "`in` needs a tuple or a list", "Write it out: x in (1, 2).")
+                raise self._refused(
+                    right, "`in` needs a tuple or a list", "Write x in ('a', 'b'), or x in ('a',) for one."
+                )
             options = tuple(self.read(each, depth) for each in right.elts)
             found = In(self.read(left, depth), options, at)  # type: ignore[arg-type]
             return Negation(found, at) if isinstance(operator, ast.NotIn) else found
