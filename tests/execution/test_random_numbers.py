@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, api, verify
+from jaxbatch import Job, api, report, verify
 from jaxbatch.errors import InputError, OutputError
 from jaxbatch.input.row_identity.draws import sampled
 from jaxbatch.input.row_identity.identity import RowIdentity
@@ -204,10 +204,11 @@ def test_killed_and_resumed(drawn, jaxbatch, sample):
     command = ("run", "job.toml", "--engine", "local", "--workers", "1")
     killed = jaxbatch(*command, env={**os.environ, "JAXBATCH_CRASH_AT": "part.published@3"})
     assert killed.returncode == -signal.SIGKILL
-    assert len(list((drawn.folder / "results/data").iterdir())) == 3
+    before = len(list((drawn.folder / "results/data").glob("part-*")))
     assert jaxbatch(*command).returncode == 0
     found = pq.read_table(drawn.folder / "results/data").to_pylist()
     assert {row["id"]: row["bits"] for row in found}.items() <= everything.items()
+    assert 3 <= before < len(list((drawn.folder / "results/data").iterdir()))
     assert jaxbatch("verify", "results").returncode == 0
     assert len(found) == 2 * ROWS or sample
 
@@ -228,6 +229,9 @@ def test_files_that_are_added_change_nothing(drawn):
     assert found.keys() - everything.keys() == {-1}
     assert everything.items() <= found.items()
     assert drawn.run(GROWING).rows == ROWS  # of the latest run, which has nothing to do
+    assert verify(summary.output) == []
+    report.write(summary.output, drawn.folder / "page.html")
+    assert f"{ROWS:,}" in (drawn.folder / "page.html").read_text()
 
 
 def test_days_whose_folders_are_a_variable(bench):
