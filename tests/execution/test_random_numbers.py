@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,18 @@ def test_by_columns_wherever_the_row_lies(drawn):
     assert bits(drawn, JOB, 'input.key_by=["id"]', "output.rows_per_part=99") == found
     not_kept = drawn.rows(JOB, 'input.key_by=["id"]', 'input.keep=["x"]')
     assert sorted(row["bits"] for row in not_kept) == sorted(found.values())
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+@pytest.mark.parametrize("when", [pa.timestamp("ms"), pa.timestamp("ns", "UTC")])
+def test_storage_of_what_names_a_row(drawn, kind, when):
+    names = pa.array(["a", "b", "a"]).cast(kind) if pa.types.is_dictionary(kind) else pa.array(["a", "b", "a"], kind)
+    days = pa.array([datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3)], when)
+    drawn.tasks({"id": names, "day": days, "x": [0.0] * 3}, "named/a.parquet")
+    rows = drawn.rows(JOB, "input.path='named'", 'input.key_by=["id", "day"]')
+    for row in rows:
+        key = by_jax.of_values(7, by_jax.KEYS, row["id"], row["day"])
+        assert row["bits"] == int(jax.random.bits(key, dtype="uint32"))
 
 
 def test_hive_keys_name_rows(drawn):

@@ -61,7 +61,8 @@ def of_values(keys: Keys, array: pa.Array) -> Keys:
         keys = _of_numbers(keys.folded(TIMESTAMP), seconds)
         return keys.folded((rest * (10**9 // scale)).astype(np.uint32))
     numbers = to_numpy(array)
-    kinds = np.where(numbers < 0, np.uint32(NEGATIVE), np.uint32(NON_NEGATIVE))
+    negative = numbers < 0
+    kinds = np.where(negative, np.uint32(NEGATIVE), np.uint32(NON_NEGATIVE)) if negative.any() else NON_NEGATIVE
     return _of_numbers(keys.folded(kinds), numbers.astype(np.int64 if numbers.dtype.kind == "i" else np.uint64))
 
 
