@@ -1,14 +1,16 @@
 """Rows chosen by a condition, and joined to a table: 20 million points, with and without, whole processes in turn.
 
-    python benchmarks/rows.py [where] [lookup]
+    python benchmarks/rows.py [where] [lookup] [keys] …
 
 where: all rows; 1 % of them, in one stretch, so that footers rule out the rest; 1 % of them everywhere; all of them.
 lookup: √(x · spot), where spot is a constant; or a column of a table of 10,000 rows, joined by a number or a text that
 the files have, and that is kept, either way.
+keys: a sample of 1 %, by file and place and by id; a random key of which nothing but its first bits is used.
 BENCH_SCALE=0.1 takes a tenth of the rows.
 """
 
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -103,7 +105,48 @@ def lookup(folder: Path) -> None:
         bar(f"joined by a {key} / a constant", ways[f"joined by a {key}"].seconds / ways["a constant"].seconds, 1.3)
 
 
-BENCHES: dict[str, Callable[[Path], None]] = {"where": where, "lookup": lookup}
+DRAW = """import jax
+
+def plain(x):
+    return {"y": x, "bits": x}
+
+def drawn(x, key):
+    return {"y": x, "bits": jax.random.key_data(key)[0]}
+"""
+
+
+def keys(folder: Path) -> None:
+    """What drawing for rows costs, in seconds of all cores."""
+    (folder / "draw.py").write_text(DRAW)
+    head = 'kernel = "apply"\n[params]\nfunction = "draw.py:NAME"\n[input]\npath = "tasks"\n[output]\npath = "ours"\n'
+    (folder / "plain.toml").write_text(head.replace("NAME", "plain"))
+    (folder / "drawn.toml").write_text(head.replace("NAME", "drawn") + "[compute]\nseed = 7\n")
+
+    def run(job: str, *more: str) -> Way:
+        given = [word for each in more for word in ("--set", each)]
+        return Way(jaxbatch("run", job, "--quiet", *given), "ours", repeats=3)
+
+    ways = {
+        "every row": run("job.toml"),
+        "1 % by file and place": run("job.toml", "input.sample=0.01"),
+        "1 % by id": run("job.toml", "input.sample=0.01", 'input.key_by=["id"]'),
+        "no key": run("plain.toml"),
+        "a key by file and place": run("drawn.toml"),
+        "a key by id": run("drawn.toml", 'input.key_by=["id"]'),
+    }
+    in_turn(ways, folder)
+    show(f"{FILES * FILE_ROWS:,} points in {FILES} files", ways, "every row")
+    for ours, than in {
+        "1 % by file and place": "every row",
+        "1 % by id": "every row",
+        "a key by file and place": "no key",
+        "a key by id": "no key",
+    }.items():
+        spent = [statistics.median(ways[name].cpu) for name in (ours, than)]
+        print(f"CPU seconds of {ours} / {than}: {spent[0] / spent[1]:.2f}")
+
+
+BENCHES: dict[str, Callable[[Path], None]] = {"where": where, "lookup": lookup, "keys": keys}
 
 
 def main() -> None:

@@ -229,6 +229,7 @@ RUN = [page for page in PAGES if any(block.language or "jaxbatch " in block.text
 @pytest.mark.parametrize("page", RUN, ids=[page.name for page in RUN])
 def test_snippets_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     BEFORE.get(page.name, lambda _: None)(tmp_path)
     namespace: dict[str, object] = {}
     exec("import jax.numpy as jnp\nfrom jaxbatch import Column", namespace)  # which parts of a class take for granted

@@ -42,7 +42,7 @@ def check_output_outside_input(job: Job, files: Iterable[str], called: str = "in
     """
     output = _real(job.resolve(job.output.path))
     for path in job.input.paths:
-        folder = _real(job.resolve(_fixed_prefix(path)))
+        folder = _real(job.resolve(fixed_prefix(path)))
         if _lies_in(output, folder) and (is_remote(folder) or os.path.isdir(folder)) and _covers(path, output, folder):
             raise InputError(f"[output] path: {output} lies in the {called} folder {folder}.", _APART)
     for file in files:
@@ -68,7 +68,7 @@ def _covers(path: str, output: str, folder: str) -> bool:
     if is_remote(path):
         return not glob.has_magic(path) or _matches(_segments(output), _segments(path))
     path = os.path.normpath(path)
-    named = not glob.has_magic(path) or _fixed_prefix(path) != ""
+    named = not glob.has_magic(path) or fixed_prefix(path) != ""
     return named or fnmatch.fnmatch(os.path.relpath(output, folder).split(os.sep)[0], Path(path).parts[0])
 
 
@@ -121,7 +121,12 @@ def _not_excluded(job: Job, listed: list[Listed]) -> list[Listed]:
 
 def is_input(job: Job, path: str) -> bool:
     """Whether a path could be a file of the job's input for some values of the job's variables."""
-    return any(_fits(job, path, pattern) for pattern in job.input_patterns)
+    return matching_pattern(job, path) is not None
+
+
+def matching_pattern(job: Job, path: str) -> str | None:
+    """The first of the input's paths that a file lies at or below, with ``*`` in place of each variable; or None."""
+    return next((pattern for pattern in job.input_patterns if _fits(job, path, pattern)), None)
 
 
 def is_lookup(job: Job, name: str, path: str) -> bool:
@@ -148,7 +153,7 @@ def _walk(job: Job, given: str) -> Iterator[Listed]:
     if os.path.isdir(path):
         root, found = path, _walk_folder(path)
     elif glob.has_magic(given):
-        root = job.resolve(_fixed_prefix(given))
+        root = job.resolve(fixed_prefix(given))
         found = _matching(job, given, root)
     elif os.path.exists(path):
         return
@@ -178,7 +183,7 @@ def _glob(job: Job, given: str, root: str) -> Iterator[str]:
         yield from glob.iglob(os.path.normpath(os.path.join(start, given)))
         return
     # Python's own ** follows links to folders, and never ends where two form a circle.
-    pattern = Path(given).parts[len(Path(_fixed_prefix(given)).parts) :]
+    pattern = Path(given).parts[len(Path(fixed_prefix(given)).parts) :]
     if _matches((), pattern):
         yield root
     for current, folders, files in os.walk(root, onerror=_unreadable, followlinks=False):
@@ -212,7 +217,7 @@ def _walk_store(job: Job, given: str) -> Iterator[Listed]:
     """The files at a URL. A bucket has no folders: an object below a match counts as one in its folder."""
     from jaxbatch.storage.object_store import list_objects
 
-    pattern, url = _segments(job.resolve(given)), job.resolve(_fixed_prefix(given))
+    pattern, url = _segments(job.resolve(given)), job.resolve(fixed_prefix(given))
     above = len(_segments(url))
     found: list[Listed] = []
     listed = list(list_objects(url, job.storage))
@@ -253,7 +258,8 @@ def _hidden(name: str) -> bool:
     return name.startswith(("_", "."))
 
 
-def _fixed_prefix(path: str) -> str:
+def fixed_prefix(path: str) -> str:
+    """The part of a path before its first segment with a pattern in it."""
     while glob.has_magic(path):
         path = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
     return path

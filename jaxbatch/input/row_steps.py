@@ -14,6 +14,8 @@ import pyarrow as pa
 from jaxbatch.input.arrow_arrays import to_arrow
 from jaxbatch.input.input_file import InputFile
 from jaxbatch.input.lookup import LookupTable
+from jaxbatch.input.row_identity import draws
+from jaxbatch.input.row_identity.identity import RowIdentity
 from jaxbatch.input.shards import RowGroup
 from jaxbatch.input.where import Condition
 
@@ -26,17 +28,31 @@ class RowSteps:
     """Which rows are computed: those for which it is true."""
     lookups: tuple[LookupTable, ...] = ()
     """The tables whose columns are joined to the rows."""
+    sample: float | None = None
+    """The probability with which each of them is; None for all."""
+    seed: int = 0
+    """Of the sample and of random keys."""
+    named_by: RowIdentity | None = None
+    """What names a row, where there is a sample or a random key."""
+    random_keys: bool = False
+    """Whether a random key is joined to each row."""
 
     @property
     def choose(self) -> bool:
         """Whether rows may be left out, so that nobody knows beforehand how many a part has."""
-        return self.where is not None
+        return self.where is not None or self.sample is not None
+
+    @property
+    def numbered(self) -> bool:
+        """Whether rows must come with their numbers in the input."""
+        return self.named_by is not None and not self.named_by.columns
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The files' columns that the steps need."""
         by_where = self.where.columns if self.where else ()
-        return (*by_where, *(name for lookup in self.lookups for name in lookup.reads))
+        by_name = self.named_by.columns if self.named_by else ()
+        return (*by_where, *by_name, *(name for lookup in self.lookups for name in lookup.reads))
 
     @property
     def added(self) -> Sequence[pa.Field]:
@@ -67,8 +83,10 @@ class RowSteps:
     def identity(self) -> dict[str, Any]:
         """The part of a run's identity that follows from the steps, as JSON values; empty without any."""
         where = {"where": str(self.where)} if self.where else {}
+        sample = {} if self.sample is None else {"sample": self.sample}
+        key_by = {"key_by": list(self.named_by.columns)} if self.named_by and self.named_by.columns else {}
         lookups = {lookup.name: lookup.identity() for lookup in self.lookups}
-        return where | ({"lookup": lookups} if lookups else {})
+        return {**where, **sample, **key_by, **({"lookup": lookups} if lookups else {})}
 
     def open(self) -> "OpenSteps":
         """The steps, ready to be applied, in the process that computes.
@@ -93,13 +111,22 @@ class OpenSteps:
 
     def chosen(self, table: pa.Table) -> pa.Table:
         """The rows of a table that are to be computed, in its order."""
-        if self.steps.where is None:
-            return table
-        passing = self.steps.where.mask(table)
-        return table if passing.all() else table.take(to_arrow(np.flatnonzero(passing)))
+        if self.steps.where is not None:
+            table = _passing(table, self.steps.where.mask(table))
+        if self.steps.sample is not None:
+            assert self.steps.named_by is not None
+            table = _passing(table, draws.sampled(table, self.steps.named_by, self.steps.seed, self.steps.sample))
+        return table
 
     def joined(self, table: pa.Table) -> pa.Table:
         """A table with the columns that are joined to its rows."""
         for lookup in self._lookups:
             table = lookup.join(table)
+        if self.steps.random_keys:
+            assert self.steps.named_by is not None
+            table = draws.with_keys(table, self.steps.named_by, self.steps.seed)
         return table
+
+
+def _passing(table: pa.Table, passing: np.ndarray) -> pa.Table:
+    return table if passing.all() else table.take(to_arrow(np.flatnonzero(passing)))

@@ -71,4 +71,5 @@ def _bind_context(job: Job, opened: InputTable, steps: RowSteps, platform: str) 
         probe=FileProbe(opened.files, stored_names, steps.lookups),
         stored=dict(job.input.columns),
         defaults=tuple(job.input.defaults),
+        seed=job.compute.seed,
     )

@@ -19,6 +19,7 @@ from jaxbatch.job.toml import toml_key
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.precision import x64_context
+from jaxbatch.kernels.random_keys import key_columns
 from jaxbatch.planning.binding import BoundKernel
 
 
@@ -73,7 +74,8 @@ def name_columns(job: Job, bound: BoundKernel, files: pa.Schema, steps: RowSteps
             written=written,
             read=pa.schema([files.field(name).remove_metadata() for name in used if name in files.names]),
             schema=_written_schema(job, kernel, schema, keep, stored, written),
-            arguments=_arguments(job, stored, bound.context, steps),
+            arguments=_arguments(job, stored, bound.context, steps)
+            | dict.fromkeys(key_columns(kernel.read), f"random, of seed {steps.seed} and {steps.named_by}"),
             limits=_limits(job, kernel, stored),
             steps=used_steps,
         )
@@ -102,7 +104,8 @@ def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str
         if own not in source.optional:
             what = f"no argument or optional input '{own}' has a default."
             raise job.error(("input", "defaults"), what, nearest(own, list(source.optional)) or "Leave it out.")
-    return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
+    beside = {*job.input.constants, *key_columns(kernel.read)}
+    return {name: job.input.columns.get(name, name) for name in known if name not in beside}
 
 
 def _arguments(job: Job, names: Mapping[str, str], source: BindContext, steps: RowSteps) -> dict[str, str]:

@@ -6,7 +6,7 @@ named, shards cut, programs traced and sized, stages chosen; all of it together 
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxbatch.compilation import invariants, process_setup
 from jaxbatch.compilation.code_identity import code_identity
@@ -14,10 +14,12 @@ from jaxbatch.compilation.devices import Device
 from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_output_outside_input
+from jaxbatch.input.row_identity.draws import RANDOM_KEY
 from jaxbatch.input.row_steps import RowSteps
 from jaxbatch.input.shards import RowGroup, cut, limited, row_groups
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.program_set import ProgramSet
+from jaxbatch.kernels.random_keys import key_columns
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths
 from jaxbatch.planning.binding import bind
 from jaxbatch.planning.fingerprint import fingerprint, job_identity, schema_identity
@@ -25,6 +27,7 @@ from jaxbatch.planning.lookups import with_checked_lookups
 from jaxbatch.planning.naming import name_columns
 from jaxbatch.planning.plan import Plan
 from jaxbatch.planning.program_list import compilations, rungs, trace_programs
+from jaxbatch.planning.random_numbers import named_files, with_random_numbers
 from jaxbatch.planning.row_steps import row_steps
 from jaxbatch.planning.stages import choose_stages
 
@@ -45,6 +48,8 @@ class Addition:
     files: Sequence[Listed]
     types: Mapping[str, str]
     records: RunPaths
+    called: Mapping[str, str] = field(default_factory=dict)
+    """By what they are called, the paths of the files that were added before, where rows are named by them."""
 
 
 @translate_storage_errors()
@@ -76,9 +81,11 @@ def plan(
     opened = _open_input(job, addition)
     steps = row_steps(job, opened)
     bound = bind(job, opened, steps, device.platform)
+    steps = with_random_numbers(job, steps, bound.kernel, bound.context, opened.schema)
     columns = name_columns(job, bound, opened.schema, steps)
     opened = check_files(opened, columns.read.names, job)
     steps = with_checked_lookups(job, columns.steps)
+    steps = named_files(job, steps, opened.files, addition.called if addition else {})
     if bound.kernel.buckets:
         invariants.check()  # of flags once more, since the user's files may have set what they like
     groups = _row_groups_within(opened, limit)
@@ -101,7 +108,7 @@ def plan(
         skipped=opened.skipped,
         read=columns.read,
         keep=columns.keep,
-        names=columns.stored,
+        names={**columns.stored, **dict.fromkeys(key_columns(bound.kernel.read), RANDOM_KEY)},
         written=columns.written,
         arguments=columns.arguments,
         limits=columns.limits,
