@@ -124,7 +124,7 @@ def one(parts: int) -> None:
     from jaxbatch import Job
     from jaxbatch.compilation import process_setup
     from jaxbatch.execution import single_run
-    from jaxbatch.input.shards import cut
+    from jaxbatch.input.shards import cut, row_groups
     from jaxbatch.output.run_output import RunOutput
     from jaxbatch.planning import planner
     from jaxbatch.planning.stage_plans import RowPlan
@@ -148,7 +148,7 @@ def one(parts: int) -> None:
         replace(small.files[0], path=f"tasks/{n:07d}.parquet", name=f"{n:07d}.parquet", row_groups=(10,) * GROUPS)
         for n in range(parts // GROUPS)
     )
-    groups = planner.row_groups(replace_files(files))
+    groups = row_groups(files)
     plan = replace(small, files=files, stages=(RowPlan(cut(groups, 10)),))
     began = step("plan", began)
     store = MemoryStore()
@@ -159,13 +159,6 @@ def one(parts: int) -> None:
     began = step("run and seal", began)
     assert (summary.exit_code, summary.parts_done, output.seal.is_valid()) == (0, parts, True)
     print(json.dumps(found))
-
-
-def replace_files(files: tuple[Any, ...]) -> Any:
-    """The files as an opened input."""
-    from jaxbatch.input.file_checks import InputTable
-
-    return InputTable(files, (), pa.schema([]), ())
 
 
 def _peak() -> float:

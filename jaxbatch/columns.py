@@ -45,7 +45,8 @@ class Column:
 
     ``dtype`` is ``"float"`` (the run's precision), ``"int"`` (int64, in float32 runs int32), ``"bool"``, a NumPy name
     such as ``"float32"``, or ``"string"``, which a row function sees as an index into ``choices``. An input that does
-    not fit its type makes its row ``invalid_input``.
+    not fit its type makes its row ``invalid_input``. An input of dtype ``"key"`` is no column of the files but the
+    row's random key, a typed key of JAX's that follows from the job's seed and from what names the row.
 
     ``shape`` is that of one row's value: ``()`` a number, ``(3,)`` a list of three, ``("n",)`` a list whose
     length differs from row to row, ``("n", "p")`` a list of ``n`` lists of ``p``. A named dimension is padded
@@ -88,7 +89,7 @@ class Column:
             precision: the run's, ``"float64"`` or ``"float32"``.
             x64: whether 64-bit types exist in a float32 run too.
         """
-        name = {"float": precision, "int": "int64", "string": "int64"}.get(self.dtype, self.dtype)
+        name = {"float": precision, "int": "int64", "string": "int64", "key": "uint32"}.get(self.dtype, self.dtype)
         return np.dtype(name if x64 or precision == "float64" else _NARROW.get(name, name))
 
 

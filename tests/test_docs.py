@@ -174,6 +174,10 @@ def files_for_jobs(folder: Path) -> None:
         "day": pa.array([20_758, 20_759, 20_760], pa.date32()),
     }
     pq.write_table(pa.table(columns), folder / "trades/a.parquet")
+    positions = {"id": [1, 2], "ticker": ["A", "B"], "quantity": [10.0, -5.0]}
+    pq.write_table(pa.table(positions), folder / "positions.parquet")
+    market = {"symbol": ["B", "A"], "spot": [20.0, 10.0], "currency": ["EUR", "USD"]}
+    pq.write_table(pa.table(market), folder / "market.parquet")
 
 
 BEFORE: dict[str, Callable[[Path], None]] = {
@@ -225,6 +229,7 @@ RUN = [page for page in PAGES if any(block.language or "jaxbatch " in block.text
 @pytest.mark.parametrize("page", RUN, ids=[page.name for page in RUN])
 def test_snippets_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     BEFORE.get(page.name, lambda _: None)(tmp_path)
     namespace: dict[str, object] = {}
     exec("import jax.numpy as jnp\nfrom jaxbatch import Column", namespace)  # which parts of a class take for granted

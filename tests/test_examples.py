@@ -1,6 +1,7 @@
 """Every example is run as its README says, and its numbers hold against what is known without it."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def example(tmp_path, request) -> Path:
     commands = re.findall(r"^    (.+)$", (folder / "README.md").read_text(), re.MULTILINE)
     assert commands[0] == "python make_tasks.py"
     for command in commands:
-        program, *arguments = command.split()
+        program, *arguments = shlex.split(command)
         called = [sys.executable, *(["-m", "jaxbatch"] if program == "jaxbatch" else []), *arguments]
         ended = subprocess.run(called, cwd=folder, capture_output=True, text=True, timeout=240)
         assert ended.returncode == 0, ended.stderr
@@ -101,3 +102,62 @@ def test_implied_volatilities(example):
     assert [row["status"] for row in rows] == ["ok"] * 999 + ["invalid_input"]
     for row in rows[:-1]:
         assert row["vol"] == pytest.approx(row["true_vol"], rel=1e-6)
+
+
+@pytest.mark.parametrize("example", ["market-lookup"], indirect=True)
+def test_positions_priced_with_joined_market_data(example):
+    tasks = {
+        name: pq.read_table(example / f"tasks/{name}.parquet").to_pandas() for name in ("positions", "market", "rates")
+    }
+    book = tasks["positions"].query("years > 0 and desk in ('equity', 'index')")
+    book = book.merge(tasks["market"], "left", left_on="ticker", right_on="symbol").merge(tasks["rates"], "left")
+    found = output(example, "book").to_pandas()
+    assert found["id"].tolist() == book["id"].tolist()
+    unknown = (book["ticker"] == "SHARE39").to_numpy()
+    assert found["status"].tolist() == ["null_input" if each else "ok" for each in unknown]
+    assert 10 < unknown.sum() < 200
+    rows, known = found[~unknown], book[~unknown].reset_index()
+    spread = known.implied * np.sqrt(known.years)
+    d1 = (np.log(known.spot / known.strike) + (known.rate + known.implied**2 / 2) * known.years) / spread
+    discounted = known.strike * np.exp(-known.rate * known.years)
+    value = known.quantity * (known.spot * norm.cdf(d1) - discounted * norm.cdf(d1 - spread))
+    np.testing.assert_allclose(rows["value"], value, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(rows["delta"], known.quantity * norm.cdf(d1), rtol=1e-9, atol=1e-12)
+    vega = known.quantity * known.spot * norm.pdf(d1) * np.sqrt(known.years)
+    np.testing.assert_allclose(rows["vega"], vega, rtol=1e-8, atol=1e-9)
+
+
+RATE = 0.03
+
+
+def down_and_out_call(spot, strike, barrier, vol, years):
+    """In closed form, for a barrier below the strike that is watched all the time (Merton, Theory of rational option
+    pricing, Bell Journal, 1973, section 9)."""
+
+    def call(spot, strike):
+        d1 = (np.log(spot / strike) + (RATE + vol**2 / 2) * years) / (vol * np.sqrt(years))
+        return spot * norm.cdf(d1) - strike * np.exp(-RATE * years) * norm.cdf(d1 - vol * np.sqrt(years))
+
+    return call(spot, strike) - (spot / barrier) ** (1 - 2 * RATE / vol**2) * call(barrier**2 / spot, strike)
+
+
+@pytest.mark.parametrize("example", ["barrier-option"], indirect=True)
+def test_barrier_options(example):
+    book, tenth = output(example, "barrier"), output(example, "tenth")
+    assert set(book["status"].to_pylist()) == {"ok"}
+    at = {name: column(book, name) for name in ("spot", "strike", "barrier", "vol", "years")}
+
+    def slope(name: str) -> np.ndarray:
+        h = 1e-4 * at[name]
+        up, down = (down_and_out_call(**{**at, name: at[name] + step}) for step in (h, -h))
+        return (up - down) / (2 * h)
+
+    exact = {"price": down_and_out_call(**at), "delta": slope("spot"), "vega": slope("vol")}
+    for name, wanted in exact.items():
+        errors = (column(book, name) - wanted) / column(book, f"{name}_error")
+        assert np.abs(errors).max() < 4.2, name
+        assert 0.9 < np.sqrt(np.mean(errors**2)) < 1.1, name
+        assert abs(errors.mean()) < 3 / np.sqrt(len(errors)), name
+    assert 15 < tenth.num_rows < 45
+    ids = tenth["id"].to_pylist()
+    assert tenth.equals(book.take(ids))

@@ -59,7 +59,9 @@ def decode(
             continue
         array = one_chunk(table.column(names[column.name]))
         null |= is_null(array)
-        if column.dtype == "string":
+        if column.dtype == "key":
+            decoded[column.name] = to_numpy(array).view(np.uint32).reshape(-1, 2)
+        elif column.dtype == "string":
             decoded[column.name] = choice = _choices(array, column.choices)
             invalid |= choice < 0
         elif column.shape:

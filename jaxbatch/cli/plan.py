@@ -62,10 +62,16 @@ def _input(plan: dict[str, Any]) -> str:
     return f"at most {said}, {plan['row_groups_read']:,} of {counted(plan['row_groups'], 'row group')}"
 
 
+def _sample(job: dict[str, Any]) -> str:
+    named_by = " and ".join(job["input"]["key_by"] or ["file and place"])
+    return f"each row with probability {job['input']['sample']:g}, by seed {job['compute']['seed'] or 0} and {named_by}"
+
+
 def _readable(plan: dict[str, Any]) -> str:
     rows = [
         ("kernel", plan["job"]["kernel"]),
         ("input", _input(plan)),
+        *([("sample", _sample(plan["job"]))] if plan["job"]["input"]["sample"] is not None else []),
         *([("left out", f"{counted(len(plan['skipped_files']), 'file')}, see below")] if plan["skipped_files"] else []),
         ("output", plan["output"]),
         *([("mode", _mode(plan))] if plan["job"]["output"]["mode"] != "create" else []),

@@ -12,6 +12,7 @@ from jax.extend import core
 from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.compilation.digest import Digest, digest
 from jaxbatch.errors import JaxbatchError, JobError
+from jaxbatch.kernels import random_keys
 from jaxbatch.kernels.base import Kernel, dimensions
 from jaxbatch.kernels.program_key import ProgramKey
 from jaxbatch.kernels.trace_errors import explain_trace_error
@@ -56,7 +57,7 @@ def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[s
     lengths = dimensions(kernel.outputs)
 
     def checked(columns: Mapping[str, Any]) -> dict[str, Any]:
-        results = dict(row(**columns))
+        results = dict(row(**random_keys.with_typed_keys(columns, kernel.inputs)))
         status = jnp.asarray(results.pop(STATUS, Status.ok), jnp.int8)
         expected = {column.name for column in kernel.outputs} | set(lengths)
         if set(results) != expected:
@@ -113,7 +114,7 @@ def row_structs(kernel: Kernel, program: ProgramKey, dtype: str) -> dict[str, ja
     sizes = dict(program.sizes)
     integer = jax.dtypes.canonicalize_dtype("int64")
     structs = {
-        column.name: jax.ShapeDtypeStruct(column.sized(sizes), column.numpy_type(dtype, x64=kernel.needs_x64))
+        column.name: random_keys.struct(column, sizes, column.numpy_type(dtype, x64=kernel.needs_x64))
         for column in kernel.inputs
     }
     return structs | {name: jax.ShapeDtypeStruct((), integer) for name in dimensions(kernel.inputs)}

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from jaxbatch.compilation.devices import KEYS
 from jaxbatch.errors import InputError, JobError, OutputError
 from jaxbatch.input.file_checks import BadFile, refuse
-from jaxbatch.input.listing import Listed, is_input, list_files
-from jaxbatch.job.model import Job
+from jaxbatch.input.listing import Listed, is_input, is_lookup, list_files
+from jaxbatch.input.where import parse
+from jaxbatch.job.model import Job, Lookup
 from jaxbatch.output.differences import differences
 from jaxbatch.output.ledger import Ledger, Run
 from jaxbatch.planning.plan import Plan
@@ -21,6 +22,9 @@ from jaxbatch.planning.planner import Addition
 _LOG = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+_SAME_INPUT = ("columns", "keep", "defaults", "where", "sample", "key_by")
+"""Parts of the input's identity that may not differ."""
 
 _MUTABLE = ("code", *KEYS, "rows_per_part", "compression", "compute", "input", "run")
 """Parts of a run's identity that may differ between the runs of one output: the columns mean the same all the same."""
@@ -73,21 +77,32 @@ def next_work(job: Job, known: Ledger) -> PendingRun | NothingToDo:
             _LOG.warning("Left out %s: %s.", file.path, file.reason)
         return NothingToDo(tuple(diff.changed))
     types = known.runs[-1].claim.types if known.runs else {}
-    return PendingRun(job, Addition(diff.files, types, known.next), tuple(diff.changed), diff.same)
+    return PendingRun(job, Addition(diff.files, types, known.next, known.called), tuple(diff.changed), diff.same)
 
 
 def _check_same_job(job: Job, known: Ledger) -> None:
     """Compare the job with that of the latest run, where there is nothing to plan and so no identity to compare.
 
     Raises:
-        OutputError: its kernel, parameters, precision or defaults are others.
+        OutputError: its kernel, parameters, precision, seed, defaults or lookups are others, or which rows it computes.
     """
-    before, defaults = known.runs[-1].claim.job, job.input.defaults
-    now = {"kernel": job.kernel, "params": job.params, "precision": job.compute.precision, "defaults": defaults}
-    was = {"kernel": before["kernel"], "params": before["params"], "precision": before["compute"]["precision"]}
-    was["defaults"] = before["input"].get("defaults", [])
+    was, now = (_unplanned_key(each) for each in (known.runs[-1].claim.job, job.model_dump(mode="json")))
     if was != now:
         raise _incompatible_job_error(known.store.url, was, now)
+
+
+def _unplanned_key(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal in the jobs of all runs of an output, as far as a job alone can tell."""
+    inputs = {name: job["input"].get(name) or None for name in ("defaults", "sample", "key_by")}
+    compute = {name: job["compute"].get(name) for name in ("precision", "seed")}
+    where = job["input"].get("where")
+    return {
+        **{name: job[name] for name in ("kernel", "params")},
+        **compute,
+        **inputs,
+        "where": where and str(parse(where)),
+        "lookup": {name: Lookup(**lookup).mapping for name, lookup in job["input"].get("lookup", {}).items()},
+    }
 
 
 def _incompatible_job_error(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> OutputError:
@@ -112,6 +127,12 @@ def _resume(job: Job, unfinished: Run) -> PendingRun:
     for file in files:
         if not is_input(job, file.path):
             raise InputError(f"{file.path} is not in [input] path", "Restore [input] path")
+    for name, lookup in before.input.lookup.items():
+        if not is_lookup(job, name, lookup.path):
+            raise InputError(
+                f"its lookup '{name}' has the path {lookup.path}, which the job does not name",
+                f"Restore [input.lookup.{name}] path",
+            )
     skipped = tuple(BadFile(each["path"], each["reason"]) for each in unfinished.claim.skipped_files)
     addition = Addition(files, unfinished.claim.types, unfinished.paths)
     return PendingRun(before, addition, skipped, unfinished=unfinished)
@@ -173,6 +194,14 @@ def may_skip_all(work: PendingRun, known: Ledger) -> bool:
 def _compatibility_key(identity: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal in the identities of all runs of an output."""
     kept = {name: value for name, value in identity.items() if name not in _MUTABLE}
-    inputs = {name: identity.get("input", {}).get(name, []) for name in ("columns", "keep", "defaults")}
+    inputs = {name: identity.get("input", {}).get(name, []) for name in _SAME_INPUT}
+    inputs["lookup"] = _mappings(identity)
+    compute = {name: identity.get("compute", {}).get(name) for name in ("precision", "seed")}
     columns = [column[:2] for column in identity.get("schema", ())]
-    return {**kept, "input": inputs, "schema": columns, "precision": identity.get("compute", {}).get("precision")}
+    return {**kept, "input": inputs, "schema": columns, **compute}
+
+
+def _mappings(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What each lookup of an identity joins, whatever its files hold."""
+    lookups = identity.get("input", {}).get("lookup", {})
+    return {name: {key: value for key, value in lookup.items() if key != "files"} for name, lookup in lookups.items()}

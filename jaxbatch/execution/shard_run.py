@@ -13,7 +13,8 @@ from jaxbatch.execution.worker import WorkerProcess
 from jaxbatch.failpoints import crash_point
 from jaxbatch.input.row_reader import Rows
 from jaxbatch.input.shards import Shard
-from jaxbatch.planning.stage_plans import GroupPlan, MergePlan
+from jaxbatch.planning.plan import WorkerPlan
+from jaxbatch.planning.stage_plans import GroupPlan, MergePlan, StagePlan
 
 
 def run_shard(
@@ -39,8 +40,7 @@ def run_shard(
         for exclusive in (False, True):
             try:
                 if not isinstance(its, MergePlan):
-                    ranged = its.disjoint_key if isinstance(its, GroupPlan) else None
-                    rows = rows or Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows, ranged)
+                    rows = rows or _reader(plan, its, shard)
                     with result.stage("read"):
                         rows.seek(part.start)
                 with ExitStack() as entered:
@@ -70,6 +70,12 @@ def run_shard(
     result.compilations, result.compile_s = process.programs.compilations, process.programs.seconds
     crash_point("shard.done")
     return result
+
+
+def _reader(plan: WorkerPlan, its: StagePlan, shard: Shard) -> Rows:
+    ranged = its.disjoint_key if isinstance(its, GroupPlan) else None
+    numbered = plan.steps.numbered
+    return Rows(plan.files, shard.row_groups, plan.read, plan.chunk_rows, ranged, numbered=numbered)
 
 
 def _too_large(memory: HostMemoryPool) -> str:

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.input_file import InputFile, as_input_error
+from jaxbatch.input.lookup import LookupTable
 from jaxbatch.input.ranges import leaf_of
 from jaxbatch.input.read_limits import leaves_of, rows_at_once
 
@@ -15,12 +16,14 @@ class FileProbe:
 
     Args:
         files: the input's files.
-        names: the files' column for each name that the kernel may ask about.
+        names: the column for each name that the kernel may ask about.
+        lookups: the tables that columns may be joined from; a question about one of these is asked of all its rows.
     """
 
-    def __init__(self, files: Sequence[InputFile], names: Mapping[str, str]):
+    def __init__(self, files: Sequence[InputFile], names: Mapping[str, str], lookups: Sequence[LookupTable] = ()):
         self._files = files
         self._names = names
+        self._lookups = lookups
 
     def maximum(self, column: str) -> int | None:
         """The largest value of an integer column, or None if it has no value.
@@ -28,8 +31,8 @@ class FileProbe:
         Raises:
             InputError: a file cannot be read.
         """
-        name = self._names[column]
-        largest = [value for file in self._files for value in _maxima(file, name)]
+        files, name = self._place(column)
+        largest = [value for file in files for value in _maxima(file, name)]
         return max(largest, default=None)
 
     def length(self, column: str) -> int | None:
@@ -38,8 +41,8 @@ class FileProbe:
         Raises:
             InputError: a file cannot be read.
         """
-        name = self._names[column]
-        for file in self._files:
+        files, name = self._place(column)
+        for file in files:
             with as_input_error(f"{file.path}, column '{name}'"), file.open() as opened:
                 if name not in opened.parquet.schema_arrow.names:
                     continue
@@ -51,6 +54,12 @@ class FileProbe:
                         if len(lengths):
                             return int(lengths[0].as_py())
         return None
+
+    def _place(self, column: str) -> tuple[Sequence[InputFile], str]:
+        """The files that hold a column, and its name in them."""
+        name = self._names[column]
+        lookup = next((lookup for lookup in self._lookups if name in lookup.columns), None)
+        return (self._files, name) if lookup is None else (lookup.files, lookup.columns[name])
 
 
 def _maxima(file: InputFile, name: str) -> Iterator[int]:

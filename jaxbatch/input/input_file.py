@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from blake3 import blake3
 
 from jaxbatch.errors import InputError, printable
 from jaxbatch.input.footer_statistics import Chunk, chunks
@@ -31,6 +32,10 @@ _BUFFER_BYTES = 1 << 22
 
 _FOOTERS_KEPT = 4
 """Parsed footers that are kept: a file is opened once a shard, and one with many row groups takes seconds to parse."""
+
+
+_HASHED_BYTES = 1 << 24
+"""Bytes of a file that are read at once to be hashed."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,18 @@ class InputFile:
                 **{"coerce_int96_timestamp_unit": SECONDS, **options},
             ) as parquet:
                 yield OpenFile(parquet, footer)
+
+    def content_digest(self) -> str:
+        """The BLAKE3 of all its bytes, in hexadecimal: where rows are few, and one that changes must be noticed.
+
+        Raises:
+            OSError: it does not exist, or cannot be read.
+        """
+        digest = blake3()
+        with open_file(self.path, self.storage, self.size) as file:
+            while data := file.read(_HASHED_BYTES):
+                digest.update(data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -29,20 +29,25 @@ class Listed:
     """What tells its content from another, where listing gives it."""
 
 
-def check_output_outside_input(job: Job, files: Iterable[str]) -> None:
+def check_output_outside_input(job: Job, files: Iterable[str], called: str = "input") -> None:
     """Refuse an output that lies in an input folder, or that input files lie in.
+
+    Args:
+        job: the job.
+        files: the input's files.
+        called: what messages call the input.
 
     Raises:
         InputError: they overlap.
     """
     output = _real(job.resolve(job.output.path))
     for path in job.input.paths:
-        folder = _real(job.resolve(_fixed_prefix(path)))
+        folder = _real(job.resolve(fixed_prefix(path)))
         if _lies_in(output, folder) and (is_remote(folder) or os.path.isdir(folder)) and _covers(path, output, folder):
-            raise InputError(f"[output] path: {output} lies in the input folder {folder}.", _APART)
+            raise InputError(f"[output] path: {output} lies in the {called} folder {folder}.", _APART)
     for file in files:
         if _lies_in(_real(file), output):
-            raise InputError(f"[output] path: the input file {file} lies in {output}.", _APART)
+            raise InputError(f"[output] path: the {called} file {file} lies in {output}.", _APART)
 
 
 _APART = "Write to a folder of its own."
@@ -63,7 +68,7 @@ def _covers(path: str, output: str, folder: str) -> bool:
     if is_remote(path):
         return not glob.has_magic(path) or _matches(_segments(output), _segments(path))
     path = os.path.normpath(path)
-    named = not glob.has_magic(path) or _fixed_prefix(path) != ""
+    named = not glob.has_magic(path) or fixed_prefix(path) != ""
     return named or fnmatch.fnmatch(os.path.relpath(output, folder).split(os.sep)[0], Path(path).parts[0])
 
 
@@ -116,16 +121,28 @@ def _not_excluded(job: Job, listed: list[Listed]) -> list[Listed]:
 
 def is_input(job: Job, path: str) -> bool:
     """Whether a path could be a file of the job's input for some values of the job's variables."""
+    return matching_pattern(job, path) is not None
 
-    def fits(pattern: str) -> bool:
-        if is_remote(pattern) or is_remote(path) or os.path.isabs(pattern):
-            segments, wanted = _segments(path), _segments(job.resolve(pattern))
-        else:
-            segments = _segments(os.path.relpath(path, job.paths_from))
-            wanted = _segments(os.path.normpath(pattern))
-        return any(_matches(segments[:length], wanted) for length in range(len(segments) + 1))
 
-    return any(map(fits, job.input_patterns))
+def matching_pattern(job: Job, path: str) -> str | None:
+    """The first of the input's paths that a file lies at or below, with ``*`` in place of each variable; or None."""
+    return next((pattern for pattern in job.input_patterns if _fits(job, path, pattern)), None)
+
+
+def is_lookup(job: Job, name: str, path: str) -> bool:
+    """Whether a path could be that of a lookup of the job for some values of the job's variables."""
+    pattern = job.lookup_patterns.get(name)
+    return pattern is not None and (path == job.input.lookup[name].path or _fits(job, job.resolve(path), pattern))
+
+
+def _fits(job: Job, path: str, pattern: str) -> bool:
+    """Whether a path, or a folder that it lies in, matches a pattern."""
+    if is_remote(pattern) or is_remote(path) or os.path.isabs(pattern):
+        segments, wanted = _segments(path), _segments(job.resolve(pattern))
+    else:
+        segments = _segments(os.path.relpath(path, job.paths_from))
+        wanted = _segments(os.path.normpath(pattern))
+    return any(_matches(segments[:length], wanted) for length in range(len(segments) + 1))
 
 
 def _walk(job: Job, given: str) -> Iterator[Listed]:
@@ -136,7 +153,7 @@ def _walk(job: Job, given: str) -> Iterator[Listed]:
     if os.path.isdir(path):
         root, found = path, _walk_folder(path)
     elif glob.has_magic(given):
-        root = job.resolve(_fixed_prefix(given))
+        root = job.resolve(fixed_prefix(given))
         found = _matching(job, given, root)
     elif os.path.exists(path):
         return
@@ -166,7 +183,7 @@ def _glob(job: Job, given: str, root: str) -> Iterator[str]:
         yield from glob.iglob(os.path.normpath(os.path.join(start, given)))
         return
     # Python's own ** follows links to folders, and never ends where two form a circle.
-    pattern = Path(given).parts[len(Path(_fixed_prefix(given)).parts) :]
+    pattern = Path(given).parts[len(Path(fixed_prefix(given)).parts) :]
     if _matches((), pattern):
         yield root
     for current, folders, files in os.walk(root, onerror=_unreadable, followlinks=False):
@@ -200,7 +217,7 @@ def _walk_store(job: Job, given: str) -> Iterator[Listed]:
     """The files at a URL. A bucket has no folders: an object below a match counts as one in its folder."""
     from jaxbatch.storage.object_store import list_objects
 
-    pattern, url = _segments(job.resolve(given)), job.resolve(_fixed_prefix(given))
+    pattern, url = _segments(job.resolve(given)), job.resolve(fixed_prefix(given))
     above = len(_segments(url))
     found: list[Listed] = []
     listed = list(list_objects(url, job.storage))
@@ -241,7 +258,8 @@ def _hidden(name: str) -> bool:
     return name.startswith(("_", "."))
 
 
-def _fixed_prefix(path: str) -> str:
+def fixed_prefix(path: str) -> str:
+    """The part of a path before its first segment with a pattern in it."""
     while glob.has_magic(path):
         path = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
     return path

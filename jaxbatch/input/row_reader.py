@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch.input import arrow_compute as pc
-from jaxbatch.input import read_limits
+from jaxbatch.input import read_limits, row_numbers
 from jaxbatch.input.arrow_arrays import to_arrow, to_texts
 from jaxbatch.input.input_file import InputFile, OpenFile, as_input_error
 from jaxbatch.input.int96 import NANOSECONDS, aligned_batches, exact
@@ -26,6 +26,7 @@ class Rows:
         schema: the columns to read, with the types in which tables have them.
         batch_rows: how many rows are read at once, at most.
         ranged: a column that the plan trusts to lie in its footers' ranges, so that its values are checked.
+        numbered: whether the rows come with their numbers in the input, see :mod:`jaxbatch.input.row_numbers`.
     """
 
     def __init__(
@@ -35,7 +36,10 @@ class Rows:
         schema: pa.Schema,
         batch_rows: int,
         ranged: str | None = None,
+        *,
+        numbered: bool = False,
     ):
+        schema = schema.append(row_numbers.FIELD) if numbered else schema
         self._schema = schema
         self._batches = _batches(files, row_groups, schema, batch_rows, ranged)
         self._left: list[pa.Table] = []
@@ -85,30 +89,34 @@ def _batches(
     ranged: str | None,
 ) -> Iterator[pa.Table]:
     for number, groups in itertools.groupby(row_groups, key=lambda group: group.file):
-        yield from _file_batches(files[number], [group.index for group in groups], schema, batch_rows, ranged)
+        indices = [group.index for group in groups]
+        yield from _file_batches(files[number], number, indices, schema, batch_rows, ranged)
 
 
 def _file_batches(
-    file: InputFile, indices: Sequence[int], schema: pa.Schema, batch_rows: int, ranged: str | None
+    file: InputFile, number: int, indices: Sequence[int], schema: pa.Schema, batch_rows: int, ranged: str | None
 ) -> Iterator[pa.Table]:
     keys = dict(file.keys)
-    stored = [name for name in schema.names if name not in keys]
+    stored = [name for name in schema.names if name not in (*keys, row_numbers.NUMBER)]
+    starts = row_numbers.starts(number, file.row_groups)
     with as_input_error(file.path), file.open() as opened:
         if not stored:
-            yield from (_table({}, keys, schema, file.row_groups[index]) for index in indices)
+            yield from (_table({}, keys, schema, file.row_groups[index], starts[index]) for index in indices)
             return
         leaves = read_limits.leaves_of(opened, stored)
         int96 = sorted({c.names[0] for group in opened.chunks[:1] for c in group if c.is_int96} & set(stored))
         with file.open(coerce_int96_timestamp_unit=NANOSECONDS) if int96 else nullcontext() as finer:
             for index in indices:  # one at a time: pyarrow would hold all of several in memory
                 where = f"{file.path}, row group {index}"
+                first = starts[index]
                 with as_input_error(where):
                     step = min(batch_rows, read_limits.rows_at_once(file, opened, index, leaves))
                     options = {"batch_size": step, "row_groups": [index]}
                     for columns, rows in _read_batches(opened, finer, stored, int96, schema, where, options):
                         if ranged is not None and ranged in columns:
                             check_range(columns[ranged], opened, file, index, ranged)
-                        yield _table(columns, keys, schema, rows)
+                        yield _table(columns, keys, schema, rows, first)
+                        first += rows
 
 
 def _read_batches(
@@ -145,12 +153,17 @@ def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_primitive(kind) or pa.types.is_decimal(kind)
 
 
-def _table(columns: dict[str, pa.Array], keys: dict[str, str | int | None], schema: pa.Schema, rows: int) -> pa.Table:
+def _table(
+    columns: dict[str, pa.Array], keys: dict[str, str | int | None], schema: pa.Schema, rows: int, first: int
+) -> pa.Table:
+    """Rows of one file: what was read of them, its keys, and numbers from the ``first`` row's on."""
     arrays = []
     for field in schema:
         if field.name in columns:
             array = columns[field.name]
             arrays.append(array if array.type == field.type else pc.cast(array, field.type))
+        elif field.name == row_numbers.NUMBER:
+            arrays.append(to_arrow(np.arange(first, first + rows)))
         else:
             arrays.append(_repeated(keys[field.name], field.type, rows))
     return pa.Table.from_arrays(arrays, schema=schema)

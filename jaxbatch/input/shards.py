@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from jaxbatch.input.input_file import InputFile
+
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
@@ -51,6 +53,13 @@ def cut(row_groups: Iterable[RowGroup], rows_per_part: int) -> tuple[Shard, ...]
         shards.append(Shard(len(shards), tuple(groups), cuts))
         parts += len(cuts)
     return tuple(shards)
+
+
+def row_groups(files: Sequence[InputFile]) -> list[RowGroup]:
+    """Every row group of some files, in order."""
+    return [
+        RowGroup(number, index, rows) for number, file in enumerate(files) for index, rows in enumerate(file.row_groups)
+    ]
 
 
 def limited(row_groups: Sequence[RowGroup], rows: int) -> Iterator[RowGroup]:

@@ -11,6 +11,7 @@ import pydantic_core
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -54,6 +55,22 @@ class Lookup(_Table):
     columns: list[str] | None = None
     prefix: str = ""
 
+    @property
+    def key(self) -> dict[str, str]:
+        """The columns of the key: name in the input → name in the table."""
+        return dict(self.on) if isinstance(self.on, dict) else {name: name for name in self.on}
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """What is joined by which key, as JSON values, whatever files the table is in."""
+        return {"on": self.key, "columns": self.columns, "prefix": self.prefix}
+
+
+def _with_names(lookups: Any) -> Any:
+    if isinstance(lookups, dict) and not all(isinstance(lookup, dict) for lookup in lookups.values()):
+        raise PydanticCustomError("no_name", "a lookup needs a name")
+    return lookups
+
 
 class Input(_Table):
     """Where the tasks are, how their columns are named, and which rows and further columns there are."""
@@ -67,7 +84,7 @@ class Input(_Table):
     where: Annotated[str, Field(min_length=1)] | None = None
     sample: Annotated[float, Field(gt=0, le=1)] | None = None
     key_by: Annotated[list[str], Field(min_length=1)] | None = None
-    lookup: dict[str, Lookup] = {}
+    lookup: Annotated[dict[str, Lookup], BeforeValidator(_with_names)] = {}
 
     @property
     def paths(self) -> list[str]:
@@ -139,6 +156,7 @@ class Job(_Table):
     _paths_from: Path | None = PrivateAttr(default=None)
     _written: JobSource = PrivateAttr(default=JobSource())
     _patterns: list[str] = PrivateAttr(default=[])
+    _lookup_patterns: dict[str, str] = PrivateAttr(default={})
 
     @property
     def folder(self) -> Path:
@@ -159,6 +177,11 @@ class Job(_Table):
     def input_patterns(self) -> list[str]:
         """The input's paths as patterns for all values of their variables, with ``*`` in the place of each."""
         return self._patterns or self.input.paths
+
+    @property
+    def lookup_patterns(self) -> dict[str, str]:
+        """The path of each lookup in the same way, by name."""
+        return {name: self._lookup_patterns.get(name, lookup.path) for name, lookup in self.input.lookup.items()}
 
     def resolve(self, path: str) -> str:
         """``path`` made absolute from :attr:`paths_from`, without following links; a URL only normalised."""
@@ -262,19 +285,13 @@ class Job(_Table):
         try:
             job = cls.model_validate_json(encoded)
         except ValidationError as error:
-            raise validation.explain(error, written=written, data=filled, known=_known_keys(cls)) from None
+            raise validation.explain(error, written=written, data=filled, known=validation.known_keys(cls)) from None
         job._folder = file.resolve().parent
         job._paths_from = None if paths_from is None else Path(paths_from).absolute()
         job._written = written
         written_paths = raw["input"]["path"]
         written_paths = [written_paths] if isinstance(written_paths, str) else written_paths
         job._patterns = [pattern(*each) for each in zip(written_paths, job.input.paths, strict=True)]
+        tables = job.input.lookup.items()
+        job._lookup_patterns = {name: pattern(raw["input"]["lookup"][name]["path"], its.path) for name, its in tables}
         return job
-
-
-def _known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Sequence[str]]:
-    tables: dict[str, Sequence[str]] = {prefix: tuple(model.model_fields)}
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            tables |= _known_keys(info.annotation, f"{prefix}.{name}" if prefix else name)
-    return tables

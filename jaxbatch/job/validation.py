@@ -3,9 +3,9 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from jaxbatch.errors import JobError, nearest
 from jaxbatch.job.toml import toml_key, toml_value
@@ -15,7 +15,13 @@ _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _REMEDIES = {
     "limits.max_failed_rows": 'Write a count, 1, or a share in quotes, "1%".',
     "input.keep": 'Write the names in brackets, keep = ["id"].',
+    "input.lookup": 'Give it a table of its own: [input.lookup.market], and below it path = "…".',
+    "input.lookup.*.on": 'Write the key in brackets, on = ["id"], or on = { ours = "theirs" }.',
+    "input.lookup.*.columns": 'Write the names in brackets, columns = ["spot"]; prefix = "…" renames them.',
 }
+"""What to write instead, by key; ``*`` stands for a name that the user chooses."""
+
+_T = TypeVar("_T")
 
 _SHOWN = 200
 """Characters of a value that a message shows."""
@@ -99,7 +105,7 @@ def explain(
     keys = [*prefix, *(str(key) for key in first["loc"] if isinstance(key, str))]
     table = ".".join(keys[:-1])
     if first["type"] in _UNKNOWN:
-        return JobError(f"{written.locate(keys)}: unknown key.", nearest(keys[-1], list(known.get(table, ()))))
+        return JobError(f"{written.locate(keys)}: unknown key.", nearest(keys[-1], list(_entry(known, table) or ())))
     if first["type"] in ("missing", "missing_argument"):
         if ".".join(keys) in known:
             what = f"{written.origin}: the table [{'.'.join(keys)}] is missing."
@@ -113,8 +119,25 @@ def explain(
     reason = " or ".join(dict.fromkeys(branch["msg"][0].lower() + branch["msg"][1:] for branch in branches))
     return JobError(
         f"{written.locate(keys)}: {reason}, not {_shown(first['input'])}.",
-        _REMEDIES.get(".".join(keys), "Correct the value."),
+        _entry(_REMEDIES, ".".join(keys)) or "Correct the value.",
     )
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Sequence[str]]:
+    """The keys of each table of a model, by the table's dotted name; ``*`` stands for a name that the user chooses."""
+    tables: dict[str, Sequence[str]] = {prefix: tuple(model.model_fields)}
+    for name, info in model.model_fields.items():
+        for kind, inner in ((info.annotation, name), *((each, f"{name}.*") for each in get_args(info.annotation))):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                tables |= known_keys(kind, f"{prefix}.{inner}" if prefix else inner)
+    return tables
+
+
+def _entry(entries: Mapping[str, _T], key: str) -> _T | None:
+    """What is said of a key, by its name or with ``*`` for one name in it."""
+    names = key.split(".")
+    starred = [".".join([*names[:place], "*", *names[place + 1 :]]) for place in range(len(names))]
+    return next((entries[each] for each in (key, *starred) if each in entries), None)
 
 
 def _holds(data: Any, keys: Sequence[str]) -> bool:

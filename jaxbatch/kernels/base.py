@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 
 from jaxbatch.columns import Column
 from jaxbatch.errors import JobError
+from jaxbatch.kernels import random_keys
 from jaxbatch.kernels.bind_context import BindContext
 
 Row = Callable[..., Mapping[str, Any]]
@@ -98,7 +99,7 @@ class Kernel:
         Raises:
             JobError, InputError: the parameters or the input do not fit.
         """
-        context.require_columns(*(column.name for column in self.inputs))
+        context.require_columns(*(column.name for column in self.inputs if column.dtype != random_keys.DTYPE))
         for column in self.inputs:
             context.require_input(column)
         return self

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from jaxbatch.columns import Column, ColumnType
 from jaxbatch.errors import InputError, JobError, nearest
 from jaxbatch.job.toml import toml_key, toml_value
+from jaxbatch.kernels.random_keys import ARGUMENT, DTYPE
 
 _SHOWN = 60
 """How many letters of a default are shown."""
@@ -55,6 +56,8 @@ class BindContext:
     """The job's ``[input] columns``: the kernel's name of a column → its name in the files."""
     defaults: tuple[str, ...] = ()
     """The job's ``[input] defaults``: optional inputs that keep their defaults whatever columns there are."""
+    seed: int | None = None
+    """The job's ``[compute] seed``, with which the argument ``key`` of a function is the row's random key."""
     used: set[str] = field(default_factory=set)
     """The constants that an argument of a function has taken."""
     optional: dict[str, str] = field(default_factory=dict)
@@ -69,6 +72,28 @@ class BindContext:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "probe": None}
+
+    def is_random_key(self, argument: str) -> bool:
+        """Whether an argument of a user's function is the row's random key: ``key``, where the job has a seed.
+
+        Raises:
+            JobError: it is, and the job gives it a column or a constant.
+        """
+        if argument != ARGUMENT or self.seed is None:
+            return False
+        self._check_random_key(argument, f" with seed = {self.seed}", ", or remove [compute] seed")
+        return True
+
+    def _check_random_key(self, name: str, why: str = "", other_way: str = "") -> None:
+        if name in self.stored:
+            given = f"[input] columns = {{ {toml_key(name)} = {toml_value(self.stored[name])} }}"
+        elif name in self.constants:
+            given = f"[input] constants = {{ {toml_key(name)} = {toml_value(self.constants[name])} }}"
+        elif name in self.defaults:
+            given = f"[input] defaults = {toml_value([name])}"
+        else:
+            return
+        raise JobError(f"'{name}' is the row's random key{why}, and the job has {given}.", f"Remove that{other_way}.")
 
     def maximum(self, column: str) -> int:
         """The largest value of an integer column; 0 if it has no value."""
@@ -128,6 +153,9 @@ class BindContext:
         Raises:
             InputError: the column is missing or of another type.
         """
+        if column.dtype == DTYPE:
+            self._check_random_key(column.name)
+            return
         if column.name in self.constants:
             return
         if column.dtype == "string":

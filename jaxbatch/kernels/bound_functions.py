@@ -13,6 +13,7 @@ from jaxbatch.errors import JobError
 from jaxbatch.kernels import functions
 from jaxbatch.kernels.bind_context import BindContext, shown
 from jaxbatch.kernels.functions import BoundFunction
+from jaxbatch.kernels.random_keys import DTYPE
 
 FUNCTION = "function"
 """The string column that picks one of several functions per row."""
@@ -70,17 +71,18 @@ def choose(
     several = dict(sorted((several or {}).items()))  # their order in the job changes nothing
     references = [function] if function is not None else list(several.values())
     supplied: tuple[str, ...] = ()
+    parameters = {r: functions.arguments(r, context.folder) for r in references}
+    random = {r: [p.name for p in its if context.is_random_key(p.name)] for r, its in parameters.items()}
     if one_argument:
-        bound = tuple(functions.bind_one(r, context.folder, context.constants) for r in references)
+        bound = tuple(functions.bind_one(r, context.folder, context.constants, random[r]) for r in references)
         for name in dict.fromkeys(name for each in bound for name in each.constants if name not in each.given):
             values = {each.reference: each.constants[name] for each in bound if name in each.constants}
             context.optional[name] = shown(_merged(values))
     else:
-        parameters = {r: functions.arguments(r, context.folder) for r in references}
         supplied = _supplied(parameters, optional or {}, context)
         bound = tuple(
-            functions.bind(r, context.folder, _offered(parameters[r], supplied, context), context.constants)
-            for r in references
+            functions.bind(r, context.folder, _offered(its, supplied, random[r], context), context.constants)
+            for r, its in parameters.items()
         )
     for each in bound:
         context.used.update(set(each.arguments) & set(context.constants))
@@ -104,7 +106,7 @@ def _supplied(
         for parameter in its:
             if parameter.default is parameter.empty:
                 required[parameter.name] = reference
-            else:
+            elif not context.is_random_key(parameter.name):
                 defaults.setdefault(parameter.name, {})[reference] = parameter.default
     for name in context.defaults:
         if name in defaults and name in required:
@@ -123,14 +125,19 @@ def _merged(defaults: Mapping[str, Any]) -> Any:
     return values[0] if len(set(map(shown, values))) == 1 else defaults
 
 
-def _offered(parameters: Sequence[Parameter], supplied: Sequence[str], context: BindContext) -> list[str]:
-    """The columns that a function's arguments may take: not those of arguments that keep their defaults."""
+def _offered(
+    parameters: Sequence[Parameter], supplied: Sequence[str], random: Sequence[str], context: BindContext
+) -> list[str]:
+    """What a function's arguments may take from a row: its random key, and columns that are not of arguments that keep
+    their defaults."""
     left = {p.name for p in parameters if p.default is not p.empty and p.name not in supplied}
-    return [name for name in context.types if name not in left]
+    return [*random, *(name for name in context.types if name not in (*left, *random))]
 
 
 def argument(name: str, context: BindContext, dtype: str = "float") -> Column:
-    """The kernel's input for one argument: a number, or a list as long as the input's lists are."""
+    """The kernel's input for one argument: a number, a list as long as the input's lists are, or a random key."""
+    if context.is_random_key(name):
+        return Column(name, DTYPE)
     depth = context.types[name].depth
     context.require(name, depth=min(depth, 1), dtype=dtype)
     return Column(name, dtype, shape=(context.length(name),) if depth else ())

@@ -218,19 +218,21 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
 
 
-def bind_one(reference: str, folder: Path, constants: Mapping[str, Any]) -> BoundFunction:
+def bind_one(reference: str, folder: Path, constants: Mapping[str, Any], random: Sequence[str] = ()) -> BoundFunction:
     """Bind a function of one free argument: the only one that has neither a constant nor a default.
+
+    Arguments that are ``random`` keys are taken from the row too.
 
     If all have a default, it is the first that has no constant.
 
     Raises:
         JobError: several arguments are free, or none.
     """
-    parameters = [p for p in arguments(reference, folder) if p.name not in constants]
+    parameters = [p for p in arguments(reference, folder) if p.name not in (*constants, *random)]
     free = [p.name for p in parameters if p.default is p.empty] or [p.name for p in parameters[:1]]
     if len(free) != 1:
         raise JobError(
             f"'{reference}' has {len(free)} free arguments ({', '.join(free)}), but must have one.",
             "Set the others in [input] constants.",
         )
-    return bind(reference, folder, free, constants)
+    return bind(reference, folder, [*free, *random], constants)

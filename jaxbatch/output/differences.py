@@ -25,6 +25,9 @@ _NAMES = {
 }
 """Settings of the process that runs jaxbatch, by the names that people know."""
 
+_LOOKUPS = "input.lookup."
+"""The prefix of the names of lookups."""
+
 _LAST = ("compute", "code")
 """Sections that often differ because another one does, and so are shown last."""
 
@@ -44,7 +47,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             changed += differences(old, new, f"{prefix}{key}.")
         elif isinstance(old, list) and isinstance(new, list) and key == "files":
-            changed += _file_differences(old, new)
+            changed += _file_differences(old, new, _files_of(prefix))
         elif old != new and f"{prefix}{key}" in _WORDS:
             changed.append(_WORDS[f"{prefix}{key}"])
         elif old != new and prefix == _UNTRACED and _is_digest(old or new):
@@ -55,12 +58,18 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
     return changed
 
 
-def _file_differences(old: list[Any], new: list[Any]) -> list[str]:
+def _files_of(section: str) -> str:
+    """What the files in a section are called: the input's, or those of a lookup."""
+    name = section.removeprefix(_LOOKUPS).removesuffix(".")
+    return f"lookup '{name}': file" if section.startswith(_LOOKUPS) else "input file"
+
+
+def _file_differences(old: list[Any], new: list[Any], called: str) -> list[str]:
     before, after = ({file["name"]: file for file in files} for files in (old, new))
-    gone = [f"input file {name} is missing" for name in before if name not in after]
-    added = [f"input file {name} is new" for name in after if name not in before]
-    changed = [f"input file {name} changed" for name in before if name in after and before[name] != after[name]]
-    return [*gone, *added, *changed][:5] or (["the order of the input files changed"] if old != new else [])
+    gone = [f"{called} {name} is missing" for name in before if name not in after]
+    added = [f"{called} {name} is new" for name in after if name not in before]
+    changed = [f"{called} {name} changed" for name in before if name in after and before[name] != after[name]]
+    return [*gone, *added, *changed][:5] or ([f"the order of the {called}s changed"] if old != new else [])
 
 
 def _short(value: Any, other: Any) -> str:

@@ -107,7 +107,8 @@ def _value(column: pa.Array) -> Any:
 
 def _example(claim: ClaimRecord, part: str, row: int, values: Mapping[str, Any], status: Status) -> Example:
     kept = claim.identity["input"]["keep"]
-    inputs = [name for name in claim.identity["input"]["columns"].values() if name in kept]
+    used = [*claim.identity["input"]["columns"].values(), *claim.identity["input"].get("key_by", ())]
+    inputs = [name for name in dict.fromkeys(used) if name in kept]
     results = [name for name in values if name not in kept]
     shown = {name: values[name] for name in (inputs or kept)[:SHOWN]}
     blamed: tuple[str, Any] | None = None

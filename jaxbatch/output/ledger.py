@@ -37,6 +37,8 @@ class Entry:
     footer: str
     version: str
     """Its ETag, or the time of its last change. While that is the same, the file need not be opened to be compared."""
+    called: str | None = None
+    """What its rows are named by, where they are named by file and place."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,11 @@ class Ledger:
     def next(self) -> RunPaths:
         """The paths of the run after all of these."""
         return RunPaths(self.last + 1)
+
+    @property
+    def called(self) -> dict[str, str]:
+        """By what their rows are named, the paths of the files that were computed."""
+        return {entry.called: entry.path for run in self.runs for entry in run.files if entry.called is not None}
 
     def others(self, paths: RunPaths) -> list[str]:
         """The fingerprints of all runs but that of ``paths``."""
@@ -225,7 +232,10 @@ def _entries(claim: ClaimRecord) -> tuple[Entry, ...]:
     if missing := _NEEDED - claim.model_fields_set:
         raise KeyError(*missing)
     files = zip(claim.identity["input"]["files"], claim.ledger, strict=True)
-    return tuple(Entry(path, file["name"], file["size"], file["footer"], version) for file, (path, version) in files)
+    return tuple(
+        Entry(path, file["name"], file["size"], file["footer"], version, file.get("called"))
+        for file, (path, version) in files
+    )
 
 
 _NEEDED = {"job", "skipped_files", "types", "ledger", "seen_again"}

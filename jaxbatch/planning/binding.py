@@ -3,8 +3,6 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from jaxbatch.errors import InputError, nearest
 from jaxbatch.input.data_probe import FileProbe
 from jaxbatch.input.file_checks import InputTable
@@ -45,11 +43,12 @@ def bind(job: Job, opened: InputTable, steps: RowSteps, platform: str) -> BoundK
     """
     unbound = build(job)
     with x64_context(job.compute.precision, unbound):
-        context = _bind_context(job, opened, steps.with_added(opened.schema), platform)
+        context = _bind_context(job, opened, steps, platform)
         return BoundKernel(unbound, context, unbound.bind(context))
 
 
-def _bind_context(job: Job, opened: InputTable, schema: pa.Schema, platform: str) -> BindContext:
+def _bind_context(job: Job, opened: InputTable, steps: RowSteps, platform: str) -> BindContext:
+    schema = steps.with_added(opened.schema)
     stored_names = {name: name for name in schema.names} | dict(job.input.columns)
     for own, stored in job.input.columns.items():
         if stored not in schema.names:
@@ -69,7 +68,8 @@ def _bind_context(job: Job, opened: InputTable, schema: pa.Schema, platform: str
         precision=job.compute.precision,
         folder=job.folder,
         platform=platform,
-        probe=FileProbe(opened.files, stored_names),
+        probe=FileProbe(opened.files, stored_names, steps.lookups),
         stored=dict(job.input.columns),
         defaults=tuple(job.input.defaults),
+        seed=job.compute.seed,
     )

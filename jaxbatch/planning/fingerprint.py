@@ -43,7 +43,7 @@ def job_identity(
         "params": job.params,
         "compute": {"precision": job.compute.precision, "batch_rows": list(batch_rows), **seed},
         "input": {
-            "files": [{"name": file.name, "size": file.size, "footer": file.footer_digest} for file in opened.files],
+            "files": _files(opened, steps),
             "columns": dict(columns.stored),
             "constants": dict(job.input.constants),
             "keep": list(columns.keep),
@@ -54,6 +54,13 @@ def job_identity(
         "rows_per_part": job.output.rows_per_part,
         "compression": job.output.compression,
     }
+
+
+def _files(opened: InputTable, steps: RowSteps) -> list[dict[str, Any]]:
+    files = [{"name": file.name, "size": file.size, "footer": file.footer_digest} for file in opened.files]
+    if steps.named_by and steps.named_by.names:
+        return [{**file, "called": name} for file, name in zip(files, steps.named_by.names, strict=True)]
+    return files
 
 
 def schema_identity(schema: pa.Schema) -> list[Any]:

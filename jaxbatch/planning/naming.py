@@ -19,6 +19,7 @@ from jaxbatch.job.toml import toml_key
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.precision import x64_context
+from jaxbatch.kernels.random_keys import key_columns
 from jaxbatch.planning.binding import BoundKernel
 
 
@@ -40,6 +41,8 @@ class NamedColumns:
     """For each argument and input, in words, what it takes."""
     limits: Mapping[str, tuple[float, float]]
     """For a file's columns whose numbers may not all fit: the least and the largest that does."""
+    steps: RowSteps
+    """What becomes of rows on their way, with only those columns joined to them that are used."""
 
 
 def name_columns(job: Job, bound: BoundKernel, files: pa.Schema, steps: RowSteps) -> NamedColumns:
@@ -62,15 +65,19 @@ def name_columns(job: Job, bound: BoundKernel, files: pa.Schema, steps: RowSteps
         keep = _kept(job, kernel, files, schema, stored)
         written = _output_names(job, kernel, keep)
         carried = keep if kernel.grouping is None else ()
-        used = dict.fromkeys([*stored.values(), *carried, *steps.reads])
+        taken = [*stored.values(), *carried]
+        used_steps = steps.using(taken)
+        used = dict.fromkeys([*taken, *used_steps.reads])
         return NamedColumns(
             stored=stored,
             keep=keep,
             written=written,
             read=pa.schema([files.field(name).remove_metadata() for name in used if name in files.names]),
             schema=_written_schema(job, kernel, schema, keep, stored, written),
-            arguments=_arguments(job, stored, bound.context),
+            arguments=_arguments(job, stored, bound.context, steps)
+            | dict.fromkeys(key_columns(kernel.read), f"random, of seed {steps.seed} and {steps.named_by}"),
             limits=_limits(job, kernel, stored),
+            steps=used_steps,
         )
 
 
@@ -97,15 +104,21 @@ def _input_names(job: Job, kernel: Kernel, source: BindContext) -> dict[str, str
         if own not in source.optional:
             what = f"no argument or optional input '{own}' has a default."
             raise job.error(("input", "defaults"), what, nearest(own, list(source.optional)) or "Leave it out.")
-    return {name: job.input.columns.get(name, name) for name in known if name not in job.input.constants}
+    beside = {*job.input.constants, *key_columns(kernel.read)}
+    return {name: job.input.columns.get(name, name) for name in known if name not in beside}
 
 
-def _arguments(job: Job, names: Mapping[str, str], source: BindContext) -> dict[str, str]:
-    """What each argument and input takes, in words: a column, a constant or its default."""
-    columns = {own: f"column {stored}" for own, stored in names.items()}
+def _arguments(job: Job, names: Mapping[str, str], source: BindContext, steps: RowSteps) -> dict[str, str]:
+    """What each argument and input takes, in words: a column, of the files or a lookup, a constant or its default."""
+    columns = {own: _column(stored, steps) for own, stored in names.items()}
     constants = {own: f"constant {json.dumps(value)}" for own, value in job.input.constants.items()}
     defaults = {own: f"default {text}" for own, text in source.optional.items()}
     return {**columns, **constants, **{own: text for own, text in defaults.items() if own not in columns | constants}}
+
+
+def _column(name: str, steps: RowSteps) -> str:
+    lookup = steps.lookup_of(name)
+    return f"column {name}" if lookup is None else f"lookup {lookup.name}, column {lookup.columns[name]}"
 
 
 def _limits(job: Job, kernel: Kernel, names: Mapping[str, str]) -> dict[str, tuple[float, float]]:

@@ -6,7 +6,7 @@ named, shards cut, programs traced and sized, stages chosen; all of it together 
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxbatch.compilation import invariants, process_setup
 from jaxbatch.compilation.code_identity import code_identity
@@ -14,15 +14,20 @@ from jaxbatch.compilation.devices import Device
 from jaxbatch.errors import translate_storage_errors
 from jaxbatch.input.file_checks import InputTable, check_files, open_input
 from jaxbatch.input.listing import Listed, check_output_outside_input
-from jaxbatch.input.shards import RowGroup, cut, limited
+from jaxbatch.input.row_identity.draws import RANDOM_KEY
+from jaxbatch.input.row_steps import RowSteps
+from jaxbatch.input.shards import RowGroup, cut, limited, row_groups
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.program_set import ProgramSet
+from jaxbatch.kernels.random_keys import key_columns
 from jaxbatch.output.paths import SINGLE_RUN, RunPaths
 from jaxbatch.planning.binding import bind
 from jaxbatch.planning.fingerprint import fingerprint, job_identity, schema_identity
+from jaxbatch.planning.lookups import with_checked_lookups
 from jaxbatch.planning.naming import name_columns
 from jaxbatch.planning.plan import Plan
 from jaxbatch.planning.program_list import compilations, rungs, trace_programs
+from jaxbatch.planning.random_numbers import named_files, with_random_numbers
 from jaxbatch.planning.row_steps import row_steps
 from jaxbatch.planning.stages import choose_stages
 
@@ -43,6 +48,8 @@ class Addition:
     files: Sequence[Listed]
     types: Mapping[str, str]
     records: RunPaths
+    called: Mapping[str, str] = field(default_factory=dict)
+    """By what they are called, the paths of the files that were added before, where rows are named by them."""
 
 
 @translate_storage_errors()
@@ -74,8 +81,11 @@ def plan(
     opened = _open_input(job, addition)
     steps = row_steps(job, opened)
     bound = bind(job, opened, steps, device.platform)
+    steps = with_random_numbers(job, steps, bound.kernel, bound.context, opened.schema)
     columns = name_columns(job, bound, opened.schema, steps)
     opened = check_files(opened, columns.read.names, job)
+    steps = with_checked_lookups(job, columns.steps)
+    steps = named_files(job, steps, opened.files, addition.called if addition else {})
     if bound.kernel.buckets:
         invariants.check()  # of flags once more, since the user's files may have set what they like
     groups = _row_groups_within(opened, limit)
@@ -98,13 +108,13 @@ def plan(
         skipped=opened.skipped,
         read=columns.read,
         keep=columns.keep,
-        names=columns.stored,
+        names={**columns.stored, **dict.fromkeys(key_columns(bound.kernel.read), RANDOM_KEY)},
         written=columns.written,
         arguments=columns.arguments,
         limits=columns.limits,
         schema=columns.schema,
         width_limit=programs.width_limit,
-        chunk_rows=_chunk_rows(opened, programs.whole_batch),
+        chunk_rows=_chunk_rows(opened, steps, programs.whole_batch),
         identity=identity,
         fingerprint=fingerprint(identity),
         programs=programs.described,
@@ -126,22 +136,13 @@ def _open_input(job: Job, addition: Addition | None) -> InputTable:
 
 
 def _row_groups_within(opened: InputTable, limit: int | None) -> list[RowGroup]:
-    groups = row_groups(opened)
+    groups = row_groups(opened.files)
     return groups if limit is None else list(limited(groups, limit))
 
 
-def row_groups(opened: InputTable) -> list[RowGroup]:
-    """Every row group of the input, in order."""
-    return [
-        RowGroup(number, index, rows)
-        for number, file in enumerate(opened.files)
-        for index, rows in enumerate(file.row_groups)
-    ]
-
-
-def _chunk_rows(opened: InputTable, batch_rows: int) -> int:
+def _chunk_rows(opened: InputTable, steps: RowSteps, batch_rows: int) -> int:
     """How many rows are read at once: of bounded size, and whole batches where they are narrow enough."""
     rows = sum(sum(file.row_groups) for file in opened.files)
-    row_bytes = sum(file.bytes for file in opened.files) // max(rows, 1)
+    row_bytes = sum(file.bytes for file in opened.files) // max(rows, 1) + steps.added_bytes
     fitting = max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(row_bytes, 1)))
     return max(fitting // batch_rows, 1) * batch_rows if batch_rows <= CHUNK_ROWS else batch_rows

@@ -4,6 +4,7 @@ from jaxbatch.input.file_checks import InputTable
 from jaxbatch.input.row_steps import RowSteps
 from jaxbatch.input.where import Condition, WhereError, condition_of
 from jaxbatch.job.model import Job
+from jaxbatch.planning.lookups import open_lookups
 
 
 def row_steps(job: Job, opened: InputTable) -> RowSteps:
@@ -12,7 +13,7 @@ def row_steps(job: Job, opened: InputTable) -> RowSteps:
     Raises:
         JobError, InputError: one of them does not fit the input.
     """
-    return RowSteps(where=_condition(job, opened))
+    return RowSteps(where=_condition(job, opened), lookups=open_lookups(job, opened))
 
 
 def _condition(job: Job, opened: InputTable) -> Condition | None:

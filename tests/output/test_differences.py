@@ -1,5 +1,7 @@
 """What changed, in words that show it."""
 
+from typing import Any
+
 from jaxbatch.output.differences import differences
 
 
@@ -25,4 +27,16 @@ def test_what_a_user_has_changed_comes_before_what_follows_from_it():
         'input.keep was [], is ["x"]',
         "compute.batch_rows was [8], is [64]",
         "the computation changed: the function, what it calls, or a value in it",
+    ]
+
+
+def test_files_of_a_lookup_are_told_from_those_of_the_input():
+    def identity(content: str, prefix: str) -> dict[str, Any]:
+        file = {"name": "a.parquet", "size": 1, "footer": "1f", "content": content}
+        return {"input": {"files": [file], "lookup": {"market": {"prefix": prefix, "files": [file]}}}}
+
+    assert differences(identity("2e", ""), identity("3d", "m_")) == [
+        "input file a.parquet changed",
+        "lookup 'market': file a.parquet changed",
+        'input.lookup.market.prefix was "", is "m_"',
     ]

@@ -76,7 +76,8 @@ def request(
         command += ["--var", variable]
     for override in overrides:
         command += ["--set", override]
-    if not all(map(is_remote, (*job.input.paths, job.output.path))):
+    lookups = (lookup.path for lookup in job.input.lookup.values())
+    if not all(map(is_remote, (*job.input.paths, *lookups, job.output.path))):
         command += ["--paths-from", str(files.folder)]
     command += [*options, "--json", "--progress", "json"]
     content = hashlib.sha256("\0".join([files.digest, *command]).encode()).hexdigest()

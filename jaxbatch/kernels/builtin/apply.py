@@ -1,6 +1,6 @@
 """Any pure JAX function of named columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxbatch.columns import STATUS, Column
 from jaxbatch.errors import JobError, nearest
+from jaxbatch.kernels import random_keys
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.bound_functions import argument, choose
@@ -22,8 +23,8 @@ class Apply(Kernel):
 
     Inputs: one column per argument, named as the argument, of numbers, booleans, or lists of one length of them.
     Numbers come in the precision, and an integer beyond ±2⁵³ makes its row ``invalid_input``; booleans come as
-    bool. A column named as an argument that has a default is taken where ``[input] columns`` names it, and left where
-    ``[input] defaults`` does.
+    bool. With ``[compute] seed`` the argument ``key`` is the row's random key. A column named as an argument that has
+    a default is taken where ``[input] columns`` names it, and left where ``[input] defaults`` does.
 
     Outputs: one column per result, a number or a list (of lists) of a fixed length; a function that returns a
     single array gives the column ``value``.
@@ -50,12 +51,10 @@ class Apply(Kernel):
         self._check_integers(function, context)
         inputs = tuple(self._input(name, context) for name in function.columns)
         structs = {
-            column.name: jax.ShapeDtypeStruct(
-                column.sized({}), column.numpy_type(context.precision, x64=self.needs_x64)
-            )
+            column.name: random_keys.struct(column, {}, column.numpy_type(context.precision, x64=self.needs_x64))
             for column in inputs
         }
-        results = _evaluate(function, structs)
+        results = _evaluate(function, inputs, structs)
         return _BoundApply(
             inputs=inputs,
             outputs=tuple(_column(self.function, name, result) for name, result in results.items()),
@@ -75,6 +74,8 @@ class Apply(Kernel):
                     f"[params] integers: the argument '{name}' has no column, but {fixed}, which is passed unchanged.",
                     nearest(name, list(function.columns)),
                 )
+            if context.is_random_key(name):
+                raise JobError(f"[params] integers: '{name}' is the row's random key.", "Leave it out.")
             if not context.types[name].whole:
                 raise JobError(
                     f"[params] integers: the column of '{name}' is {context.types[name].name}, not integers.",
@@ -83,6 +84,8 @@ class Apply(Kernel):
                 )
 
     def _input(self, name: str, context: BindContext) -> Column:
+        if context.is_random_key(name):
+            return argument(name, context)
         kind = context.types[name].kind
         column = argument(name, context, "bool" if kind == "bool" else "float")
         if name in (self.integers or ()):
@@ -100,11 +103,13 @@ class _BoundApply(Kernel):
         return _named(self.function(columns))
 
 
-def _evaluate(function: BoundFunction, structs: Mapping[str, jax.ShapeDtypeStruct]) -> Mapping[str, Any]:
+def _evaluate(
+    function: BoundFunction, inputs: Sequence[Column], structs: Mapping[str, jax.ShapeDtypeStruct]
+) -> Mapping[str, Any]:
     names: list[str] = []  # in the function's own order, which eval_shape does not keep
 
     def traced(values: Mapping[str, Any]) -> dict[str, Any]:
-        results = _named(function(values))
+        results = _named(function(random_keys.with_typed_keys(values, inputs)))
         names[:] = results
         return results
 
@@ -134,7 +139,8 @@ def _column(reference: str, name: Any, result: Any) -> Column:
         found = result.dtype if isinstance(result, jax.ShapeDtypeStruct) else type(result).__name__
         raise JobError(
             f"'{reference}' returns {found} as '{name}', which cannot be a column.",
-            "Return a dict or NamedTuple of real arrays: split complex ones into two, cast bfloat16.",
+            "Return a dict or NamedTuple of real arrays: split complex ones into two, cast bfloat16, and of a random "
+            "key return jax.random.key_data(key).",
         )
     return Column(name, str(result.dtype), shape=result.shape)
 

@@ -40,7 +40,8 @@ class Derivatives(Kernel):
     ``d_<arg>`` and at order 2 ``d_<arg>_<arg>`` (upper triangle, arguments in the function's order).
 
     Inputs: one column per argument, named as the argument, of numbers or of lists of one length; optionally
-    an integer column ``order``, a row's own order; with ``functions`` a string column ``function``. Where the files
+    an integer column ``order``, a row's own order; with ``functions`` a string column ``function``. With
+    ``[compute] seed`` the argument ``key`` is the row's random key, the same for all its derivatives. Where the files
     have a column named as an argument with a default, or ``order``, the job says whether it is meant:
     ``[input] columns = { order = "order" }`` takes it, ``defaults = ["order"]`` leaves it.
     """
@@ -72,8 +73,11 @@ class Derivatives(Kernel):
         )
         chosen = choose(self.function, self.functions, context, optional={ORDER: highest})
         first = chosen.first
-        wrt = tuple(first.columns if self.wrt is None else self.wrt)
+        numbers = tuple(name for name in first.columns if not context.is_random_key(name))
+        wrt = numbers if self.wrt is None else tuple(self.wrt)
         for each in chosen.functions:
+            for name in filter(context.is_random_key, wrt):
+                raise JobError(f"[params] wrt: '{name}' is the row's random key, not a number.", nearest(name, numbers))
             unknown = [name for name in wrt if name not in each.arguments]
             if unknown or not wrt:
                 raise JobError(
@@ -87,7 +91,8 @@ class Derivatives(Kernel):
             {name: _as_number(each.constants[name], name, dtype) for name in wrt if name in each.constants}
             for each in chosen.functions
         )
-        shapes = {column.name: column.sized({}) for column in arguments} | {n: v.shape for n, v in fixed[0].items()}
+        shapes = {column.name: column.sized({}) for column in arguments if column.name in numbers}
+        shapes |= {name: value.shape for name, value in fixed[0].items()}
         one_number = wrt[0] if len(wrt) == 1 and shapes[wrt[0]] == () and self.partials is None else None
         paths = self._paths(wrt, first.arguments, shapes)
         per_row = tuple(Column(name, "int") for name in chosen.supplied)

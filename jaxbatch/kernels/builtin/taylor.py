@@ -10,6 +10,7 @@ import numpy as np
 from jaxbatch import series
 from jaxbatch.columns import Column, Status
 from jaxbatch.errors import InputError, JobError
+from jaxbatch.kernels import random_keys
 from jaxbatch.kernels.base import Kernel, Row
 from jaxbatch.kernels.bind_context import BindContext
 from jaxbatch.kernels.bound_functions import Choice, ScalarFunction, argument, choose, references
@@ -27,7 +28,8 @@ class Taylor(Kernel):
     numbers.
 
     Inputs: ``center`` and ``point``, numbers or lists of one length; an integer ``order``; with ``functions``
-    a string column ``function``.
+    a string column ``function``. With ``[compute] seed`` an argument ``key`` is the row's random key, the same in all
+    the expansion.
     """
 
     function: str | None = None
@@ -53,6 +55,7 @@ class Taylor(Kernel):
             raise InputError(
                 f"'center' has the shape {points[0].shape} and 'point' {points[1].shape}.", "Give both the same shape."
             )
+        random = {name for each in chosen.functions for name in each.columns if context.is_random_key(name)}
         order = Column("order", "int")
         for column in (order, *chosen.column):
             context.require_input(column)
@@ -72,7 +75,7 @@ class Taylor(Kernel):
         dtype = jnp.dtype(context.precision)
         per_order = tuple(Column(name, shape=("terms",)) for name in ("coefficients", "approximations", "errors"))
         return _BoundTaylor(
-            inputs=(*points, order, *chosen.column),
+            inputs=(*points, order, *chosen.column, *(argument(name, context) for name in random)),
             outputs=(*per_order, Column("true_value")),
             buckets=len(chosen.functions) * len(rungs),
             chosen=chosen,
@@ -110,14 +113,18 @@ class _BoundTaylor(Kernel):
 
     def program(self, bucket: int) -> Row:
         index, rung = divmod(bucket, len(self.rungs))
-        function, computed, highest = self.functions[index], self.rungs[rung], self.rungs[-1]
-        name = function.function.columns[0]
+        evaluated, computed, highest = self.functions[index], self.rungs[rung], self.rungs[-1]
+        columns = evaluated.function.columns
+        keys = set(random_keys.key_columns(self.inputs)) & set(columns)
+        (name,) = set(columns) - keys
 
-        def at(x: Any) -> Any:
-            return function({name: x})
-
-        def row(*, center: Any, point: Any, order: Any, function: Any = None) -> dict[str, Any]:
+        def row(*, center: Any, point: Any, order: Any, function: Any = None, **random: Any) -> dict[str, Any]:
             del function
+            given = {key: random[key] for key in keys}
+
+            def at(x: Any) -> Any:
+                return evaluated({name: x, **given})
+
             step = point - center
             vector = bool(step.shape)
             direction = step if vector else jnp.ones_like(step)

@@ -1,0 +1,423 @@
+"""Tables joined by key: as pandas joins them, whatever engine, part, kill and mode."""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jaxbatch import Job, api, plan, report, verify
+from jaxbatch.errors import JobError, OutputError
+from jaxbatch.execution.worker import WorkerProcess
+from jaxbatch.input.lookup import key_index
+from tests.daily import refusal
+
+JOB = """
+kernel = "apply"
+params.function = "own.py:f"
+[input]
+path = "tasks"
+keep = ["id", "ticker", "spot"]
+[input.lookup.market]
+path = "market.parquet"
+on = ["ticker"]
+[output]
+path = "results"
+rows_per_part = 40
+[limits]
+max_failed_rows = "100%"
+"""
+OWN = "def f(x, spot):\n    return x * spot\n"
+
+
+@pytest.fixture
+def market(bench):
+    """A job over 200 rows of 4 files, whose tickers are in a table, missing there, or null."""
+    bench.file("own.py", OWN)
+    tickers = [None if number % 11 == 0 else f"T{number % 17}" for number in range(200)]
+    for start in range(0, 200, 50):
+        ids = range(start, start + 50)
+        table = {"id": ids, "x": [each / 8 for each in ids], "ticker": tickers[start : start + 50]}
+        bench.tasks(table, f"tasks/{start:03}.parquet", row_group_size=20)
+    write_market(bench.folder)
+    return bench
+
+
+def write_market(folder: Path, factor: float = 1.0, **options: Any) -> None:
+    symbols = [*(f"T{number}" for number in range(12)), None]
+    table = pa.table({"ticker": symbols, "spot": [(number + 1) * factor for number in range(13)]})
+    pq.write_table(table, folder / "market.parquet", **options)
+
+
+def expected(folder: Path, factor: float = 1.0) -> dict[int, float | None]:
+    """The spot of every row by its id."""
+    table = pa.concat_tables([pq.read_table(file) for file in sorted((folder / "tasks").iterdir())])
+    spots = {f"T{number}": (number + 1) * factor for number in range(12)}
+    return {row["id"]: spots.get(row["ticker"]) for row in table.to_pylist()}
+
+
+def spots(output: Path) -> dict[int, float | None]:
+    parts = [pq.read_table(part) for part in sorted((output / "data").iterdir())]
+    return {row["id"]: row["spot"] for row in pa.concat_tables(parts).to_pylist()}
+
+
+def digests(output: Path) -> dict[str, str]:
+    return {part.name: hashlib.sha256(part.read_bytes()).hexdigest() for part in (output / "data").iterdir()}
+
+
+@pytest.mark.parametrize("few", [0, 1 << 17])
+@pytest.mark.parametrize("seed", range(4))
+def test_as_pandas_joins(bench, seed, few, monkeypatch):
+    monkeypatch.setattr(key_index, "_FEW", few)
+    rng = np.random.default_rng(seed)
+    days = pd.date_range("2026-01-01", periods=9)
+    texts = np.array([f"name {number}" for number in range(12)], object)
+    rows = pd.DataFrame({"id": range(700), "x": rng.normal(size=700)})
+    rows["day"], rows["ticker"] = days[rng.integers(0, 9, 700)], texts[rng.integers(0, 12, 700)]
+    rows.loc[rng.random(700) < 0.1, "ticker"] = None
+    pairs = [(day, text) for day in days for text in texts if rng.random() < 0.7]
+    table = pd.DataFrame(pairs, columns=["date", "symbol"])
+    table["spot"], table["desk"] = rng.normal(size=len(table)), [f"desk {number % 5}" for number in range(len(table))]
+    table["curve"] = [list(rng.normal(size=rng.integers(0, 4))) for _ in range(len(table))]
+    stored = pa.Table.from_pandas(table).set_column(1, "symbol", pa.array(table["symbol"]).dictionary_encode())
+    bench.tasks(pa.Table.from_pandas(rows), row_group_size=130)
+    bench.tasks(stored.take(pa.array(rng.permutation(len(table)))), "market.parquet", row_group_size=20)
+    bench.file("own.py", OWN.replace("spot", "m_spot"))
+    summary = bench.run(
+        'kernel = "apply"\nparams.function = "own.py:f"\n[input]\npath = "tasks.parquet"\n'
+        'keep = ["id", "m_desk", "m_spot", "m_curve"]\n[input.lookup.market]\npath = "market.parquet"\nprefix = "m_"\n'
+        'on = { day = "date", ticker = "symbol" }\n[limits]\nmax_failed_rows = "100%"\n',
+        "output.rows_per_part=200",
+    )
+    wanted = rows.merge(table, how="left", left_on=["day", "ticker"], right_on=["date", "symbol"])
+    found = bench.output(summary)
+    assert found["id"].to_pylist() == wanted["id"].tolist()
+    for column in ("desk", "spot", "curve"):
+        assert found[f"m_{column}"].equals(pa.chunked_array([pa.array(wanted[column], found[f"m_{column}"].type)]))
+    values = np.array([np.nan if value is None else value for value in found["value"].to_pylist()])
+    np.testing.assert_array_equal(values, (wanted["x"] * wanted["spot"]).to_numpy(float))
+    assert found["status"].to_pylist() == ["null_input" if each else "ok" for each in wanted["spot"].isna()]
+
+
+def test_same_bytes_on_every_engine_and_with_any_parts(market, jaxbatch_json):
+    market.file("job.toml", JOB)
+    written = {}
+    for name, options in {
+        "local": ("local",),
+        "one": ("ray", "--workers", "1"),
+        "two": ("ray", "--workers", "2"),
+    }.items():
+        out = f"output.path='results/{name}'"
+        summary = jaxbatch_json("run", "job.toml", "--engine", *options, "--set", out)
+        assert summary["exit_code"] == 0, summary
+        written[name] = digests(Path(summary["output"]))
+        assert spots(Path(summary["output"])) == expected(market.folder)
+    assert written["local"] == written["one"] == written["two"]
+    whole = market.run(JOB, "output.path='results/whole'", "output.rows_per_part=1000", "compute.batch_rows=7")
+    assert spots(Path(whole.output)) == expected(market.folder)
+
+
+def test_resumed_after_a_kill(market, jaxbatch, jaxbatch_json):
+    market.file("job.toml", JOB)
+    reference = market.run(JOB, "output.path='whole'")
+    killed = jaxbatch("run", "job.toml", "--workers", "1", env={**os.environ, "JAXBATCH_CRASH_AT": "part.published@2"})
+    assert killed.returncode < 0, killed.stderr
+    summary = jaxbatch_json("run", "job.toml", "--workers", "1")
+    assert (summary["exit_code"], summary["parts_skipped"] >= 2) == (0, True)
+    assert digests(market.folder / "results") == digests(Path(reference.output))
+    assert verify(market.folder / "results") == []
+
+
+def test_the_first_rows(market):
+    summary = market.run(JOB, limit=70)
+    assert spots(Path(summary.output)) == dict(list(expected(market.folder).items())[:70])
+
+
+def test_rows_are_chosen_first_and_joined_then(market):
+    summary = market.run(JOB, "input.where=\"id >= 30 and ticker in ('T1', 'T2', 'T16')\"", limit=150)
+    table = pa.concat_tables([pq.read_table(file) for file in sorted((market.folder / "tasks").iterdir())])
+    chosen = {row["id"] for row in table.to_pylist() if row["ticker"] in ("T1", "T2", "T16") and 30 <= row["id"] < 150}
+    assert spots(Path(summary.output)) == {row: spot for row, spot in expected(market.folder).items() if row in chosen}
+    assert len(chosen) > 10
+
+
+def test_a_plan_does_not_carry_the_table(market):
+    numbers = np.random.default_rng(0).normal(size=100_000)
+    table = pa.table({"ticker": [f"T{number}" for number in range(100_000)], "spot": numbers})
+    pq.write_table(table, market.folder / "market.parquet")
+    assert len(pickle.dumps(plan(market.job(JOB)).for_workers())) < 30_000
+
+
+def test_reports_of_joined_columns_kept_and_not(market, jaxbatch):
+    for keep in ('["id"]', '["id", "spot"]'):
+        summary = market.run(JOB, f"input.keep={keep}", restart=True)
+        page = market.folder / "page.html"
+        report.write(Path(summary.output), page)
+        assert "null_input" in page.read_text(encoding="utf-8")
+        told = jaxbatch("run", "job.toml", "--set", f"input.keep={keep}").stderr
+        assert ("an input that is not kept is null" in told, "spot is null" in told) == (
+            "spot" not in keep,
+            "spot" in keep,
+        )
+
+
+def test_a_plan_says_where_arguments_come_from(market):
+    described = api.preview(market.job(JOB))
+    assert described["arguments"] == {"x": "column x", "spot": "lookup market, column spot"}
+
+
+def test_constants_and_mapping(market):
+    bench = market
+    job = JOB.replace('keep = ["id", "ticker", "spot"]', 'keep = ["id"]\ncolumns = { x = "spot", spot = "x" }')
+    table = bench.output(bench.run(job))
+    assert table["value"].to_pylist() == [
+        None if spot is None else spot * row / 8 for row, spot in expected(bench.folder).items()
+    ]
+    constant = bench.output(
+        bench.run(JOB.replace("keep =", "constants = { spot = 3.0 }\nkeep ="), "output.path='other'")
+    )
+    assert constant["value"].to_pylist() == [3 * row / 8 for row in range(200)]
+    assert constant["spot"].to_pylist() == list(expected(bench.folder).values())
+
+
+def test_a_default_and_a_joined_column_must_be_decided(market):
+    market.file("own.py", "def f(x, spot=2.0):\n    return x * spot\n")
+    assert 'defaults = ["spot"] keeps the default' in refusal(JobError, market.run, JOB)
+    kept = market.output(market.run(JOB, 'input.defaults=["spot"]'))
+    assert kept["value"].to_pylist() == [row / 4 for row in range(200)]
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "none", "use_dictionary": False}])
+def test_a_changed_table_is_another_run(market, options):
+    market.run(JOB)
+    done = market.run(JOB)
+    assert done.parts_done == 0
+    before = pq.read_table(market.folder / "market.parquet")
+    write_market(market.folder, **options)
+    if options:  # a value between the others: neither the file's size nor its footer tells
+        market.run(JOB, restart=True)
+        footer = pq.read_metadata(market.folder / "market.parquet")
+        spots_now = before["spot"].to_pylist()
+        spots_now[5] = 6.5
+        pq.write_table(before.set_column(1, "spot", pa.array(spots_now)), market.folder / "market.parquet", **options)
+        assert pq.read_metadata(market.folder / "market.parquet") == footer
+    else:
+        write_market(market.folder, factor=2.0)
+    told = refusal(OutputError, market.run, JOB)
+    assert "belongs to another run: lookup 'market': file market.parquet changed." in told
+    assert "input.lookup.market.prefix was" in refusal(
+        OutputError,
+        market.run,
+        JOB,
+        'input.lookup.market.prefix="m_"',
+        'input.keep=["id"]',
+        'input.columns={spot="m_spot"}',
+    )
+
+
+def test_a_worker_refuses_another_table(market):
+    made = plan(market.job(JOB))
+    path = market.folder / "market.parquet"
+    path.write_bytes(path.read_bytes())
+    WorkerProcess(made)  # a copy is the same table
+    write_market(market.folder, factor=3.0)
+    told = refusal(JobError, WorkerProcess, made)
+    assert "Lookup 'market': " in told
+    assert "has changed since the run was planned" in told
+    path.unlink()
+    assert "every node must see the same file" in refusal(JobError, WorkerProcess, made)
+
+
+def test_a_worker_refuses_a_table_of_the_same_footer(market):
+    write_market(market.folder, compression="none", use_dictionary=False)
+    made = plan(market.job(JOB))
+    path = market.folder / "market.parquet"
+    data = path.read_bytes()
+    value = np.float64(6.0).tobytes()
+    assert data.count(value) == 1
+    path.write_bytes(data.replace(value, np.float64(6.5).tobytes()))
+    assert "is not the file that the run was planned with" in refusal(JobError, WorkerProcess, made)
+
+
+class TestOfGroups:
+    JOB = """
+kernel = "regression"
+[params]
+group_by = ["desk"]
+features = ["beta", "x"]
+target = "y"
+weights = "weight"
+[input]
+path = "tasks.parquet"
+[input.lookup.market]
+path = "market.parquet"
+on = ["ticker"]
+"""
+
+    def write(self, bench: Any) -> tuple[pa.Table, pa.Table]:
+        rng = np.random.default_rng(3)
+        rows = {"ticker": rng.integers(0, 50, 4000), "x": rng.normal(size=4000), "y": rng.normal(size=4000)}
+        table = {"ticker": range(50), "beta": rng.normal(size=50), "weight": rng.uniform(0.5, 2.0, 50)}
+        desks = pa.array([f"desk {number % 3}" for number in range(50)])
+        bench.tasks(rows, row_group_size=500)
+        bench.tasks({**table, "desk": desks}, "market.parquet")
+        return pa.table(rows), pa.table({**table, "desk": desks})
+
+    @pytest.mark.parametrize("rows_per_part", [10_000, 1_000])
+    def test_features_weights_and_groups_are_joined(self, bench, rows_per_part):
+        rows, table = self.write(bench)
+        joined = rows.to_pandas().merge(table.to_pandas(), on="ticker")
+        found = bench.output(bench.run(self.JOB, f"output.rows_per_part={rows_per_part}")).to_pylist()
+        assert sorted(row["desk"] for row in found) == ["desk 0", "desk 1", "desk 2"]
+        for row in found:
+            group = joined[joined["desk"] == row["desk"]]
+            root = np.sqrt(group["weight"].to_numpy())
+            X = np.column_stack([np.ones(len(group)), group["beta"], group["x"]])
+            wanted = np.linalg.lstsq(X * root[:, None], group["y"].to_numpy() * root, rcond=None)[0]
+            np.testing.assert_allclose(row["coefficients"], wanted, rtol=1e-10)
+            assert row["n"] == len(group)
+
+    def test_parts_do_not_change_the_groups(self, bench):
+        self.write(bench)
+        key = {row["desk"]: row["coefficients"] for row in bench.output(bench.run(self.JOB)).to_pylist()}
+        again = bench.output(bench.run(self.JOB, "output.rows_per_part=700", "output.path='again'")).to_pylist()
+        for row in again:
+            np.testing.assert_allclose(row["coefficients"], key[row["desk"]], rtol=1e-12)
+
+
+def test_questions_about_the_data_are_asked_of_all_rows_of_the_table(bench):
+    bench.tasks({"k": [1, 1, 2], "center": [1.0, 2.0, 3.0], "point": [1.5, 2.5, 3.5]})
+    bench.tasks({"k": [1, 2, 3], "order": [2, 3, 9]}, "orders.parquet")
+    table = bench.output(
+        bench.run(
+            'kernel = "taylor"\nparams.function = "jax.numpy:sqrt"\n[input]\npath = "tasks.parquet"\n'
+            '[input.lookup.orders]\npath = "orders.parquet"\non = ["k"]\n'
+        )
+    )
+    assert [len(each) for each in table["coefficients"].to_pylist()] == [3, 3, 4]
+    assert json.loads((bench.folder / "results/_jaxbatch/plan.json").read_text())["arguments"]["order"] == (
+        "lookup orders, column order"
+    )
+
+
+def test_coefficients_of_a_fit_are_joined(bench):
+    """A finished output of a regression by group is the table: read from its data folder."""
+    rng = np.random.default_rng(0)
+    rows = {"g": rng.integers(0, 4, 300), "a": rng.normal(size=300)}
+    bench.tasks({**rows, "y": 2.0 + rows["g"] * rows["a"]}, "fit.parquet")
+    fit = 'kernel = "regression"\nparams = { group_by = ["g"], features = ["a"], target = "y" }\n'
+    bench.run(fit + '[input]\npath = "fit.parquet"\n[output]\npath = "fits"\n')
+    bench.tasks({"g": [0, 3, 9, None], "a": [1.0, 2.0, 3.0, 4.0]})
+    bench.file("own.py", "def f(a, coefficients):\n    return coefficients[0] + coefficients[1] * a\n")
+    predict = (
+        'kernel = "apply"\nparams.function = "own.py:f"\n[input]\npath = "tasks.parquet"\n'
+        '[input.lookup.fit]\npath = "PATH"\non = ["g"]\ncolumns = ["coefficients"]\n'
+        "[limits]\nmax_failed_rows = 2\n"
+    )
+    for path in ("fits", "fits/data"):
+        values = bench.rows(predict.replace("PATH", path))
+        np.testing.assert_allclose([row["value"] for row in values[:2]], [2.0, 8.0], rtol=1e-12)
+        assert [row["status"] for row in values[2:]] == ["null_input"] * 2
+    (bench.folder / "fits/_SUCCESS").unlink()
+    for path in ("fits", "fits/data"):
+        assert "is an output whose run is not finished" in refusal(JobError, bench.run, predict.replace("PATH", path))
+
+
+def test_folders_with_keys_and_timestamps_of_96_bits(bench):
+    when = pa.array([0, 86_400_000_000, 2], pa.timestamp("us"))
+    for region in ("EU", "US"):
+        table = pa.table({"when": when, "spot": [1.0, 2.0, 3.0 if region == "EU" else 4.0]})
+        bench.tasks(table, f"market/region={region}/a.parquet", use_deprecated_int96_timestamps=True)
+    instants = pa.array([2_000, 0, 86_400_000_000_000, 2_001], pa.timestamp("ns"))
+    for region in ("US", "AS"):
+        bench.tasks({"at": instants, "x": [1.0] * 4}, f"tasks/region={region}/b.parquet")
+    bench.file("own.py", OWN)
+    rows = bench.rows(
+        'kernel = "apply"\nparams.function = "own.py:f"\n[input]\npath = "tasks"\n[input.lookup.market]\n'
+        'path = "market"\non = { region = "region", at = "when" }\n[limits]\nmax_failed_rows = 9\n'
+    )
+    assert [(row["region"], row["value"]) for row in rows] == [
+        *(("AS", None) for _ in range(4)),
+        ("US", 4.0),
+        ("US", 1.0),
+        ("US", 2.0),
+        ("US", None),
+    ]
+
+
+def test_long_values_are_joined_a_few_rows_at_a_time(bench):
+    bench.tasks({"k": [0, 1] * 3000})
+    bench.tasks({"k": [0, 1], "curve": [[1.0] * 50_000, [2.0]], "weight": [3.0, 4.0]}, "curves.parquet")
+    bench.file("own.py", "def f(weight):\n    return weight\n")
+    job = (
+        'kernel = "apply"\nparams.function = "own.py:f"\n[input]\npath = "tasks.parquet"\nkeep = ["k", "curve"]\n'
+        '[input.lookup.curves]\npath = "curves.parquet"\non = ["k"]\n[compute]\nbatch_rows = 16\n'
+    )
+    assert 16 <= plan(bench.job(job)).chunk_rows <= 32 * 2**20 // 400_000
+
+
+class TestInAnOutputThatGrows:
+    APPEND = JOB.replace('path = "results"', 'path = "results"\nmode = "append"')
+
+    def arrives(self, bench: Any, first: int) -> None:
+        ids = range(first, first + 30)
+        bench.tasks({"id": ids, "x": [each / 8 for each in ids], "ticker": ["T1"] * 30}, f"tasks/{first:03}.parquet")
+
+    def test_content_may_change_and_mapping_not(self, market):
+        market.run(self.APPEND)
+        first = spots(market.folder / "results")
+        write_market(market.folder, factor=10.0)
+        assert market.run(self.APPEND).parts_done == 0
+        self.arrives(market, 200)
+        market.run(self.APPEND)
+        assert spots(market.folder / "results") == first | dict.fromkeys(range(200, 230), 20.0)
+        changes = ('input.lookup.market.columns=["spot"]',)
+        quiet = refusal(OutputError, market.run, self.APPEND, *changes)
+        self.arrives(market, 230)
+        busy = refusal(OutputError, market.run, self.APPEND, *changes)
+        for told in (quiet, busy):
+            assert "does not match the earlier runs" in told
+            assert 'lookup.market.columns was null, is ["spot"]' in told
+        assert "lookup" in refusal(
+            OutputError,
+            market.run,
+            self.APPEND.replace(
+                '[input.lookup.market]\npath = "market.parquet"\non = ["ticker"]', "[input.constants]\nspot = 1.0"
+            ).replace(', "spot"]', "]"),
+        )
+        assert verify(market.folder / "results") == []
+
+    def test_an_unfinished_run_needs_its_table(self, market, jaxbatch):
+        job = market.file("job.toml", self.APPEND)
+        killed = jaxbatch("run", job, env={**os.environ, "JAXBATCH_CRASH_AT": "part.published@2"})
+        assert killed.returncode < 0, killed.stderr
+        before = (market.folder / "market.parquet").read_bytes()
+        write_market(market.folder, factor=10.0)
+        told = refusal(OutputError, market.run, self.APPEND)
+        assert "Run 1 is unfinished and cannot be completed: lookup 'market': file market.parquet changed" in told
+        (market.folder / "market.parquet").write_bytes(before)
+        moved = market.folder / "elsewhere.parquet"
+        shutil.copyfile(market.folder / "market.parquet", moved)
+        other = 'input.lookup.market.path="elsewhere.parquet"'
+        assert "which the job does not name" in refusal(OutputError, market.run, self.APPEND, other)
+        market.run(self.APPEND)
+        assert spots(market.folder / "results") == expected(market.folder)
+
+    def test_a_day_has_its_table(self, market):
+        dated = self.APPEND.replace("market.parquet", "market-{day}.parquet")
+        for day, factor in (("1", 1.0), ("2", 5.0)):
+            write_market(market.folder, factor)
+            (market.folder / "market.parquet").rename(market.folder / f"market-{day}.parquet")
+            market.file("job.toml", dated)
+            self.arrives(market, 200 + 30 * int(day))
+            api.run(Job.load(market.folder / "job.toml", {"day": day}), engine="local", workers=2)
+        found = spots(market.folder / "results")
+        assert (found[230], found[260]) == (2.0, 10.0)
