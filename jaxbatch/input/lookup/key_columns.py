@@ -1,16 +1,13 @@
 """Two columns of keys that are compared: which types can be equal, and both columns in one type."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types as pat
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import is_null, to_arrow, to_numpy
 
 _PER_DAY = {unit: 86_400 * per_second for unit, per_second in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))}

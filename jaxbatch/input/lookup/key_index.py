@@ -4,16 +4,13 @@
 is done with a chunk of rows. For few keys it is the quicker one.
 """
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import is_null, to_arrow, to_numpy
 from jaxbatch.input.lookup.hashing import PIECE, hashes_of
 from jaxbatch.input.lookup.key_columns import KeyColumns

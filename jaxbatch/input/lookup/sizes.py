@@ -1,13 +1,10 @@
 """How much memory a table takes: all of it by its footers, and the longest value of a column that has been read."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.input_file import InputFile, as_input_error
 from jaxbatch.input.read_limits import leaves_of
 from jaxbatch.input.types import is_list

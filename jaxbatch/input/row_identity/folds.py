@@ -1,16 +1,13 @@
 """The words that name a row, folded into a key one after the other."""
 
-# pyarrow.compute makes its functions at import, where no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types as pat
 
+from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import to_numpy
 from jaxbatch.input.row_identity.threefry import Keys
 
