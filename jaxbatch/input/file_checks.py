@@ -65,9 +65,10 @@ def open_input(job: Job, listed: Sequence[Listed] | None = None, known: Mapping[
     good = [file for file in found if not isinstance(file, BadFile)]
     if not good:
         raise refuse(bad, NoUsableFile)
-    files = with_typed_keys([file for file, _ in good], known)
+    types = {**listed[0].key_types, **known}
+    files = with_typed_keys([file for file, _ in good], types)
     schemas = _shared([schema for _, schema in good])
-    return InputTable(files, schemas, with_key_columns(_usual(schemas), files, known), tuple(bad))
+    return InputTable(files, schemas, with_key_columns(_usual(schemas), files, types), tuple(bad))
 
 
 def _shared(schemas: Iterable[pa.Schema]) -> tuple[pa.Schema, ...]:

@@ -19,6 +19,12 @@ _PHYSICAL = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRA
 _DECIMAL = 5
 """The number of DECIMAL in ConvertedType, and of the field for it in LogicalType."""
 
+_REPEATED = 2
+"""The number of REPEATED in FieldRepetitionType."""
+
+_MOST_DIGITS = 76
+"""Of a decimal in Arrow."""
+
 _ONE_DICTIONARY = re.compile(rb"parquet-cpp(-arrow)? version ([0-9]+)\.")
 """Writers whose statistics of texts cover only the first of several dictionaries, in versions before 12 (apache/arrow
 issue 15042)."""
@@ -59,8 +65,15 @@ class Chunk:
     nulls: int | None
     minimum: bytes | None
     maximum: bytes | None
+    repeated: bool = False
+    """Whether a row may have any number of values."""
     covers_all: bool = True
     """Whether its writer is known for statistics that cover all values."""
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is a column of its own, with one value in each row."""
+        return len(self.names) == 1 and not self.repeated
 
     @property
     def is_decimal(self) -> bool:
@@ -123,7 +136,7 @@ def chunks(footer: bytes) -> list[list[Chunk]]:
         leaves = [element for element in metadata[2] if 1 in element and not element.get(5)]
         covers_all = _covers_all(metadata.get(6, b""))
         found = [[_chunk(*each, covers_all) for each in zip(group[1], leaves, strict=True)] for group in metadata[4]]
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError, StopIteration) as error:
         raise pa.ArrowInvalid(f"its footer is damaged: {error}") from error
     return found
 
@@ -136,7 +149,7 @@ def _covers_all(created_by: bytes) -> bool:
 def _chunk(column: dict[int, Any], leaf: dict[int, Any], covers_all: bool) -> Chunk:
     described = column[3]
     statistics = described.get(12, {})
-    return Chunk(
+    found = Chunk(
         names=tuple(name.decode() for name in described[3]),
         physical_type=_PHYSICAL[described[1]],
         length=leaf.get(2, 0),
@@ -147,8 +160,14 @@ def _chunk(column: dict[int, Any], leaf: dict[int, Any], covers_all: bool) -> Ch
         nulls=statistics.get(3),
         minimum=statistics.get(6),
         maximum=statistics.get(5),
+        repeated=leaf.get(3) == _REPEATED,
         covers_all=covers_all,
     )
+    counts = (found.values, found.stored, 0 if found.nulls is None else found.nulls)
+    bounds = (found.minimum or b"", found.maximum or b"")
+    if not all(type(each) is int for each in counts) or not all(type(each) is bytes for each in bounds):
+        raise TypeError("a field of another type")
+    return found
 
 
 _DAY = 86_400 * 10**9
@@ -160,7 +179,8 @@ def _logical(leaf: dict[int, Any]) -> Logical:
     """By the fields LogicalType (10) and ConvertedType (6) of a column; numbers are those of parquet.thrift."""
     logical, converted = leaf.get(10, {}), leaf.get(6)
     if converted == _DECIMAL or _DECIMAL in logical:
-        return Logical("decimal", scale=logical.get(_DECIMAL, {}).get(1, leaf.get(7, 0)))
+        scale = logical.get(_DECIMAL, {}).get(1, leaf.get(7, 0))
+        return Logical("decimal", scale=scale) if 0 <= scale <= _MOST_DIGITS else Logical()
     if 1 in logical or converted == 0:
         return Logical("text")
     if 6 in logical or converted == 6:
@@ -168,7 +188,7 @@ def _logical(leaf: dict[int, Any]) -> Logical:
     if 8 in logical:
         return Logical("time", unit=_UNITS[next(iter(logical[8][2]))], in_utc=logical[8][1])
     if converted in (9, 10):
-        return Logical("time", unit=_UNITS[converted - 8], in_utc=True)
+        return Logical("time", unit=_UNITS[converted - 8])  # Arrow gives them no zone
     unsigned = converted in (11, 12, 13, 14) or (10 in logical and not logical[10][2])
     return Logical(signed=not unsigned)
 

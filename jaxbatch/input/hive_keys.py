@@ -40,10 +40,11 @@ def is_integer(value: "str | int | None") -> bool:
     return re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(value)) is not None and -(2**63) <= int(value) < 2**63
 
 
-def typed_keys(names: Iterable[str]) -> list[dict[str, str | int | None]]:
-    """The keys of each file by its name within the input: as integers where all files have integers for that key.
+def typed_keys(names: Iterable[str]) -> tuple[dict[str, str], list[dict[str, str | int | None]]]:
+    """The types of the keys in files' names within the input, and the keys of each file.
 
-    A file whose keys cannot be read has none; reading its footer says why.
+    A key is of integers where all files have integers for it, of which one is not null. A file whose keys cannot be
+    read has none; reading its footer says why.
     """
     found: list[dict[str, str | None]] = []
     for name in names:
@@ -51,11 +52,10 @@ def typed_keys(names: Iterable[str]) -> list[dict[str, str | int | None]]:
             found.append(dict(keys_of(name)))
         except ValueError:
             found.append({})
-    integer = {
-        key: all(is_integer(keys[key]) for keys in found if key in keys)
-        for key in {key for keys in found for key in keys}
-    }
-    return [{k: int(v) if integer[k] and v is not None else v for k, v in keys.items()} for keys in found]
+    values = {key: [keys[key] for keys in found if key in keys] for key in {key for keys in found for key in keys}}
+    integer = {key: all(map(is_integer, its)) and any(v is not None for v in its) for key, its in values.items()}
+    typed = [{k: int(v) if integer[k] and v is not None else v for k, v in keys.items()} for keys in found]
+    return {key: "int64" if integer[key] else "string" for key in values}, typed
 
 
 def with_typed_keys(files: Sequence[InputFile], known: Mapping[str, str]) -> tuple[InputFile, ...]:

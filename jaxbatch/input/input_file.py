@@ -69,9 +69,7 @@ class InputFile:
             pyarrow.ArrowException, OSError: it does not exist, or cannot be read.
         """
         with open_file(self.path, self.storage) as file:
-            size, footer = read_footer(file)
-            if (size, digest(footer)) != (self.size, self.footer_digest):
-                raise InputError(f"{self.path} has changed since the run was planned.", "Run again to make a new plan.")
+            footer = _checked_footer(self, file)
             metadata = pq.read_metadata(io.BytesIO(footer))
             large = self.bytes > _WHOLE_BYTES * len(self.row_groups)
             with pq.ParquetFile(
@@ -97,6 +95,24 @@ class InputFile:
         return digest.hexdigest()
 
 
+def footer_of(file: InputFile) -> bytes:
+    """The bytes of a file's footer, with the length and magic that follow it.
+
+    Raises:
+        InputError: its size or footer is not what it was when the run was planned.
+        pyarrow.ArrowException, OSError: it does not exist, or cannot be read.
+    """
+    with open_file(file.path, file.storage, file.size) as opened:
+        return _checked_footer(file, opened)
+
+
+def _checked_footer(file: InputFile, opened: BinaryIO) -> bytes:
+    size, footer = read_footer(opened)
+    if (size, digest(footer)) != (file.size, file.footer_digest):
+        raise InputError(f"{file.path} has changed since the run was planned.", "Run again to make a new plan.")
+    return footer
+
+
 @dataclass(frozen=True)
 class OpenFile:
     """A Parquet file that is open, and its footer's bytes."""
@@ -111,10 +127,11 @@ class OpenFile:
         Raises:
             pyarrow.ArrowInvalid: the footer is damaged.
         """
-        return _chunks(self.footer)
+        return chunks_of(self.footer)
 
 
-_chunks = functools.lru_cache(_FOOTERS_KEPT)(chunks)
+chunks_of = functools.lru_cache(_FOOTERS_KEPT)(chunks)
+"""The column chunks of a footer by row group; those of the latest footers are kept."""
 
 
 @contextmanager

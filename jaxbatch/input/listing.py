@@ -3,8 +3,8 @@
 import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from jaxbatch.errors import InputError
@@ -27,6 +27,8 @@ class Listed:
     """Its bytes, where listing gives them."""
     version: str | None = None
     """What tells its content from another, where listing gives it."""
+    key_types: Mapping[str, str] = field(default_factory=dict)
+    """The types of the Hive keys, where files were left out by them: as those of all files that were listed."""
 
 
 def check_output_outside_input(job: Job, files: Iterable[str], called: str = "input") -> None:
@@ -106,10 +108,9 @@ def _not_excluded(job: Job, listed: list[Listed]) -> list[Listed]:
     condition = condition_of(job)
     if condition is None:
         return listed
+    types, keys = typed_keys(file.name for file in listed)
     kept = [
-        file
-        for file, keys in zip(listed, typed_keys(file.name for file in listed), strict=True)
-        if not condition.excludes(keys)
+        replace(file, key_types=types) for file, its in zip(listed, keys, strict=True) if not condition.excludes(its)
     ]
     if not kept:
         raise InputError(

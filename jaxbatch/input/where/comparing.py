@@ -54,6 +54,7 @@ _PYTHON: Mapping[Comparison, Callable[[Any, Any], bool]] = {
 }
 
 NULL = Truth(np.False_, np.True_)  # type: ignore[arg-type]
+"""Null in every row."""
 
 
 def compare(comparison: Comparison, left: Operand, right: Operand) -> Truth:
@@ -137,7 +138,7 @@ def _numbers(comparison: Comparison, left: "Numbers | Decimals", right: "Numbers
     if isinstance(left, Decimals) or isinstance(right, Decimals):
         one, other = decimals_of(left), decimals_of(right)
         if one is not None and other is not None:
-            return _arrow(comparison, *_rescaled(one, other))
+            return _decimals(comparison, one, other)
         left, right = left.floats, right.floats
     kinds = left.values.dtype.kind == "f", right.values.dtype.kind == "f"
     if kinds == (False, True):
@@ -149,11 +150,16 @@ def _numbers(comparison: Comparison, left: "Numbers | Decimals", right: "Numbers
     return unless_null(found, left.null, right.null)
 
 
-def _rescaled(left: pa.Array, right: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Decimals of one type: 76 digits hold those of any two columns of up to 38 whose scales differ by up to 38."""
+def _decimals(comparison: Comparison, left: pa.Array, right: pa.Array) -> Truth:
+    """Decimals compared in the narrowest type that holds both columns' digits; one by one where none does."""
     scale = max(left.type.scale, right.type.scale)
-    wide = pa.decimal256(76, scale)
-    return left.cast(wide), right.cast(wide)
+    digits = scale + max(left.type.precision - left.type.scale, right.type.precision - right.type.scale)
+    if digits <= 76:
+        wide = pa.decimal128(digits, scale) if digits <= 38 else pa.decimal256(digits, scale)
+        return _arrow(comparison, left.cast(wide), right.cast(wide))
+    pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
+    found = [None if None in pair else _PYTHON[comparison](*pair) for pair in pairs]
+    return truth_of(pa.array(found, pa.bool_()))
 
 
 def _alike(left: pa.Array, right: Any) -> tuple[pa.Array, Any]:

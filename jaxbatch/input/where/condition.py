@@ -53,7 +53,7 @@ class Condition:
     def excludes(self, keys: Mapping[str, str | int | None]) -> bool:
         """Whether no row of a file with these Hive keys can pass, whatever its columns hold."""
         ranges = {name: of_key(value) for name, value in keys.items()}
-        return not possible(self.node, ranges) & Outcomes.TRUE
+        return bool(keys) and not possible(self.node, ranges) & Outcomes.TRUE
 
     def remaining(self, files: Sequence[InputFile], row_groups: Iterable[RowGroup]) -> Iterator[RowGroup]:
         """The row groups in which a row may pass, as keys and footers show.

@@ -1,21 +1,24 @@
 """An expression evaluated for the rows of a table."""
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import lru_cache, reduce
 from operator import or_
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from jaxbatch.input import arrow_compute as pc
 from jaxbatch.input.arrow_arrays import one_chunk, to_arrow, to_numpy, to_texts
-from jaxbatch.input.where.comparing import NULL, compare
+from jaxbatch.input.where.comparing import NULL, compare, exact_decimal
 from jaxbatch.input.where.nodes import (
     Arithmetic,
     Both,
     Compare,
     Either,
     In,
+    Instant,
     IsNull,
     Literal,
     Name,
@@ -32,6 +35,7 @@ from jaxbatch.input.where.operands import (
     Operand,
     Texts,
     Times,
+    as_decimal,
     null_of,
     operand,
 )
@@ -75,7 +79,7 @@ class Evaluation:
             case Compare():
                 return compare(node.comparison, self._operand(node.left), self._operand(node.right))
             case In():
-                return _in(self._operand(node.item), [self._operand(each) for each in node.options])
+                return _in(self._operand(node.item), node.constants, map(self._operand, node.others))
             case IsNull():
                 return Truth(self._null(self._operand(node.item)))
             case Both():
@@ -117,36 +121,41 @@ def _floats(found: Operand) -> Numbers:
         return Numbers(np.float64(np.inf if found > 0 else -np.inf))  # type: ignore[arg-type]
 
 
-def _in(item: Operand, options: Sequence[Operand]) -> Truth:
-    """Whether ``item`` equals one of ``options``: of many constants by a set, else by comparing one after the other."""
-    constants = [each for each in options if isinstance(each, Constant)]
-    others = [compare("==", item, each) for each in options if not isinstance(each, Constant)]
-    if len(constants) >= _MANY and isinstance(item, Numbers | Texts | Times) and np.ndim(_first(item)) == 1:
-        others.append(_in_set(item, constants))
+def _in(item: Operand, constants: tuple[Constant, ...], others: Iterable[Operand]) -> Truth:
+    """Whether ``item`` equals one of the options: of many constants by a set, else by comparing one after the other."""
+    found = [compare("==", item, each) for each in others]
+    in_rows = isinstance(item, Decimals | Texts) or (isinstance(item, Numbers | Times) and item.values.ndim == 1)
+    if len(constants) >= _MANY and in_rows:
+        found.append(_in_set(item, constants))  # type: ignore[arg-type]
     else:
-        others += [compare("==", item, each) for each in constants]
-    return reduce(or_, others, Truth(np.False_))  # type: ignore[arg-type]
+        found += [compare("==", item, each) for each in constants]
+    return reduce(or_, found, Truth(np.False_))  # type: ignore[arg-type]
 
 
-def _first(item: "Numbers | Texts | Times") -> "np.ndarray | pa.Array":
-    return item.array if isinstance(item, Texts) else item.values
-
-
-def _in_set(item: "Numbers | Texts | Times", constants: Sequence[Constant]) -> Truth:
-    if isinstance(item, Texts):
-        found = pc.is_in(item.array, value_set=to_texts(constants).cast(item.array.type))  # type: ignore[arg-type]
+def _in_set(item: "Numbers | Decimals | Texts | Times", constants: tuple[Constant, ...]) -> Truth:
+    if isinstance(item, Decimals | Texts):
+        found = pc.is_in(item.array, value_set=_set_of(constants, item.array.type, 1))
         return unless_null(to_numpy(found), null_of(item.array))
     kind = item.values.dtype
-    ends = (0, 0) if kind.kind == "f" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-    floors = [
-        floor_in_integers(each.nanoseconds, item.unit, *ends)  # type: ignore[union-attr]
-        if isinstance(item, Times)
-        else floor_in_floats(each)  # type: ignore[arg-type]
-        if kind.kind == "f"
-        else floor_in_integers(each, 1, *ends)  # type: ignore[arg-type]
-        for each in constants
-    ]
-    within = np.array([floor.value for floor in floors if floor.exact], kind) + kind.type(0)  # -0.0 becomes 0.0
-    values = item.values + kind.type(0) if kind.kind == "f" else item.values
-    found = pc.is_in(to_arrow(values), value_set=to_arrow(within))
+    values = item.values + kind.type(0) if kind.kind == "f" else item.values  # -0.0 becomes 0.0
+    unit = item.unit if isinstance(item, Times) else 1
+    found = pc.is_in(to_arrow(values), value_set=_set_of(constants, pa.from_numpy_dtype(kind), unit))
     return unless_null(to_numpy(found), item.null)
+
+
+@lru_cache(16)
+def _set_of(constants: tuple[Any, ...], kind: pa.DataType, unit: int) -> pa.Array:
+    """Those constants that a column's type can hold, as an array of that type."""
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return to_texts(constants).cast(kind)
+    if pa.types.is_decimal(kind):
+        scaled = [exact_decimal(each) * Fraction(10) ** kind.scale for each in constants if np.isfinite(each)]
+        held = [int(each) for each in scaled if each.denominator == 1 and abs(each) < 10**kind.precision]
+        return pa.array([as_decimal(each, kind).as_py() for each in held], kind)
+    if pa.types.is_floating(kind):
+        floors = [floor_in_floats(each) for each in constants]
+        return to_arrow(np.array([floor.value for floor in floors if floor.exact], np.float64) + 0.0)
+    ends = np.iinfo(kind.to_pandas_dtype())
+    numbers = [each.nanoseconds if isinstance(each, Instant) else each for each in constants]
+    floors = [floor_in_integers(each, unit, int(ends.min), int(ends.max)) for each in numbers]
+    return to_arrow(np.array([floor.value for floor in floors if floor.exact], kind.to_pandas_dtype()))

@@ -1,6 +1,7 @@
 """Of what kind every part of an expression is, for an input's columns; and which kinds can stand together."""
 
 from typing import Literal as OneOf
+from unicodedata import normalize
 
 import pyarrow as pa
 from pyarrow import types as pat
@@ -130,10 +131,11 @@ class KindCheck:
         return "truth"
 
     def _column(self, node: Name) -> Kind:
-        if node.column not in self._schema.names:
-            raise self._error(
-                node, f"the input has no column '{node.column}'", nearest(node.column, list(self._schema.names))
-            )
+        names = self._schema.names
+        if node.column not in names:
+            alike = next((name for name in names if normalize("NFKC", name) == node.column), None)
+            remedy = f"Write col({alike!r}): Python takes some characters for others." if alike else ""
+            raise self._error(node, f"the input has no column '{node.column}'", remedy or nearest(node.column, names))
         return kind_of_type(self._schema.field(node.column).type)
 
     def _compared(self, node: Compare) -> None:
@@ -171,7 +173,7 @@ class KindCheck:
             return (
                 f"Write {text} without quotes, if it is a number." if _is_number(text) else "Compare it with a number."
             )
-        if "text" in kinds:
+        if "text" in kinds and kinds != {"text", "truth"}:
             return "Write the text in quotes."
         if "zoned" in kinds:
             return "Give the time its zone: datetime('2026-11-28T12:30:00+00:00')."

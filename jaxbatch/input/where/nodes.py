@@ -1,6 +1,9 @@
 """The parts of an expression, as values. Their text is the same for expressions that differ in layout alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from keyword import iskeyword
 from typing import Literal as OneOf
 
 Comparison = OneOf["==", "!=", "<", "<=", ">", ">="]
@@ -31,6 +34,10 @@ class Literal:
         return str(self.value) if isinstance(self.value, Instant) else repr(self.value)
 
 
+_OTHERWISE = ("inf", "nan", "date", "datetime", "col")
+"""What the text of an expression means otherwise than a column of that name."""
+
+
 @dataclass(frozen=True)
 class Name:
     """A column of the files, or a Hive key."""
@@ -39,7 +46,8 @@ class Name:
     at: int = field(compare=False)
 
     def __str__(self) -> str:
-        return self.column if self.column.isidentifier() else f"col({self.column!r})"
+        plain = self.column.isidentifier() and not iskeyword(self.column) and self.column not in _OTHERWISE
+        return self.column if plain else f"col({self.column!r})"
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,16 @@ class In:
     item: "Value"
     options: tuple["Value", ...]
     at: int = field(compare=False)
+
+    @cached_property
+    def constants(self) -> tuple[int | float | str | bool | Instant, ...]:
+        """The options that the expression gives itself, without null."""
+        return tuple(each.value for each in self.options if isinstance(each, Literal) and each.value is not None)
+
+    @property
+    def others(self) -> Iterator["Value"]:
+        """The other options: columns, sums and null."""
+        return (each for each in self.options if not isinstance(each, Literal) or each.value is None)
 
     def __str__(self) -> str:
         return f"({self.item} in ({', '.join(map(str, self.options))}))"

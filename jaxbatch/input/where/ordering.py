@@ -82,9 +82,11 @@ def compare_integers_with_floats(comparison: Comparison, integers: np.ndarray, f
     found = COMPARE[comparison](rounded, floats)
     unsure = (rounded == floats) & (np.abs(rounded) > 2.0**53)
     if unsure.any():
-        pairs = zip(*(each[unsure] for each in np.broadcast_arrays(integers, floats)), strict=True)
-        found = np.array(np.broadcast_to(found, np.broadcast_shapes(np.shape(integers), np.shape(floats))))
-        found[unsure] = [bool(COMPARE[comparison](int(one), int(other))) for one, other in pairs]
+        found = np.array(np.broadcast_to(found, unsure.shape))
+        left, right = (each[unsure] for each in np.broadcast_arrays(integers, floats))
+        above = right >= 2.0 ** (64 - (left.dtype.kind == "i"))  # the power of two to which large integers are rounded
+        whole = np.where(above, 0, right).astype(left.dtype)
+        found[unsure] = np.where(above, COMPARE[comparison](0, 1), COMPARE[comparison](left, whole))
     return found
 
 

@@ -4,11 +4,11 @@ An abstract interpretation: every value stands for a range, every condition for 
 outcome is left out only where no row within the ranges can have it.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Flag
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,8 @@ from jaxbatch.input.where.nodes import (
 )
 
 
-class Outcomes(Flag):
-    """A set of outcomes."""
+class Outcomes:
+    """Sets of outcomes, as the bits of an integer."""
 
     NONE = 0
     TRUE = 1
@@ -64,15 +64,15 @@ class Range:
 UNKNOWN = Range(may_be_nan=True)
 
 
-def possible(node: Node, ranges: Mapping[str, Range]) -> Outcomes:
+def possible(node: Node, ranges: Mapping[str, Range]) -> int:
     """The outcomes that a condition may have for rows within some ranges; any column without one may hold anything."""
     match node:
         case Compare():
             return _compare(node.comparison, _range(node.left, ranges), _range(node.right, ranges))
         case In():
             item = _range(node.item, ranges)
-            found = [_compare("==", item, _range(each, ranges)) for each in node.options]
-            return reduce(_either, found, Outcomes.FALSE)
+            found = [_compare("==", item, _range(each, ranges)) for each in node.others]
+            return reduce(_either, found, _among(item, node.constants))
         case IsNull():
             item = _range(node.item, ranges)
             return (Outcomes.TRUE if item.may_be_null else Outcomes.NONE) | (
@@ -92,20 +92,44 @@ def possible(node: Node, ranges: Mapping[str, Range]) -> Outcomes:
             return Outcomes.ANY
 
 
-def _negated(found: Outcomes) -> Outcomes:
+def _among(item: Range, constants: tuple[Any, ...]) -> int:
+    """Whether a value may be one of some constants."""
+    if len(constants) < _MANY or item.low is None or item.high is None:
+        found = (_compare("==", item, of_literal(each)) for each in constants)
+        return reduce(_either, found, Outcomes.FALSE)
+    found = Outcomes.NULL if item.may_be_null else Outcomes.NONE
+    if not item.may_be_value:
+        return found
+    values = _sorted(constants, _has(item, Fraction))
+    place = bisect_left(values, item.low)
+    within = place < len(values) and values[place] <= item.high
+    return found | (Outcomes.TRUE if within else 0) | (0 if within and item.is_point else Outcomes.FALSE)
+
+
+_MANY = 8
+"""From so many constants on they are sorted once, and searched for each range."""
+
+
+@lru_cache(16)
+def _sorted(constants: tuple[Any, ...], as_decimals: bool) -> list[Any]:
+    ranges = (of_literal(each) for each in constants)
+    return sorted(exact_decimal(each.low) if as_decimals and np.isfinite(each.low) else each.low for each in ranges)
+
+
+def _negated(found: int) -> int:
     turned = found & Outcomes.NULL
     turned |= Outcomes.FALSE if found & Outcomes.TRUE else Outcomes.NONE
     return turned | (Outcomes.TRUE if found & Outcomes.FALSE else Outcomes.NONE)
 
 
-def _both(left: Outcomes, right: Outcomes) -> Outcomes:
+def _both(left: int, right: int) -> int:
     found = left & right & Outcomes.TRUE
     found |= (left | right) & Outcomes.FALSE
     not_false = left & ~Outcomes.FALSE and right & ~Outcomes.FALSE
     return found | ((left | right) & Outcomes.NULL if not_false else Outcomes.NONE)
 
 
-def _either(left: Outcomes, right: Outcomes) -> Outcomes:
+def _either(left: int, right: int) -> int:
     return _negated(_both(_negated(left), _negated(right)))
 
 
@@ -150,7 +174,7 @@ def _arithmetic(node: Arithmetic, ranges: Mapping[str, Range]) -> Range:
     return Range("number", found, found, null, value)
 
 
-def _compare(comparison: Comparison, left: Range, right: Range) -> Outcomes:
+def _compare(comparison: Comparison, left: Range, right: Range) -> int:
     if left.kind is None or right.kind is None or not comparable(left.kind, right.kind):
         return Outcomes.ANY
     found = Outcomes.NULL if left.may_be_null or right.may_be_null else Outcomes.NONE

@@ -2,11 +2,12 @@
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from jaxbatch.input.footer_statistics import Chunk
-from jaxbatch.input.input_file import InputFile, as_input_error
+from jaxbatch.input.input_file import InputFile, as_input_error, chunks_of, footer_of
 from jaxbatch.input.where.outcomes import UNKNOWN, Range, of_literal
 
 _FLOATS = {"FLOAT": "<f", "DOUBLE": "<d"}
@@ -14,7 +15,7 @@ _FLOATS = {"FLOAT": "<f", "DOUBLE": "<d"}
 
 def of_key(value: str | int | None) -> Range:
     """The range of a Hive key, which has one value in a file."""
-    return of_literal(value) if value is None else Range(**{**vars(of_literal(value)), "is_literal": False})
+    return replace(of_literal(value), is_literal=False)
 
 
 def of_row_groups(file: InputFile, names: Sequence[str]) -> list[dict[str, Range]]:
@@ -23,10 +24,10 @@ def of_row_groups(file: InputFile, names: Sequence[str]) -> list[dict[str, Range
     Raises:
         InputError: the file has changed since it was planned, or cannot be read.
     """
-    with as_input_error(file.path), file.open() as opened:
+    with as_input_error(file.path):
         return [
-            {chunk.names[0]: _of_chunk(chunk) for chunk in group if len(chunk.names) == 1 and chunk.names[0] in names}
-            for group in opened.chunks
+            {chunk.names[0]: _of_chunk(chunk) for chunk in group if chunk.is_flat and chunk.names[0] in names}
+            for group in chunks_of(footer_of(file))
         ]
 
 

@@ -5,6 +5,8 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from jaxbatch.input.where.errors import WhereError
@@ -25,13 +27,29 @@ from jaxbatch.input.where.nodes import (
 MAX_DEPTH = 100
 """How deep parts may lie in each other; `a and b and c` lie side by side."""
 
+MAX_BITS = 4096
+"""Of an integer: Python writes those of more than some 14,000 bits for nobody."""
+
 _COMPARISONS = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _OPERATIONS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _UNIX = date(1970, 1, 1)
 _FRACTION = re.compile(r"([.,])(\d{1,9})(?=$|[+\-Z])")
+_TOO_FINE = re.compile(r"[.,]\d{10,}")
+_PARTS = {
+    ast.Tuple: "a tuple",
+    ast.List: "a list",
+    ast.IfExp: "`if … else`",
+    ast.JoinedStr: "a text with {…} in it",
+    ast.Lambda: "a function",
+    ast.ListComp: "a comprehension",
+    ast.Attribute: "a dot in a name",
+    ast.Subscript: "[…] after a name",
+    ast.NamedExpr: "an assignment",
+}
 _KNOWN = "Known are comparisons, in, is None, and, or, not, + - * /, date(…), datetime(…), texts and col(…)."
 
 
+@lru_cache(8)
 def parse_expression(text: str) -> Node:
     """The parts of an expression.
 
@@ -42,6 +60,7 @@ def parse_expression(text: str) -> Node:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # an invalid escape in a text is a mistake, whatever Python's version says
             tree = ast.parse(f"(\n{text}\n)", mode="eval")
+            ast.parse(f"[\n{text}\n]", mode="eval")  # where a bracket that the text did not open is a mistake
     except SyntaxError as error:
         at = _offset(text, (error.lineno or 2) - 2, (error.offset or 1) - 1)
         raise WhereError(text, at, f"it is no expression: {error.msg}", _KNOWN) from None
@@ -62,21 +81,27 @@ class _Reader:
     def __init__(self, text: str):
         self._text = text
         self._lines = text.split("\n")
+        self._starts = [0, *accumulate(len(line) + 1 for line in self._lines)]
 
     def read(self, tree: ast.expr, depth: int) -> Node:
         if depth > MAX_DEPTH:
             raise self._refused(tree, "it is nested too deep", "Split it into conditions joined by `and`.")
         reader = _READERS.get(type(tree))
         if reader is None:
-            raise self._refused(tree, f"{type(tree).__name__} is not known here", _hint(tree))
+            empty = isinstance(tree, ast.Tuple) and not tree.elts
+            what = "it is empty" if empty else f"{_PARTS.get(type(tree), 'this')} is not known here"
+            raise self._refused(tree, what, _hint(tree))
         return reader(self, tree, depth + 1)
 
     def at(self, tree: ast.AST) -> int:
         line = tree.lineno - 2  # type: ignore[attr-defined]
         if not 0 <= line < len(self._lines):
             return 0
-        before = self._lines[line].encode("utf-8", "surrogatepass")[: tree.col_offset]  # type: ignore[attr-defined]
-        return _offset(self._text, line, len(before.decode("utf-8", "replace")))
+        column: int = tree.col_offset  # type: ignore[attr-defined]
+        if not self._lines[line].isascii():  # Python counts bytes
+            before = self._lines[line].encode("utf-8", "surrogatepass")[:column]
+            column = len(before.decode("utf-8", "replace"))
+        return self._starts[line] + column
 
     def _refused(self, tree: ast.AST, what: str, remedy: str = _KNOWN) -> WhereError:
         return WhereError(self._text, self.at(tree), what, remedy)
@@ -90,6 +115,10 @@ class _Reader:
         value = tree.value
         if not isinstance(value, bool | int | float | str | None):
             raise self._refused(tree, f"{type(value).__name__} is no value of a column", _KNOWN)
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise self._refused(tree, "the integer is too large", f"Write one of at most {MAX_BITS} bits.")
+        if isinstance(value, str) and not _is_unicode(value):
+            raise self._refused(tree, "the text has half of a surrogate pair, which no file has", "Correct it.")
         return Literal(value, self.at(tree))
 
     def boolean(self, tree: ast.BoolOp, depth: int) -> Node:
@@ -103,17 +132,16 @@ class _Reader:
             return Negation(part, self.at(tree))
         if isinstance(tree.op, ast.Invert):
             raise self._refused(tree, "~ is not known here", "Write `not`.")
-        number = isinstance(part, Literal) and isinstance(part.value, int | float) and not isinstance(part.value, bool)
-        if isinstance(tree.op, ast.UAdd) and (number or not isinstance(part, Literal)):
-            return part
-        if number:
-            return Literal(-part.value, self.at(tree))  # type: ignore[union-attr, operator]
-        return Arithmetic("-", Literal(-0.0, self.at(tree)), part, self.at(tree))  # type: ignore[arg-type]
+        minus = isinstance(tree.op, ast.USub)
+        if isinstance(part, Literal) and isinstance(part.value, int | float) and not isinstance(part.value, bool):
+            return Literal(-part.value if minus else part.value, self.at(tree))
+        zero = Literal(-0.0, self.at(tree))
+        return Arithmetic("-" if minus else "+", zero, part, self.at(tree))  # type: ignore[arg-type]
 
     def binary(self, tree: ast.BinOp, depth: int) -> Node:
         operation = _OPERATIONS.get(type(tree.op))
         if operation is None:
-            raise self._refused(tree, f"the operation {type(tree.op).__name__} is not known here", _hint(tree))
+            raise self._refused(tree, "of operations only + - * / are known here", _hint(tree))
         left, right = self.read(tree.left, depth), self.read(tree.right, depth)
         return Arithmetic(operation, left, right, self.at(tree))  # type: ignore[arg-type]
 
@@ -143,7 +171,7 @@ class _Reader:
         one, other = self.read(left, depth), self.read(right, depth)
         for each in (one, other):
             if isinstance(each, Literal) and each.value is None:
-                raise WhereError(self._text, each.at, "nothing equals None", "Write `is None` or `is not None`.")
+                raise WhereError(self._text, each.at, "nothing compares with None", "Write `is None` or `is not None`.")
         return Compare(_COMPARISONS[type(operator)], one, other, at)  # type: ignore[arg-type]
 
     def call(self, tree: ast.Call, depth: int) -> Node:
@@ -199,6 +227,8 @@ def _instant(kind: str, given: Sequence[Any]) -> Instant:
         day = date.fromisoformat(given[0]) if _is_text(given) else date(*given)
         return Instant((day - _UNIX).days * 86_400_000_000_000, is_date=True)
     text, finer = given[0] if _is_text(given) else "", 0
+    if _TOO_FINE.search(text):
+        raise ValueError("nanoseconds are the finest")
     if text:
         finer, text = _finer(text)
     moment = datetime.fromisoformat(text) if text else datetime(*given)
@@ -218,6 +248,14 @@ def _finer(text: str) -> tuple[int, str]:
         return 0, text
     digits = found[2].ljust(9, "0")
     return int(digits[6:]), f"{text[: found.start()]}.{digits[:6]}{text[found.end() :]}"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _hint(tree: ast.expr) -> str:
