@@ -272,6 +272,20 @@ def test_days_whose_folders_are_a_variable(bench):
     assert sorted(drawn) == sorted(int(jax.random.bits(key, dtype="uint32")) for key in keys)
 
 
+def test_yesterdays_run_is_finished_with_its_numbers(bench, jaxbatch):
+    bench.file("own.py", OWN)
+    bench.file("job.toml", GROWING.replace("tasks/*.parquet", "tasks/{day}/*.parquet") + "rows_per_part = 2\n")
+    for day in ("1", "2"):
+        bench.tasks({"id": np.arange(8), "x": np.zeros(8)}, f"tasks/{day}/a.parquet", row_group_size=2)
+    command = ("run", "job.toml", "--engine", "local", "--workers", "1", "--var")
+    killed = jaxbatch(*command, "day=1", env={**os.environ, "JAXBATCH_CRASH_AT": "part.published@2"})
+    assert killed.returncode == -signal.SIGKILL
+    assert jaxbatch(*command, "day=2").returncode == 0
+    rows = pq.read_table(bench.folder / "results/data").to_pylist()
+    keys = [by_jax.of_place(7, by_jax.KEYS, f"{day}/a.parquet", place) for day in ("1", "2") for place in range(8)]
+    assert sorted(row["bits"] for row in rows) == sorted(int(jax.random.bits(key, dtype="uint32")) for key in keys)
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
