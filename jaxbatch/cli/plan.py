@@ -73,6 +73,7 @@ def _readable(plan: dict[str, Any]) -> str:
         ("input", _input(plan)),
         *([("sample", _sample(plan["job"]))] if plan["job"]["input"]["sample"] is not None else []),
         *([("left out", f"{counted(len(plan['skipped_files']), 'file')}, see below")] if plan["skipped_files"] else []),
+        *([("where", plan["job"]["input"]["where"])] if plan["job"]["input"]["where"] else []),
         ("output", plan["output"]),
         *([("mode", _mode(plan))] if plan["job"]["output"]["mode"] != "create" else []),
         ("shards", f"{plan['shards']:,}"),

@@ -17,6 +17,23 @@ def one_chunk(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks()
 
 
+def taken(array: pa.Array, places: pa.Array) -> pa.Array:
+    """The entries of an array at some places, null where a place is null; of any type.
+
+    Arrow (26) takes no views of texts or bytes, nor lists or structs of them.
+    """
+    try:
+        return array.take(places)
+    except pa.ArrowNotImplementedError:
+        pass
+    if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
+        large = pa.large_string() if pa.types.is_string_view(array.type) else pa.large_binary()
+        return array.cast(large).take(places).cast(array.type)
+    null = pa.nulls(1, array.type)
+    pieces = [null if place is None else array.slice(place, 1) for place in places.to_pylist()]
+    return pa.concat_arrays([array.slice(0, 0), *pieces])
+
+
 def to_arrow(values: np.ndarray, present: np.ndarray | None = None) -> pa.Array:
     """Numbers or booleans as an Arrow array.
 

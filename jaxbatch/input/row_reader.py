@@ -71,7 +71,7 @@ class Rows:
                 table = table.slice(0, missing)
             taken.append(table)
             missing -= table.num_rows
-            taken_bytes += sum(column.nbytes for column in table.columns if not _is_number(column.type))
+            taken_bytes += long_bytes(table)
         self._position += rows - missing
         return pa.concat_tables(taken).combine_chunks() if taken else pa.Table.from_batches([], self._schema)
 
@@ -147,6 +147,11 @@ def _read_batches(
 
 def _columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     return dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def long_bytes(table: pa.Table) -> int:
+    """The bytes of a table's texts and lists, which may be of any length."""
+    return sum(column.nbytes for column in table.columns if not _is_number(column.type))
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxbatch.input.arrow_arrays import to_arrow
+from jaxbatch.input.arrow_arrays import one_chunk, taken, to_arrow
 from jaxbatch.input.input_file import InputFile
 from jaxbatch.input.lookup import LookupTable
 from jaxbatch.input.row_identity import draws
@@ -129,4 +129,7 @@ class OpenSteps:
 
 
 def _passing(table: pa.Table, passing: np.ndarray) -> pa.Table:
-    return table if passing.all() else table.take(to_arrow(np.flatnonzero(passing)))
+    if passing.all():
+        return table
+    places = to_arrow(np.flatnonzero(passing))
+    return pa.Table.from_arrays([taken(one_chunk(column), places) for column in table.columns], schema=table.schema)

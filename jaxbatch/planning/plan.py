@@ -100,7 +100,7 @@ class Plan(WorkerPlan):
 
     def __repr__(self) -> str:
         rows = f"{self.rows:,} rows of {len(self.files):,} files"
-        parts = f"{self.final.parts:,} parts of {self.output}"
+        parts = f"{self.parts:,} parts of {self.output}"
         return f"Plan({self.job.kernel}: {rows} to {parts}, {self.fingerprint[:8]})"
 
     @property
@@ -117,6 +117,11 @@ class Plan(WorkerPlan):
     def rows(self) -> int:
         """How many rows are read: those that are computed, unless the job chooses among them."""
         return sum(shard.rows for shard in self.first.shards)
+
+    @property
+    def parts(self) -> int:
+        """How many parts are written."""
+        return self.final.parts
 
     def for_workers(self) -> WorkerPlan:
         """What workers need, without the shards, which they get one by one: as small for a million parts as for one."""
@@ -149,7 +154,7 @@ class Plan(WorkerPlan):
             "row_groups_read": sum(len(shard.row_groups) for shard in self.first.shards),
             "grouped": not isinstance(self.first, RowPlan),
             "shards": len(self.first.shards),
-            "parts": self.final.parts,
+            "parts": self.parts,
             "partials": self.final.partials if isinstance(self.final, MergePlan) else 0,
             "files": len(self.files),
             "skipped_files": [{"path": file.path, "reason": file.reason} for file in self.skipped],

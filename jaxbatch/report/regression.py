@@ -19,6 +19,8 @@ WORST = 3
 
 def pictures(records: RunRecords) -> list[Picture]:
     """Every picture that the output has data for; residuals need the input too."""
+    if not len(records.sample.row):
+        return []
     known = [row is not None for row in records.sample.table.column(records.column_of("coefficients")).to_pylist()]
     sample = records.sample.select(np.array(known, bool))
     if not len(sample.row):

@@ -12,6 +12,9 @@ import pytest
 
 from jaxbatch import Job, api, report, verify
 from jaxbatch.errors import InputError, JobError, OutputError
+from jaxbatch.input.arrow_arrays import taken
+from jaxbatch.input.row_steps import RowSteps
+from jaxbatch.input.where import parse
 from jaxbatch.report.run_records import RunRecords
 from jaxbatch.storage import StorageOptions
 from tests.daily import DAILY, refusal
@@ -193,3 +196,55 @@ def test_a_variable_fills_a_text_and_cannot_end_it(hundred):
             Job.load(job, {"site": value})
     job.write_text(text.replace("site == {site}", "label == 'a {site}'"))
     assert Job.load(job, {"site": "b/../*c"}).input.where == "label == 'a b/../*c' and x < 10"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string_view(),
+        pa.binary_view(),
+        pa.list_(pa.string_view()),
+        pa.struct({"a": pa.string_view()}),
+        pa.large_string(),
+    ],
+    ids=str,
+)
+def test_kept_columns_of_any_type_may_lose_rows(kind):
+    value = {"a": "b"} if pa.types.is_struct(kind) else ["b"] if pa.types.is_list(kind) else "b"
+    table = pa.table({"x": [1, 2, 3, 4], "kept": pa.array([value, None, value, value], kind)})
+    chosen = RowSteps(where=parse("x != 3")).open().chosen(table)
+    assert chosen.to_pylist() == [row for row in table.to_pylist() if row["x"] != 3]
+    assert chosen.schema == table.schema
+    joined = taken(table.column("kept").chunk(0), pa.array([3, None, 0], pa.int32()))
+    assert joined.to_pylist() == [table.column("kept")[3].as_py(), None, table.column("kept")[0].as_py()]
+
+
+@pytest.mark.parametrize(
+    ("condition", "days"),
+    [
+        ("year == '2020'", [0]),
+        ("year != 'unknown'", [0, 1]),
+        ("year > '2020' or year is None", [1, 3, 2]),
+    ],
+)
+def test_a_key_is_of_the_type_of_all_files_whichever_are_left(bench, condition, days):
+    for number, year in enumerate(("2020", "2021", "unknown", "__HIVE_DEFAULT_PARTITION__")):
+        bench.tasks({"id": [number], "x": [1.0]}, f"tasks/year={year}/a.parquet")
+    text = SQUARES.replace("tasks.parquet", "tasks").replace("x >= 30 and id != 41", condition)
+    assert bench.output(bench.run(text)).column("id").to_pylist() == days
+
+
+def test_a_null_key_beside_integers_is_an_integer(bench):
+    for number, key in enumerate(("1", "2", "__HIVE_DEFAULT_PARTITION__")):
+        bench.tasks({"id": [number], "x": [1.0]}, f"tasks/k={key}/a.parquet")
+    text = SQUARES.replace("tasks.parquet", "tasks").replace("x >= 30 and id != 41", "k is None or k > 5")
+    found = bench.output(bench.run(text))
+    assert found.column("id").to_pylist() == [2]
+    assert found.schema.field("k").type == pa.int64()
+
+
+def test_a_report_of_no_group_at_all(bench):
+    bench.tasks({"site": [1, 2], "x": [1.0, 2.0], "y": [1.0, 2.0]})
+    summary = bench.run(LONG.replace("WHERE", "x / 0 < 0"))
+    assert summary.rows == 0
+    report.write(summary.output, bench.folder / "page.html")

@@ -11,7 +11,7 @@ from jaxbatch.execution.compute_slots import ComputeSlots
 from jaxbatch.execution.parallel_map import parallel_map
 from jaxbatch.execution.shard_result import ShardResult
 from jaxbatch.input.read_limits import READ_BYTES
-from jaxbatch.input.row_reader import Rows
+from jaxbatch.input.row_reader import Rows, long_bytes
 from jaxbatch.input.row_steps import OpenSteps
 from jaxbatch.input.shards import Part
 
@@ -64,15 +64,21 @@ class PartContext:
             yield from self._read(step, enough)
             return
         gathered: list[pa.Table] = []
+        rows = size = 0
         for table in self._read(step, None):
             with self.result.stage("where"):
-                rows = pa.concat_tables([*gathered, self.steps.chosen(table)])
-            while rows.num_rows >= step or rows.nbytes >= READ_BYTES:
-                yield rows.slice(0, step).combine_chunks()
-                rows = rows.slice(step)
-            gathered = [rows]
-        if gathered and gathered[0].num_rows:
-            yield gathered[0].combine_chunks()
+                chosen = self.steps.chosen(table)
+            if not chosen.num_rows:
+                continue
+            gathered.append(chosen)
+            rows, size = rows + chosen.num_rows, size + long_bytes(chosen)
+            if rows >= step or size >= READ_BYTES:
+                full = pa.concat_tables(gathered)
+                yield full.slice(0, step).combine_chunks()
+                gathered = [full.slice(step)] if rows > step else []
+                rows, size = max(rows - step, 0), sum(map(long_bytes, gathered))
+        if rows:
+            yield pa.concat_tables(gathered).combine_chunks()
 
     def _read(self, step: int, enough: int | None) -> Iterator[pa.Table]:
         assert self.rows is not None

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from jaxbatch.errors import InputError, JobError, readable_bytes
-from jaxbatch.input.arrow_arrays import one_chunk
+from jaxbatch.input.arrow_arrays import one_chunk, taken
 from jaxbatch.input.file_checks import InputTable
 from jaxbatch.input.input_file import InputFile, as_input_error
 from jaxbatch.input.lookup.key_columns import KeyColumns
@@ -179,5 +179,5 @@ class OpenLookup:
         """The rows with the table's columns after their own: null where no row of the table has their key."""
         places = self._index.places([one_chunk(rows.column(name)) for name in self._key])
         for field, values in self._joined:
-            rows = rows.append_column(field, values.take(places))
+            rows = rows.append_column(field, taken(values, places))
         return rows
