@@ -421,3 +421,20 @@ class TestInAnOutputThatGrows:
             api.run(Job.load(market.folder / "job.toml", {"day": day}), engine="local", workers=2)
         found = spots(market.folder / "results")
         assert (found[230], found[260]) == (2.0, 10.0)
+
+
+def test_random_numbers_do_not_see_the_table(market):
+    market.file(
+        "own.py", "import jax\n\ndef f(x, spot, key):\n    return {'y': x * spot, 'u': jax.random.uniform(key)}\n"
+    )
+    seeded = ("compute.seed=5", "input.sample=0.5")
+    joined = market.output(market.run(JOB, *seeded)).to_pylist()
+    constant = JOB.replace("keep =", "constants = { spot = 1.0 }\nkeep =").replace(', "spot"]', "]")
+    alone = {
+        row["id"]: row["u"] for row in market.output(market.run(constant, *seeded, "output.path='alone'")).to_pylist()
+    }
+    assert 60 < len(joined) < 140
+    assert [row["id"] for row in joined] == list(alone)
+    assert all(row["u"] == alone[row["id"]] for row in joined if row["spot"] is not None)
+    assert {row["id"]: row["spot"] for row in joined}.items() <= expected(market.folder).items()
+    assert "no column 'spot'" in refusal(JobError, market.run, JOB, *seeded, 'input.key_by=["spot"]')
