@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import jax
 
-from jaxbatch import Column, Kernel
+from jaxbatch import Column, Grouping, Kernel
 
 def f(x, key):
     return x * jax.random.uniform(key)
@@ -32,6 +32,9 @@ class Two(One):
 
 class Shaped(One):
     inputs = (Column("x"), Column("draw", "key", shape=(2,)))
+
+class OfGroups(One):
+    grouping = Grouping(("id",), One.inputs, drop_nulls=False)
 
 class Gives(One):
     outputs = (Column("y", "key"),)
@@ -143,6 +146,16 @@ MISTAKES = {
     "a seed with a point": (DRAWN.replace("seed = 7", "seed = 7.0"), ("line 5", "seed"), ""),
     "two keys": (kernel("Two"), ("Two takes several random keys",), "jax.random.split"),
     "a list of keys": (kernel("Shaped"), ("Shaped takes the random key 'draw' in a shape",), "jax.random.split"),
+    "a key of observations": (
+        kernel("OfGroups"),
+        ("OfGroups takes the random key 'draw' of observations",),
+        "jax.random.split",
+    ),
+    "one function of two takes the key": (
+        DERIVATIVES.replace('function = "own.py:f"', 'functions = { f = "own.py:f", g = "own.py:g" }'),
+        ("'own.py:g' takes x from the rows, 'own.py:f' x, key",),
+        "must take the same arguments",
+    ),
     "a kernel's key as a result": (kernel("Gives"), ("Gives declares the output 'y' as a random key",), "key_data"),
 }
 
