@@ -43,7 +43,7 @@ def with_random_numbers(job: Job, steps: RowSteps, kernel: Kernel, context: Bind
                     "Remove it, or take the random key: def f(…, key).",
                 )
         return steps
-    if taken := {RANDOM_KEY, NUMBER} & set(files.names):
+    if taken := {RANDOM_KEY, NUMBER} & set(steps.with_added(files).names):
         raise InputError(f"The input has a column {min(taken)!r}, a name of jaxbatch's own.", "Rename it.")
     return replace(
         steps,

@@ -1,10 +1,7 @@
-"""Tables joined by key: as pandas joins them, whatever engine, part, kill and mode."""
+"""Tables joined by key: as pandas joins them, whatever engine and part."""
 
-import hashlib
 import json
-import os
 import pickle
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,63 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxbatch import Job, api, plan, report, verify
-from jaxbatch.errors import JobError, OutputError
-from jaxbatch.execution.worker import WorkerProcess
+from jaxbatch import api, plan, report
+from jaxbatch.errors import JobError
 from jaxbatch.input.lookup import key_index
 from tests.daily import refusal
-
-JOB = """
-kernel = "apply"
-params.function = "own.py:f"
-[input]
-path = "tasks"
-keep = ["id", "ticker", "spot"]
-[input.lookup.market]
-path = "market.parquet"
-on = ["ticker"]
-[output]
-path = "results"
-rows_per_part = 40
-[limits]
-max_failed_rows = "100%"
-"""
-OWN = "def f(x, spot):\n    return x * spot\n"
-
-
-@pytest.fixture
-def market(bench):
-    """A job over 200 rows of 4 files, whose tickers are in a table, missing there, or null."""
-    bench.file("own.py", OWN)
-    tickers = [None if number % 11 == 0 else f"T{number % 17}" for number in range(200)]
-    for start in range(0, 200, 50):
-        ids = range(start, start + 50)
-        table = {"id": ids, "x": [each / 8 for each in ids], "ticker": tickers[start : start + 50]}
-        bench.tasks(table, f"tasks/{start:03}.parquet", row_group_size=20)
-    write_market(bench.folder)
-    return bench
-
-
-def write_market(folder: Path, factor: float = 1.0, **options: Any) -> None:
-    symbols = [*(f"T{number}" for number in range(12)), None]
-    table = pa.table({"ticker": symbols, "spot": [(number + 1) * factor for number in range(13)]})
-    pq.write_table(table, folder / "market.parquet", **options)
-
-
-def expected(folder: Path, factor: float = 1.0) -> dict[int, float | None]:
-    """The spot of every row by its id."""
-    table = pa.concat_tables([pq.read_table(file) for file in sorted((folder / "tasks").iterdir())])
-    spots = {f"T{number}": (number + 1) * factor for number in range(12)}
-    return {row["id"]: spots.get(row["ticker"]) for row in table.to_pylist()}
-
-
-def spots(output: Path) -> dict[int, float | None]:
-    parts = [pq.read_table(part) for part in sorted((output / "data").iterdir())]
-    return {row["id"]: row["spot"] for row in pa.concat_tables(parts).to_pylist()}
-
-
-def digests(output: Path) -> dict[str, str]:
-    return {part.name: hashlib.sha256(part.read_bytes()).hexdigest() for part in (output / "data").iterdir()}
+from tests.market import JOB, OWN, digests, expected, spots
 
 
 @pytest.mark.parametrize("few", [0, 1 << 17])
@@ -123,17 +68,6 @@ def test_same_bytes_on_every_engine_and_with_any_parts(market, jaxbatch_json):
     assert written["local"] == written["one"] == written["two"]
     whole = market.run(JOB, "output.path='results/whole'", "output.rows_per_part=1000", "compute.batch_rows=7")
     assert spots(Path(whole.output)) == expected(market.folder)
-
-
-def test_resumed_after_a_kill(market, jaxbatch, jaxbatch_json):
-    market.file("job.toml", JOB)
-    reference = market.run(JOB, "output.path='whole'")
-    killed = jaxbatch("run", "job.toml", "--workers", "1", env={**os.environ, "JAXBATCH_CRASH_AT": "part.published@2"})
-    assert killed.returncode < 0, killed.stderr
-    summary = jaxbatch_json("run", "job.toml", "--workers", "1")
-    assert (summary["exit_code"], summary["parts_skipped"] >= 2) == (0, True)
-    assert digests(market.folder / "results") == digests(Path(reference.output))
-    assert verify(market.folder / "results") == []
 
 
 def test_the_first_rows(market):
@@ -193,58 +127,6 @@ def test_a_default_and_a_joined_column_must_be_decided(market):
     assert 'defaults = ["spot"] keeps the default' in refusal(JobError, market.run, JOB)
     kept = market.output(market.run(JOB, 'input.defaults=["spot"]'))
     assert kept["value"].to_pylist() == [row / 4 for row in range(200)]
-
-
-@pytest.mark.parametrize("options", [{}, {"compression": "none", "use_dictionary": False}])
-def test_a_changed_table_is_another_run(market, options):
-    market.run(JOB)
-    done = market.run(JOB)
-    assert done.parts_done == 0
-    before = pq.read_table(market.folder / "market.parquet")
-    write_market(market.folder, **options)
-    if options:  # a value between the others: neither the file's size nor its footer tells
-        market.run(JOB, restart=True)
-        footer = pq.read_metadata(market.folder / "market.parquet")
-        spots_now = before["spot"].to_pylist()
-        spots_now[5] = 6.5
-        pq.write_table(before.set_column(1, "spot", pa.array(spots_now)), market.folder / "market.parquet", **options)
-        assert pq.read_metadata(market.folder / "market.parquet") == footer
-    else:
-        write_market(market.folder, factor=2.0)
-    told = refusal(OutputError, market.run, JOB)
-    assert "belongs to another run: lookup 'market': file market.parquet changed." in told
-    assert "input.lookup.market.prefix was" in refusal(
-        OutputError,
-        market.run,
-        JOB,
-        'input.lookup.market.prefix="m_"',
-        'input.keep=["id"]',
-        'input.columns={spot="m_spot"}',
-    )
-
-
-def test_a_worker_refuses_another_table(market):
-    made = plan(market.job(JOB))
-    path = market.folder / "market.parquet"
-    path.write_bytes(path.read_bytes())
-    WorkerProcess(made)  # a copy is the same table
-    write_market(market.folder, factor=3.0)
-    told = refusal(JobError, WorkerProcess, made)
-    assert "Lookup 'market': " in told
-    assert "has changed since the run was planned" in told
-    path.unlink()
-    assert "every node must see the same file" in refusal(JobError, WorkerProcess, made)
-
-
-def test_a_worker_refuses_a_table_of_the_same_footer(market):
-    write_market(market.folder, compression="none", use_dictionary=False)
-    made = plan(market.job(JOB))
-    path = market.folder / "market.parquet"
-    data = path.read_bytes()
-    value = np.float64(6.0).tobytes()
-    assert data.count(value) == 1
-    path.write_bytes(data.replace(value, np.float64(6.5).tobytes()))
-    assert "is not the file that the run was planned with" in refusal(JobError, WorkerProcess, made)
 
 
 class TestOfGroups:
@@ -364,60 +246,18 @@ def test_long_values_are_joined_a_few_rows_at_a_time(bench):
     assert 16 <= plan(bench.job(job)).chunk_rows <= 32 * 2**20 // 400_000
 
 
-class TestInAnOutputThatGrows:
-    APPEND = JOB.replace('path = "results"', 'path = "results"\nmode = "append"')
-
-    def arrives(self, bench: Any, first: int) -> None:
-        ids = range(first, first + 30)
-        bench.tasks({"id": ids, "x": [each / 8 for each in ids], "ticker": ["T1"] * 30}, f"tasks/{first:03}.parquet")
-
-    def test_content_may_change_and_mapping_not(self, market):
-        market.run(self.APPEND)
-        first = spots(market.folder / "results")
-        write_market(market.folder, factor=10.0)
-        assert market.run(self.APPEND).parts_done == 0
-        self.arrives(market, 200)
-        market.run(self.APPEND)
-        assert spots(market.folder / "results") == first | dict.fromkeys(range(200, 230), 20.0)
-        changes = ('input.lookup.market.columns=["spot"]',)
-        quiet = refusal(OutputError, market.run, self.APPEND, *changes)
-        self.arrives(market, 230)
-        busy = refusal(OutputError, market.run, self.APPEND, *changes)
-        for told in (quiet, busy):
-            assert "does not match the earlier runs" in told
-            assert 'lookup.market.columns was null, is ["spot"]' in told
-        assert "lookup" in refusal(
-            OutputError,
-            market.run,
-            self.APPEND.replace(
-                '[input.lookup.market]\npath = "market.parquet"\non = ["ticker"]', "[input.constants]\nspot = 1.0"
-            ).replace(', "spot"]', "]"),
-        )
-        assert verify(market.folder / "results") == []
-
-    def test_an_unfinished_run_needs_its_table(self, market, jaxbatch):
-        job = market.file("job.toml", self.APPEND)
-        killed = jaxbatch("run", job, env={**os.environ, "JAXBATCH_CRASH_AT": "part.published@2"})
-        assert killed.returncode < 0, killed.stderr
-        before = (market.folder / "market.parquet").read_bytes()
-        write_market(market.folder, factor=10.0)
-        told = refusal(OutputError, market.run, self.APPEND)
-        assert "Run 1 is unfinished and cannot be completed: lookup 'market': file market.parquet changed" in told
-        (market.folder / "market.parquet").write_bytes(before)
-        moved = market.folder / "elsewhere.parquet"
-        shutil.copyfile(market.folder / "market.parquet", moved)
-        other = 'input.lookup.market.path="elsewhere.parquet"'
-        assert "which the job does not name" in refusal(OutputError, market.run, self.APPEND, other)
-        market.run(self.APPEND)
-        assert spots(market.folder / "results") == expected(market.folder)
-
-    def test_a_day_has_its_table(self, market):
-        dated = self.APPEND.replace("market.parquet", "market-{day}.parquet")
-        for day, factor in (("1", 1.0), ("2", 5.0)):
-            write_market(market.folder, factor)
-            (market.folder / "market.parquet").rename(market.folder / f"market-{day}.parquet")
-            market.file("job.toml", dated)
-            self.arrives(market, 200 + 30 * int(day))
-            api.run(Job.load(market.folder / "job.toml", {"day": day}), engine="local", workers=2)
-        found = spots(market.folder / "results")
-        assert (found[230], found[260]) == (2.0, 10.0)
+def test_random_numbers_do_not_see_the_table(market):
+    market.file(
+        "own.py", "import jax\n\ndef f(x, spot, key):\n    return {'y': x * spot, 'u': jax.random.uniform(key)}\n"
+    )
+    seeded = ("compute.seed=5", "input.sample=0.5")
+    joined = market.output(market.run(JOB, *seeded)).to_pylist()
+    constant = JOB.replace("keep =", "constants = { spot = 1.0 }\nkeep =").replace(', "spot"]', "]")
+    alone = {
+        row["id"]: row["u"] for row in market.output(market.run(constant, *seeded, "output.path='alone'")).to_pylist()
+    }
+    assert 60 < len(joined) < 140
+    assert [row["id"] for row in joined] == list(alone)
+    assert all(row["u"] == alone[row["id"]] for row in joined if row["spot"] is not None)
+    assert {row["id"]: row["spot"] for row in joined}.items() <= expected(market.folder).items()
+    assert "no column 'spot'" in refusal(JobError, market.run, JOB, *seeded, 'input.key_by=["spot"]')

@@ -275,3 +275,13 @@ def test_what_would_be_sent_is_shown_without_a_cluster(bench, jaxbatch):
     assert (shown.returncode, "job.toml" in shown.stdout) == (0, True), shown.stderr
     missing = jaxbatch("submit", "job.toml")
     assert (missing.returncode, "Missing option '--address'" in missing.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("path", "here"), [("market.parquet", True), ("s3://bucket/market.parquet", False)])
+def test_a_table_beside_the_job_is_found_from_its_folder(bench, path, here):
+    text = (
+        'kernel = "apply"\nparams.function = "jax.numpy:sin"\n[input]\npath = "s3://bucket/tasks"\n'
+        f'[input.lookup.market]\npath = "{path}"\non = ["k"]\n[output]\npath = "s3://bucket/results"\n'
+    )
+    asked = request(bench.job(text), bench.folder / "job.toml", [], [], [])
+    assert ("--paths-from" in asked.command) is here
