@@ -8,7 +8,7 @@ import importlib.metadata
 import importlib.util
 import os
 
-from jaxbatch.compilation import jax_import
+from jaxbatch.compilation.before_jax import jax_import
 
 _PACKAGES = "jax_plugins", "libtpu"
 _VARIABLES = "PJRT_NAMES_AND_LIBRARY_PATHS", "TPU_LIBRARY_PATH", "JAX_FORCE_TPU_INIT", "JAX_PLATFORM_NAME"
