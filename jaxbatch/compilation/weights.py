@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxbatch.large_constants import is_large
@@ -41,14 +42,21 @@ class Weight:
         return jax.ShapeDtypeStruct(self.array.shape, self.array.dtype, sharding=sharding)
 
     def on(self, device: Any) -> jax.Array:
-        """The array on a device; what is there already, or read-only in this machine's memory, may not be copied."""
+        """The array on a device, where the first call puts it; not copied if it is there and cannot change."""
         with _putting:
             found = _on_devices.get((self.digest, device))
             if found is None:
-                fixed = isinstance(self.array, jax.Array) or not self.array.flags.writeable
-                found = jax.block_until_ready(jax.device_put(self.array, device, may_alias=fixed))
+                found = jax.block_until_ready(_put(self.array, device))
             self._on_devices[device] = _on_devices[self.digest, device] = found
             return found
+
+
+def _put(array: Any, device: Any) -> jax.Array:
+    found = jax.device_put(array, device)
+    changeable = isinstance(array, np.ndarray) and array.flags.writeable
+    if changeable and device.platform == "cpu" and found.unsafe_buffer_pointer() == array.ctypes.data:
+        return jnp.copy(found)  # JAX has taken NumPy's memory as it is
+    return found
 
 
 class Weights:
