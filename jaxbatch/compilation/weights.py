@@ -3,7 +3,6 @@
 An array is digested once for the run's identity and put on each device once, for all programs of a process.
 """
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from weakref import WeakValueDictionary
 import jax
 import jax.numpy as jnp
 import numpy as np
+from blake3 import blake3
 
 from jaxbatch.large_constants import is_large
 
@@ -95,9 +95,7 @@ def _type(array: Any) -> str:
 
 
 def _digest(array: Any) -> str:
-    found = hashlib.sha256(_type(array).encode())
-    found.update(contents(array))
-    return found.hexdigest()
+    return blake3(_type(array).encode()).update(contents(array)).hexdigest()
 
 
 def contents(array: Any) -> memoryview:
