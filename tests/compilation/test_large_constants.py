@@ -96,6 +96,12 @@ def test_where_there_is_no_way_in_they_stay():
     assert lifted(program) is program
 
 
+def test_a_choice_by_platform_stays_one():
+    program = jax.make_jaxpr(lambda x: lax.platform_dependent(x, cpu=times(W), default=lambda x: x))(X)
+    assert inside(program)
+    assert lifted(program) is program
+
+
 def test_lines_of_the_users_code_are_still_known():
     program = lifted(jax.make_jaxpr(lambda x: jnp.tan(times(W)(x)))(X))
     (equation,) = (each for each in program.eqns if each.primitive.name == "tan")
