@@ -76,18 +76,19 @@ class Weights:
         self._changeable.clear()
 
     def _weight(self, array: Any) -> Weight:
-        known, key = (self._fixed, id(array)) if isinstance(array, jax.Array) else (self._changeable, _place(array))
-        if key in known:
+        known = self._fixed if isinstance(array, jax.Array) else self._changeable
+        if (key := _place(array)) in known:
             return known[key]
         made = Weight(array, _digest(array))
         weight = self._by_digest.setdefault(made.digest, made)
-        if weight is made:  # it keeps the array, so nothing else can be at this place
+        if _place(weight.array) == key:  # it keeps the array, so nothing else can be there
             known[key] = weight
         return weight
 
 
-def _place(array: np.ndarray) -> tuple[Any, ...]:
-    return array.ctypes.data, array.strides, _type(array)
+def _place(array: Any) -> Any:
+    """What tells an array from all others beside it: the object of JAX's, or the view of memory of NumPy's."""
+    return id(array) if isinstance(array, jax.Array) else (array.ctypes.data, array.strides, _type(array))
 
 
 def _type(array: Any) -> str:

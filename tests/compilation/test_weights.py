@@ -151,6 +151,17 @@ def test_each_is_digested_once_and_put_on_a_device_once(model, monkeypatch):
     np.testing.assert_allclose(slope, other(0).sum(), rtol=1e-9)
 
 
+def test_numpys_are_digested_once_more_for_the_check_that_functions_are_pure(model, monkeypatch):
+    digested = counted(monkeypatch, weights, "_digest")
+    model.tasks({"x": [1.0, 2.0, 3.0], "function": ["f", "g", "h"]})
+    names = "".join(f"def {name}(x):\n    return (x * W).sum() + {ord(name)}\n\n\n" for name in "fgh")
+    model.file("model.py", f"import numpy as np\n\nW = np.ones(10_000)\n\n\n{names}")
+    functions = ", ".join(f'{name} = "model.py:{name}"' for name in "fgh")
+    rows = model.rows(f'kernel = "derivatives"\nparams.functions = {{ {functions} }}\n')
+    assert [row["value"] for row in rows] == [10_102.0, 20_103.0, 30_104.0]
+    assert len(digested) == 2
+
+
 def test_equal_arrays_are_one_weight():
     array = np.arange(5000.0)
     found = Weights().in_place_of([array, 1.0, jnp.asarray(array, "float32"), array.copy(), array[:10], array])
