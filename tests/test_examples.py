@@ -1,5 +1,6 @@
 """Every example is run as its README says, and its numbers hold against what is known without it."""
 
+import json
 import re
 import shlex
 import shutil
@@ -161,3 +162,27 @@ def test_barrier_options(example):
     assert 15 < tenth.num_rows < 45
     ids = tenth["id"].to_pylist()
     assert tenth.equals(book.take(ids))
+
+
+@pytest.mark.parametrize("example", ["score-network"], indirect=True)
+def test_scores(example):
+    """As NumPy computes them from the file of the network, near the risk by which the loans were made."""
+    with (example / "tasks/network.eqx").open("rb") as file:
+        arrays = [np.load(file).astype(float) for _ in range(6)]
+
+    def score(x: np.ndarray) -> np.ndarray:
+        for weight, bias in zip(arrays[0:4:2], arrays[1:4:2], strict=True):
+            x = x @ weight.T + bias
+            x = x / (1 + np.exp(-x))
+        return 1 / (1 + np.exp(-(x @ arrays[4].T + arrays[5])))[:, 0]
+
+    loans = output(example, "scores")
+    features = np.stack([column(loans, name) for name in ("income", "debt", "age", "years_employed")], axis=1)
+    found = column(loans, "probability")
+    np.testing.assert_allclose(found, score(features), atol=1e-5)
+    steps = 1e-4 * np.eye(4)
+    slopes = np.stack([(score(features + h) - score(features - h)) / 2e-4 for h in steps], axis=1)
+    np.testing.assert_allclose(column(loans, "slopes"), slopes, atol=1e-4)
+    assert np.abs(found - column(loans, "true_probability")).mean() < 0.06
+    (program,) = json.loads((example / "results/scores/_jaxbatch/plan.json").read_text())["programs"]
+    assert program["weight_bytes"] == arrays[2].size * 4

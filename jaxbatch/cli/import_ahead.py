@@ -4,7 +4,7 @@ import tomllib
 from contextlib import suppress
 from pathlib import Path
 
-from jaxbatch.compilation import jax_import
+from jaxbatch.compilation.before_jax import jax_import
 
 
 def import_ahead(job: str) -> None:

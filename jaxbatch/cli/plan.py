@@ -92,7 +92,11 @@ def _readable(plan: dict[str, Any]) -> str:
             )
         )
     programs = [
-        (each["rows_of"], f"{each['batch_rows']:,} rows per batch, {readable_bytes(each['batch_bytes'])}")
+        (
+            each["rows_of"],
+            f"{each['batch_rows']:,} rows per batch, {readable_bytes(each['batch_bytes'])}"
+            + (f"; weights, {readable_bytes(each['weight_bytes'])}" if "weight_bytes" in each else ""),
+        )
         for each in plan["programs"]
     ]
     arguments, columns = list(plan["arguments"].items()), list(plan["columns"].items())

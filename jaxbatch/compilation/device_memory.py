@@ -3,12 +3,16 @@
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.jaxpr_walk import equations
+
+if TYPE_CHECKING:
+    from jaxbatch.compilation.weights import Weight
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -40,18 +44,41 @@ class DeviceMemory:
         self._workers_per_node = 1
         self._bytes: dict[Any, int] = {}
         self._pools = defaultdict[Any, DeviceMemoryPool](DeviceMemoryPool)
+        self._weights = defaultdict[Any, dict[str, int]](dict)
+        """By device: the bytes of each array that stays on it, by its digest."""
 
     def divide(self, max_concurrency: int, workers_per_node: int) -> None:
         """Divide each device by the batches computed at once in this process, and by the processes that use it."""
         self.max_concurrency, self._workers_per_node = max_concurrency * workers_per_node, workers_per_node
 
+    def hold(self, device: Any, weights: "Iterable[Weight]") -> None:
+        """Set the bytes of weights aside, which stay on a device and which all programs share.
+
+        Raises:
+            JobError: the device has fewer.
+        """
+        held = self._weights[device]
+        held |= {weight.digest: weight.bytes for weight in weights}
+        if held and self._unheld(device) <= 0:
+            total, size = sum(held.values()), self._size(device) // self._workers_per_node
+            shared = f" for each of {self._workers_per_node} workers" if self._workers_per_node > 1 else ""
+            raise JobError(
+                f"The arrays that the function closes over take {readable_bytes(total)}, but the "
+                f"{device.device_kind} has {readable_bytes(size)}{shared}.",
+                "Keep them in a narrower dtype, or compute with fewer workers on a node or on a larger one.",
+            )
+
     def share(self, device: Any) -> int:
         """The bytes that one batch may take."""
-        return self._size(device) // self.max_concurrency
+        return max(0, self._unheld(device)) // (self.max_concurrency // self._workers_per_node)
 
     def reserve(self, device: Any, needed: int) -> AbstractContextManager[None]:
         """Reserve the ``needed`` bytes, or a share if they are not known, once other batches leave as many."""
-        return self._pools[device].reserve(needed or self.share(device), self._size(device) // self._workers_per_node)
+        return self._pools[device].reserve(needed or self.share(device), self._unheld(device))
+
+    def _unheld(self, device: Any) -> int:
+        """The bytes of this process's part of a device that no weights take."""
+        return self._size(device) // self._workers_per_node - sum(self._weights[device].values())
 
     def _size(self, device: Any) -> int:
         """The device's memory, asked for once: asking takes as long as a small batch does."""

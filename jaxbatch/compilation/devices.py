@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxbatch import user_code
-from jaxbatch.compilation import accelerators, instructions
+from jaxbatch.compilation import instructions
+from jaxbatch.compilation.before_jax import accelerators
 from jaxbatch.errors import JobError, printable
 
 _LOG = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from jax._src.interpreters import mlir  # how primitives are lowered has no publ
 from jax.extend import core
 from jax.extend.core import primitives
 
+from jaxbatch.compilation.weights import Weight, contents
 from jaxbatch.errors import JobError
 from jaxbatch.jaxpr_walk import equations
 from jaxbatch.user_code import with_plain_names
@@ -70,6 +71,8 @@ class Digest:
 
     hexadecimal: str
     """SHA-256."""
+    code: str
+    """SHA-256 without the contents of weights: the programs of two sets of weights are the same."""
     complete: bool
     """Whether it decides what the program compiles to. It does not if a part of the program counts by its name alone: a
     batching rule, a primitive that is not JAX's, or a generator of random numbers."""
@@ -78,14 +81,17 @@ class Digest:
 
 
 def digest(jaxpr: Any) -> Digest:
-    """The digest of a closed jaxpr, with every constant in it.
+    """The digest of a closed jaxpr, with every constant in it. For large ones there may be a :class:`Weight`.
 
     Raises:
         JobError: it calls back into Python, or is differentiated in a way for which it has no rule.
     """
     writer = _Writer()
     writer.closed(jaxpr)
-    return Digest(writer.hexdigest(), writer.complete, writer.foreign)
+    code = writer.hexdigest()
+    whole = [code, *(weight.digest for weight in writer.weights)]
+    hexadecimal = hashlib.sha256(" ".join(whole).encode()).hexdigest() if writer.weights else code
+    return Digest(hexadecimal, code, writer.complete, writer.foreign)
 
 
 def calls_lapack(jaxpr: Any) -> bool:
@@ -100,6 +106,8 @@ class _Writer:
         self._hash = hashlib.sha256()
         self.complete = True
         self.foreign = False
+        self.weights: dict[Weight, int] = {}
+        """The weights by order of appearance."""
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
@@ -162,13 +170,14 @@ class _Writer:
             self.closed(value)
         elif isinstance(value, core.Jaxpr):
             self._open(value)
+        elif isinstance(value, Weight):
+            self._text(f"{value} {self.weights.setdefault(value, len(self.weights))}")
         elif isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             self._text(str(jax.random.key_impl(value)))
             self._value(jax.random.key_data(value))
         elif isinstance(value, jax.Array | np.ndarray | np.generic):
-            array = np.asarray(value)
-            self._text(f"{array.dtype}{array.shape}")
-            self._hash.update(np.ascontiguousarray(array).tobytes())
+            self._text(f"{value.dtype}{value.shape}")
+            self._hash.update(contents(value))
         elif isinstance(value, tuple | list):
             self._text(f"{type(value).__name__}{len(value)}")
             for item in value:

@@ -1,21 +1,22 @@
 """The compiled programs of a process: ``jit(vmap(row))`` at one width, for each bucket and rung, shared by threads."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxbatch.compilation.background import compile_in_background
 from jaxbatch.compilation.batch_width import batch_width, second_stage_limit
 from jaxbatch.compilation.code_identity import is_builtin
 from jaxbatch.compilation.device_memory import DeviceMemory, fitting_width, intermediate_bytes, program_bytes
 from jaxbatch.compilation.digest import digest
 from jaxbatch.compilation.executable_cache import LazyLowering, executable
 from jaxbatch.compilation.trace import TracedProgram, row_structs, trace
+from jaxbatch.compilation.weights import Weights
 from jaxbatch.errors import JobError, readable_bytes
 from jaxbatch.kernels.base import Kernel
 from jaxbatch.kernels.precision import x64_context
@@ -37,19 +38,13 @@ def _untimed(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-_COMPILING = threading.Semaphore(os.cpu_count() or 1)
-"""As many programs are compiled in the background at once."""
+class _Loaded(NamedTuple):
+    """A program on a device."""
 
-
-def compile_in_background(compile_: Callable[..., Any], *arguments: Any) -> None:
-    """Compile in a thread of its own. An error is left out: it comes again to whoever uses the program."""
-
-    def run() -> None:
-        with suppress(Exception), _COMPILING:
-            compile_(*arguments)
-
-    # Not a daemon: an interpreter that ends while XLA compiles crashes.
-    threading.Thread(target=run, name="jaxbatch-compile").start()
+    compiled: Any
+    weights: list[Any]
+    lock: AbstractContextManager[Any]
+    """To be held while it runs."""
 
 
 class Programs(ProgramSet):
@@ -61,6 +56,7 @@ class Programs(ProgramSet):
         batch_rows: the width that the job sets, or None for the widest that ``BATCH_BYTES`` and ``limit`` allow.
         limit: the widest batch that the input can need, see :func:`width_limit`.
         memory: that of the devices, which the programs of several stages share.
+        weights: those of the programs, which several stages share too.
     """
 
     def __init__(
@@ -71,26 +67,29 @@ class Programs(ProgramSet):
         batch_rows: int | None,
         limit: int,
         memory: DeviceMemory | None = None,
+        weights: Weights | None = None,
     ):
         super().__init__(kernel, dtype)
         self._batch_rows = batch_rows
         self._limit = limit
         self._traces: dict[ProgramKey, TracedProgram] = {}
         self._tracing = threading.RLock()
-        self._compiled: dict[tuple[ProgramKey, Any], tuple[Any, AbstractContextManager[Any]]] = {}
-        """By program and device: the executable, and the lock that it needs."""
+        self._loaded: dict[tuple[ProgramKey, Any], _Loaded] = {}
         self._needed: dict[tuple[ProgramKey, Any], int] = {}
-        """By program and device: the bytes that one batch takes."""
+        """By program and device: the bytes that one batch takes, weights aside."""
         self._lock = threading.Lock()
         self._compile_locks: dict[ProgramKey, threading.Lock] = {}
         self._seconds = 0.0
         self._memory = memory or DeviceMemory()
+        self._weights = weights or Weights()
         self.second_stage: Programs | None = None
         """The programs of the kernel's second stage."""
         if kernel.second_stage:
             one_group = kernel.grouping is not None and not kernel.grouping.by
             width = second_stage_limit(limit, one_group=one_group)
-            self.second_stage = Programs(kernel.second_stage, dtype, batch_rows=None, limit=width, memory=self._memory)
+            self.second_stage = Programs(
+                kernel.second_stage, dtype, batch_rows=None, limit=width, memory=self._memory, weights=self._weights
+            )
 
     def share(self, max_concurrency: int, workers_per_node: int = 1) -> None:
         """Divide a device's memory by the batches that are computed at once in all processes that use it."""
@@ -99,7 +98,7 @@ class Programs(ProgramSet):
     @property
     def compilations(self) -> int:
         """How many programs have been compiled so far, or loaded."""
-        return len(self._compiled) + (self.second_stage.compilations if self.second_stage else 0)
+        return len(self._loaded) + (self.second_stage.compilations if self.second_stage else 0)
 
     @property
     def seconds(self) -> float:
@@ -129,7 +128,7 @@ class Programs(ProgramSet):
                 continue
             try:
                 with x64_context(self.dtype, self.kernel):
-                    batched = jax.make_jaxpr(jax.vmap(traced.row))(self._batch(program))
+                    batched = jax.make_jaxpr(_batched(traced))(*self._arguments(program))
             except Exception as error:  # raised by the user's rule, or by JAX because of it
                 what, hint = explain_trace_error(error)
                 raise JobError(
@@ -147,6 +146,7 @@ class Programs(ProgramSet):
                 "sizes": dict(program.sizes),
                 "batch_rows": self.width(program),
                 "batch_bytes": self.width(program) * self.traced(program).row_bytes,
+                **({"weight_bytes": held} if (held := self.traced(program).weight_bytes) else {}),
             }
             for program in smallest_programs(self.kernel)
         ]
@@ -162,10 +162,11 @@ class Programs(ProgramSet):
             JobError: a second trace gave another program.
         """
         kernel = self.kernel
+        self._weights.forget_changeable()
         by_origin = {kernel.origin(program.bucket): program for program in reversed(smallest_programs(kernel))}
         for program in by_origin.values():
             with x64_context(self.dtype, kernel):
-                again = trace(kernel, program, self.dtype)
+                again = trace(kernel, program, self.dtype, self._weights)
             if again.digest != self.traced(program).digest:
                 raise JobError(
                     f"{kernel.describe_bucket(program.bucket)} traces to a different program each time.",
@@ -179,7 +180,7 @@ class Programs(ProgramSet):
         with self._tracing:
             if program not in self._traces:
                 with x64_context(self.dtype, self.kernel):
-                    self._traces[program] = trace(self.kernel, program, self.dtype)
+                    self._traces[program] = trace(self.kernel, program, self.dtype, self._weights)
             return self._traces[program]
 
     def width(self, program: ProgramKey) -> int:
@@ -188,21 +189,21 @@ class Programs(ProgramSet):
 
     def prepare(self, program: ProgramKey, device: Any) -> float:
         """Compile a program at its first use, and return for how many seconds this call has waited for that."""
-        if (key := (program, device)) in self._compiled:
+        if (key := (program, device)) in self._loaded:
             return 0.0
         called = time.perf_counter()
         with self._lock:
             lock = self._compile_locks.setdefault(program, threading.Lock())
         with lock:
-            if key not in self._compiled:
+            if key not in self._loaded:
                 started = time.perf_counter()
-                self._compiled[key] = self._compile(program, device)
+                self._loaded[key] = self._load(program, device)
                 self._seconds += time.perf_counter() - started
             return time.perf_counter() - called
 
     def prepare_all(self, programs: Iterable[ProgramKey], device: Any) -> None:
         """Begin to compile several programs that will be needed: those after the first in the background."""
-        missing = [program for program in programs if (program, device) not in self._compiled]
+        missing = [program for program in programs if (program, device) not in self._loaded]
         for program in missing[1:]:
             compile_in_background(self.prepare, program, device)
 
@@ -216,9 +217,11 @@ class Programs(ProgramSet):
         """Check that a batch of each program fits the device; compile only where an upper bound does not show it.
 
         Raises:
-            JobError: a batch does not fit; it names the width that would.
+            JobError: a batch does not fit; it names the width that would. Or the weights do not.
         """
-        for program in smallest_programs(self.kernel):
+        programs = smallest_programs(self.kernel)
+        self._memory.hold(device, (weight for program in programs for weight in self.traced(program).weights))
+        for program in programs:
             traced = self.traced(program)
             if (program, device) in self._needed:
                 self._check_fits(program, device)
@@ -242,36 +245,38 @@ class Programs(ProgramSet):
             stage: times the transfers to and from the device, and the computation.
         """
         self.prepare(program, device)
-        compiled, lock = self._compiled[program, device]
+        compiled, weights, lock = self._loaded[program, device]
         reservation = self._memory.reserve(device, self._needed[program, device])
         with x64_context(self.dtype, self.kernel), lock, reservation:
             with stage("transfer"):
                 on_device = jax.block_until_ready(jax.device_put(dict(arrays), device))
             with stage("compute"):
-                computed = jax.block_until_ready(compiled(on_device))
+                computed = jax.block_until_ready(compiled(weights, on_device))
             with stage("transfer"):
                 out = jax.device_get(computed)
         trimmed = jax.tree.map(lambda array: array[:valid], out)
         return Results(trimmed["values"], trimmed["present"], trimmed["lengths"], trimmed["status"])
 
-    def _compile(self, program: ProgramKey, device: Any) -> tuple[Any, AbstractContextManager[Any]]:
+    def _load(self, program: ProgramKey, device: Any) -> _Loaded:
         traced = self.traced(program)
+        self._memory.hold(device, traced.weights)
         with x64_context(self.dtype, self.kernel):
-            batch = self._batch(program, jax.sharding.SingleDeviceSharding(device))
+            arguments = self._arguments(program, jax.sharding.SingleDeviceSharding(device))
             lowering = LazyLowering(
-                lambda: jax.jit(jax.vmap(traced.row)).lower(batch),
-                digest=traced.digest.hexadecimal if traced.digest.complete else None,
-                signature=("jit(vmap)", str(batch), str(traced.outputs)),
+                lambda: jax.jit(_batched(traced), keep_unused=bool(traced.weights)).lower(*arguments),
+                digest=traced.digest.code if traced.digest.complete else None,
+                signature=("jit(vmap)", str(arguments), str(traced.outputs)),
             )
             found = executable(lowering, device)
-        self._needed[program, device] = program_bytes(found.compiled)
+        self._needed[program, device] = max(0, program_bytes(found.compiled) - traced.weight_bytes)
         self._check_fits(program, device)
-        return found.compiled, _LAPACK_LOCK if found.calls_lapack else nullcontext()
+        weights = [weight.on(device) for weight in traced.weights]
+        return _Loaded(found.compiled, weights, _LAPACK_LOCK if found.calls_lapack else nullcontext())
 
-    def _batch(self, program: ProgramKey, sharding: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes and dtypes of a batch of a program's inputs."""
+    def _arguments(self, program: ProgramKey, sharding: Any = None) -> tuple[list[Any], dict[str, Any]]:
+        """Shapes and dtypes of a program's weights and of a batch of its inputs."""
         width = self.width(program)
-        return {
+        return [weight.struct(sharding) for weight in self.traced(program).weights], {
             name: jax.ShapeDtypeStruct((width, *struct.shape), struct.dtype, sharding=sharding)
             for name, struct in row_structs(self.kernel, program, self.dtype).items()
         }
@@ -287,3 +292,8 @@ class Programs(ProgramSet):
                 f"{readable_bytes(needed)}, but the {device.device_kind} has {readable_bytes(available)}{shared}.",
                 f"Set [compute] batch_rows = {fitting_width(width, needed, available)} or less.",
             )
+
+
+def _batched(traced: TracedProgram) -> Callable[..., Any]:
+    """A traced program as a function of its weights and a batch."""
+    return jax.vmap(traced.row, in_axes=(None, 0))

@@ -1,6 +1,6 @@
 """A kernel's row function as a traced program: checked, digested and measured before anything is compiled."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,13 @@ from jax.extend import core
 
 from jaxbatch.columns import STATUS, Column, Maybe, Status
 from jaxbatch.compilation.digest import Digest, digest
+from jaxbatch.compilation.weights import Weight, Weights
 from jaxbatch.errors import JaxbatchError, JobError
 from jaxbatch.kernels import random_keys
 from jaxbatch.kernels.base import Kernel, dimensions
 from jaxbatch.kernels.program_key import ProgramKey
 from jaxbatch.kernels.trace_errors import explain_trace_error
+from jaxbatch.large_constants import lifted
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class TracedProgram:
     """A traced program, for one row."""
 
     jaxpr: Any
-    """A closed jaxpr."""
+    """A closed jaxpr, in which a :class:`Weight` stands for each large constant."""
     row_bytes: int
     """The bytes of one row's inputs and outputs."""
     outputs: Any
@@ -38,10 +40,22 @@ class TracedProgram:
         """
         return digest(self.jaxpr)
 
-    def row(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Evaluate the traced program for one row, from its inputs by name."""
-        flat = core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(dict(columns)))
-        return jax.tree.unflatten(self.outputs, flat)
+    @cached_property
+    def weights(self) -> tuple[Weight, ...]:
+        """The weights, each once, in order of appearance."""
+        return tuple(dict.fromkeys(each for each in self.jaxpr.consts if isinstance(each, Weight)))
+
+    @property
+    def weight_bytes(self) -> int:
+        """The bytes of the weights together."""
+        return sum(weight.bytes for weight in self.weights)
+
+    def row(self, weights: Sequence[Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Evaluate the traced program for one row, from the arrays of its weights and its inputs by name."""
+        arrays = dict(zip(self.weights, weights, strict=True))
+        constants = [arrays[each] if isinstance(each, Weight) else each for each in self.jaxpr.consts]
+        closed = core.ClosedJaxpr(self.jaxpr.jaxpr, constants)
+        return jax.tree.unflatten(self.outputs, core.jaxpr_as_fun(closed)(*jax.tree.leaves(dict(columns))))
 
 
 def row_function(kernel: Kernel, bucket: int, dtype: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
@@ -120,8 +134,14 @@ def row_structs(kernel: Kernel, program: ProgramKey, dtype: str) -> dict[str, ja
     return structs | {name: jax.ShapeDtypeStruct((), integer) for name in dimensions(kernel.inputs)}
 
 
-def trace(kernel: Kernel, program: ProgramKey, dtype: str) -> TracedProgram:
+def trace(kernel: Kernel, program: ProgramKey, dtype: str, weights: Weights) -> TracedProgram:
     """Trace a program, and check that its outputs have the declared shapes and dtypes.
+
+    Args:
+        kernel: bound to its input.
+        program: which of its programs.
+        dtype: the run's precision, ``"float32"`` or ``"float64"``.
+        weights: those that the run's programs are known to have; what is new is added.
 
     Raises:
         JobError: they do not, or the function cannot be traced.
@@ -137,8 +157,10 @@ def trace(kernel: Kernel, program: ProgramKey, dtype: str) -> TracedProgram:
     for column in kernel.outputs:
         _check_output(column, outputs["values"][column.name], _kind(column, dtype))
     leaves = jax.tree.leaves((structs, outputs))
+    whole = lifted(jaxpr)
     row_bytes = max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
-    return TracedProgram(jaxpr, row_bytes, jax.tree.structure(outputs))
+    program_with_weights = core.ClosedJaxpr(whole.jaxpr, weights.in_place_of(whole.consts))
+    return TracedProgram(program_with_weights, row_bytes, jax.tree.structure(outputs))
 
 
 def _check_output(column: Column, struct: jax.ShapeDtypeStruct, kind: Any) -> None:

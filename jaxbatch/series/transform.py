@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxbatch.large_constants import lifted
 from jaxbatch.series.arithmetic import Arithmetic
 from jaxbatch.series.chunks import in_chunks
 from jaxbatch.series.data_dependent_loops import has_data_dependent_loop
@@ -101,7 +102,7 @@ def expand(function: Callable[..., Any], center: Any, direction: Any, order: int
         results[:] = [results_structure]
         return [_floating(x) for x in found]
 
-    program = jax.make_jaxpr(flat)(centers, fixed_leaves)
+    program = lifted(jax.make_jaxpr(flat)(centers, fixed_leaves), differentiated=True)
     depends = [i < len(centers) for i in range(len(centers) + len(fixed_leaves))]
     products = count_products(program.jaxpr, depends)
     highest = UNROLLED_LONGEST if products <= 1 else UNROLLED_ORDER

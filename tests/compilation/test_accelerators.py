@@ -7,10 +7,12 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxbatch.compilation import accelerators, devices, jax_import
+from jaxbatch.compilation import devices
+from jaxbatch.compilation.before_jax import accelerators, jax_import
 
 ASK = (
-    "import sys\nfrom jaxbatch.compilation import accelerators\nprint(accelerators.only_cpus(), 'jax' in sys.modules)\n"
+    "import sys\nfrom jaxbatch.compilation.before_jax import accelerators\n"
+    "print(accelerators.only_cpus(), 'jax' in sys.modules)\n"
 )
 
 

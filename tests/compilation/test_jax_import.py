@@ -52,7 +52,7 @@ def test_a_regression_on_cpus_runs_without_jax(bench, text):
 def test_others_wait_for_an_import_that_has_begun():
     """Whatever is imported beside it, and in whatever order, nobody sees half of JAX."""
     _run(
-        "from jaxbatch.compilation import jax_import\n"
+        "from jaxbatch.compilation.before_jax import jax_import\n"
         "assert not jax_import.imported()\n"
         "jax_import.begin()\n"
         "import jaxbatch.api, pyarrow.parquet, numpy.linalg\n"
@@ -68,7 +68,7 @@ def test_an_import_that_fails_is_reported_by_whoever_needs_it(tmp_path):
     (tmp_path / "jax.py").write_text("raise ImportError('broken')\n")
     _run(
         f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
-        "from jaxbatch.compilation import jax_import\n"
+        "from jaxbatch.compilation.before_jax import jax_import\n"
         "jax_import.begin()\n"
         "jax_import._thread.join()\n"
         "assert not jax_import.imported()\n"

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from jaxbatch.batches import encode
 from jaxbatch.columns import STATUS
-from jaxbatch.compilation.programs import Programs, compile_in_background
+from jaxbatch.compilation.background import compile_in_background
+from jaxbatch.compilation.programs import Programs
 from jaxbatch.execution.compute.compiled_rows import count_padding, in_batches, run_batch, sizes_of
 from jaxbatch.execution.compute.encoding import encoded_batch
 from jaxbatch.execution.compute.merging import Arrays, merge_runs, placed

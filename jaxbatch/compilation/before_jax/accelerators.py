@@ -9,7 +9,7 @@ import importlib.util
 import os
 from functools import cache
 
-from jaxbatch.compilation import jax_import
+from jaxbatch.compilation.before_jax import jax_import
 
 _PACKAGES = "jax_plugins", "libtpu"
 _VARIABLES = "PJRT_NAMES_AND_LIBRARY_PATHS", "TPU_LIBRARY_PATH", "JAX_FORCE_TPU_INIT", "JAX_PLATFORM_NAME"
