@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 # Each takes ten minutes at most; make bench BENCHES="start greeks" runs some.
 BENCHES ?= start cold pointwise greeks regression,nested,long,descent,digits regression,many regression,big \
-  taylor,sqrt taylor,chain taylor,MLP scaling cluster memory weights gpu
+  taylor,sqrt taylor,chain taylor,MLP scaling cluster memory weights rows lookup_memory gpu
 
 help:
 	@echo "make demo    make .venv and sample tasks, run every job in jobs/, show the results"

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxbatch.planning import planner
+from jaxbatch.planning.stage_plans import GroupPlan
 
 JOB = """
 kernel = "regression"
@@ -90,7 +91,9 @@ def day(number: int) -> datetime.date:
 )
 def test_values_within_their_range_need_one_stage(bench, kind, keys):
     expected = written(bench, keys, kind)
-    assert planner.plan(bench.job(JOB)).disjoint_key == "g"
+    (stage,) = planner.plan(bench.job(JOB)).stages
+    assert isinstance(stage, GroupPlan)
+    assert stage.disjoint_key == "g"
     summary = bench.run(JOB)
     assert (summary.exit_code, summary.failures) == (0, ())
     assert sorted(bench.output(summary)["n"].to_pylist()) == sorted(n for n, _ in expected.values())

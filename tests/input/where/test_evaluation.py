@@ -1,6 +1,7 @@
 """Where the rules of Python, SQL and IEEE decide, and comparisons that rounding would get wrong."""
 
 import datetime as dt
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
@@ -17,7 +18,7 @@ from jaxbatch.input.where.ordering import COMPARE
 BIG = 2**53 + 1
 
 
-def passing(condition: str, values: list[object], kind: pa.DataType) -> list[int]:
+def passing(condition: str, values: Sequence[object], kind: pa.DataType) -> list[int]:
     """The numbers of the rows in which ``x`` passes."""
     table = pa.table({"x": pa.array(values, kind)})
     found = parse(condition)
