@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from jaxbatch.input import arrow_compute as pc
-from jaxbatch.input import read_limits, row_numbers
+from jaxbatch.input import read_limits
 from jaxbatch.input.arrow_arrays import to_arrow, to_texts
 from jaxbatch.input.input_file import InputFile, OpenFile, as_input_error
 from jaxbatch.input.int96 import NANOSECONDS, aligned_batches, exact
 from jaxbatch.input.ranges import check_range
+from jaxbatch.input.row_identity import row_numbers
 from jaxbatch.input.shards import RowGroup
 
 

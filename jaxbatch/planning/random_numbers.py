@@ -11,7 +11,7 @@ from jaxbatch.input.row_identity.draws import RANDOM_KEY
 from jaxbatch.input.row_identity.folds import can_name
 from jaxbatch.input.row_identity.identity import RowIdentity
 from jaxbatch.input.row_identity.names import check_distinct, row_name
-from jaxbatch.input.row_numbers import NUMBER
+from jaxbatch.input.row_identity.row_numbers import NUMBER
 from jaxbatch.input.row_steps import RowSteps
 from jaxbatch.job.model import Job
 from jaxbatch.kernels.base import Kernel

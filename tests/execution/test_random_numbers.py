@@ -18,7 +18,7 @@ from jaxbatch import Job, api, report, verify
 from jaxbatch.errors import InputError, OutputError
 from jaxbatch.input.row_identity.draws import sampled
 from jaxbatch.input.row_identity.identity import RowIdentity
-from jaxbatch.input.row_numbers import NUMBER
+from jaxbatch.input.row_identity.row_numbers import NUMBER
 from tests.input.row_identity import by_jax
 
 OWN = """

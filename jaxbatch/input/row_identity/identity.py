@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from jaxbatch.input.arrow_arrays import is_null, one_chunk, to_numpy
 from jaxbatch.input.row_identity import folds
+from jaxbatch.input.row_identity.row_numbers import NUMBER, file_of, place_of
 from jaxbatch.input.row_identity.threefry import Keys
-from jaxbatch.input.row_numbers import NUMBER, file_of, place_of
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from scipy.stats import chi2
 
 from jaxbatch.input.row_identity.draws import RANDOM_KEY, sampled, with_keys
 from jaxbatch.input.row_identity.identity import RowIdentity
+from jaxbatch.input.row_identity.row_numbers import NUMBER, starts
 from jaxbatch.input.row_identity.threefry import Keys
-from jaxbatch.input.row_numbers import NUMBER, starts
 from tests.input.row_identity import by_jax
 
 ROWS = 1_000_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jaxbatch.input.row_identity.folds import can_name
 from jaxbatch.input.row_identity.identity import RowIdentity
-from jaxbatch.input.row_numbers import NUMBER, starts
+from jaxbatch.input.row_identity.row_numbers import NUMBER, starts
 from tests.input.row_identity import by_jax
 
 
