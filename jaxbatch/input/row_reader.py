@@ -27,7 +27,8 @@ class Rows:
         schema: the columns to read, with the types in which tables have them.
         batch_rows: how many rows are read at once, at most.
         ranged: a column that the plan trusts to lie in its footers' ranges, so that its values are checked.
-        numbered: whether the rows come with their numbers in the input, see :mod:`~jaxbatch.input.row_identity.row_numbers`.
+        numbered: whether the rows come with their numbers in the input, see
+            :mod:`~jaxbatch.input.row_identity.row_numbers`.
     """
 
     def __init__(
