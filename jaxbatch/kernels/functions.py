@@ -195,11 +195,12 @@ def _missing(reference: str, missing: Sequence[str], others: Sequence[str], idle
     plural = len(missing) > 1
     named = ", ".join(f"'{name}'" for name in missing)
     mapped = ", ".join(f'{name} = "{_alike(name, others) or "…"}"' for name in missing)
+    seeded = f" For a random key of each row set [compute] seed{' as well' * plural}." if "key" in missing else ""
     unused = [*idle, *([] if all(_alike(name, others) for name in missing) else others)]
     return JobError(
         f"'{reference}': the argument{'s' * plural} {named} {'have' if plural else 'has'} neither a column nor a "
         "constant.",
-        f"Map a column, [input] columns = {{ {mapped} }}, or set constants = {{ {missing[0]} = … }}."
+        f"Map a column, [input] columns = {{ {mapped} }}, or set constants = {{ {missing[0]} = … }}.{seeded}"
         + (f" Not used: {_few(unused)}." if unused else ""),
     )
 

@@ -70,8 +70,9 @@ def _guarantees(records: RunRecords) -> list[str]:
             "It is not finished. Every part so far is complete, and running the job again writes the missing parts.",
         ]
     what = "group of rows" if records.grouped else "row"
+    of = "those that the job chooses" if records.plan.rows_are_chosen else "the input"
     return [
-        f"Every {what} of the input has one row here, except for files named above as left out.",
+        f"Every {what} of {of} has one row here, except for files named above as left out.",
         "Every part is complete and has a digest in its footer; “jaxbatch verify” reads all of them and checks it.",
         "The same job, input and versions give the same bytes, whatever the engine, workers and interruptions.",
     ]

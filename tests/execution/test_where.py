@@ -248,3 +248,19 @@ def test_a_report_of_no_group_at_all(bench):
     summary = bench.run(LONG.replace("WHERE", "x / 0 < 0"))
     assert summary.rows == 0
     report.write(summary.output, bench.folder / "page.html")
+
+
+def test_a_report_says_which_rows_were_chosen(hundred):
+    summary = hundred.run(SQUARES)
+    report.write(summary.output, hundred.folder / "page.html")
+    page = (hundred.folder / "page.html").read_text()
+    assert "x &gt;= 30 and id != 41" in page
+    assert "Every row of those that the job chooses has one row here" in page
+
+
+def test_a_lookups_column_is_not_seen_by_where(hundred):
+    hundred.tasks({"site": [0, 1, 2], "spot": [1.0, 2.0, 3.0]}, "market.parquet")
+    lookup = '[input.lookup.market]\npath = "market.parquet"\non = ["site"]\n[output]'
+    text = SQUARES.replace("[output]", lookup).replace("x >= 30 and id != 41", "spot > 1")
+    with pytest.raises(JobError, match="'spot' is a lookup's column, which where does not see"):
+        hundred.run(text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from keyword import iskeyword
 from typing import Literal as OneOf
@@ -19,7 +20,11 @@ class Instant:
     has_zone: bool = False
 
     def __str__(self) -> str:
-        return f"{'date' if self.is_date else 'datetime'}({self.nanoseconds}{' UTC' * self.has_zone})"
+        seconds, rest = divmod(self.nanoseconds, 10**9)
+        moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
+        if self.is_date:
+            return f"date('{moment.date()}')"
+        return f"datetime('{moment.isoformat()}{f'.{rest:09}' if rest else ''}{'+00:00' * self.has_zone}')"
 
 
 @dataclass(frozen=True)
