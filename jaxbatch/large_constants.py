@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
@@ -119,11 +120,20 @@ class _Lifter:
     ) -> Sequence[Any]:
         of_condition, inputs = inputs[:cond_nconsts], inputs[cond_nconsts:]
         of_body, start = inputs[:body_nconsts], inputs[body_nconsts:]
-        return lax.while_loop(
-            lambda carry: self.evaluate(cond_jaxpr, [*of_condition, *carry])[0],
-            lambda carry: self.evaluate(body_jaxpr, [*of_body, *carry]),
-            start,
-        )
+
+        def goes_on(carry: Sequence[Any]) -> Any:
+            return self.evaluate(cond_jaxpr, [*of_condition, *carry])[0]
+
+        def step(carry: Sequence[Any]) -> Sequence[Any]:
+            results = self.evaluate(body_jaxpr, [*of_body, *carry])
+            going_on = goes_on(carry)
+            if not going_on.shape:
+                return results
+            # Batched by the user: the loop goes on while any of the batch does, and what has ended stays as it is.
+            of_all = [lax.broadcast_in_dim(going_on, each.shape, range(going_on.ndim)) for each in results]
+            return [lax.select(*each) for each in zip(of_all, results, carry, strict=True)]
+
+        return lax.while_loop(lambda carry: jnp.any(goes_on(carry)), step, start)
 
     def _cond(self, inputs: list[Any], *, branches: Sequence[Any], **_: Any) -> Sequence[Any]:
         index, *operands = inputs

@@ -102,7 +102,8 @@ def _limit_instructions() -> None:
 def started() -> bool:
     """Whether JAX has started in this process, and so has read its environment."""
     bridge = sys.modules.get("jax._src.xla_bridge")
-    return bridge is not None and bridge.backends_are_initialized()
+    asked = getattr(bridge, "backends_are_initialized", None)  # not there yet while a thread imports the module
+    return asked is not None and asked()
 
 
 def processor_identity() -> str:

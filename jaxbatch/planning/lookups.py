@@ -90,22 +90,27 @@ def _open_files(job: Job, name: str, lookup: Lookup) -> InputTable:
 
 
 def _data_folder(path: str, options: StorageOptions) -> str | None:
-    """The folder of parts of the output at a path or URL, or of that whose parts lie there; None if it is no output.
+    """The folder of parts of the output at a path or URL, or of that whose parts lie there.
+
+    None if it is no output, or some of an output's parts are named by a pattern or one by one.
 
     Raises:
         InputError: its run is not finished.
         OSError: an object store cannot be asked.
     """
-    parent, _, last = path.rpartition("/")
-    for folder in (path, *([parent] if last == DATA else [])):
-        if glob.has_magic(folder) or not (is_remote(folder) or os.path.isdir(folder)):
+    whole = path
+    while glob.has_magic(whole) or whole.endswith(".parquet"):
+        whole = whole.rpartition("/")[0]
+    parent, _, last = whole.rpartition("/")
+    for folder in (whole, *([parent] if last == DATA else [])):
+        if not (is_remote(folder) or os.path.isdir(folder)):
             continue
         store = open_store(folder, options)
         if next(iter(store.list(SINGLE_RUN.folder)), None) is None:
             continue
         if not _has(store, SUCCESS):
             raise InputError(f"{folder} is an output whose run is not finished.", "Run its job again to finish it.")
-        return f"{folder}/{DATA}"
+        return f"{folder}/{DATA}" if whole == path else None
     return None
 
 
@@ -144,13 +149,15 @@ def _compared(job: Job, name: str, ours: str, theirs: str, rows: pa.Schema, tabl
         if column not in schema.names:
             renamed = f'on = {{ {ours} = "…" }} takes a column of another name.'
             raise job.error(where, f"{whose} no column '{column}'.", f"{nearest(column, schema.names)} {renamed}")
-        if kind_of(schema.field(column).type) is None:
+        if kind_of(schema.field(column).type) is None and not pa.types.is_null(schema.field(column).type):
             raise job.error(
                 where,
                 f"column '{column}' is {schema.field(column).type}, which cannot be a key.",
                 "Join by integers, texts, dates, times or decimals, or cast the column.",
             )
-    compared = KeyColumns(rows.field(ours).type, table.field(theirs).type)
+    types = rows.field(ours).type, table.field(theirs).type
+    known = next((kind for kind in types if not pa.types.is_null(kind)), pa.int64())
+    compared = KeyColumns(*(known if pa.types.is_null(kind) else kind for kind in types))
     if not compared.fit:
         raise job.error(
             where,

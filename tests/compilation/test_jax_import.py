@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import types
 
 import pyarrow.parquet as pq
 import pytest
+
+from jaxbatch.compilation import instructions
 
 WITHOUT_JAX = (
     "jaxbatch.api",
@@ -75,3 +78,8 @@ def test_an_import_that_fails_is_reported_by_whoever_needs_it(tmp_path):
         "try:\n    import jax\nexcept ImportError as error:\n    assert str(error) == 'broken'\n"
         "else:\n    raise AssertionError('imported')\n"
     )
+
+
+def test_jax_has_not_started_while_a_thread_imports_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax._src.xla_bridge", types.ModuleType("jax._src.xla_bridge"))
+    assert not instructions.started()

@@ -32,12 +32,23 @@ def with_a_rule(x):
     return function(x)
 
 
+def _halve_and_add(_, carry):
+    return carry / 2 + 0.1 * times(V)(X * carry).sum()
+
+
+def _grow(carry):
+    count, x = carry
+    return count + 0.4, x + 0.1 * times(W)(x)
+
+
 FUNCTIONS = {
     "call": times(W),
     "calls in calls": jax.jit(lambda x: jax.jit(lambda x: times(W)(x) + V @ x)(x)),
     "scan": lambda x: lax.scan(lambda x, y: (times(W)(x) + y, times(V)(x)), x, jnp.arange(3.0), reverse=True),
     "fori_loop": lambda x: lax.fori_loop(0, 3, lambda i, x: times(V)(x) + i, x),
     "while": lambda x: lax.while_loop(lambda x: times(W)(x).sum() < 1, lambda x: 2 * times(V)(x) + 1, x),
+    "a batch of fori_loops": jax.vmap(lambda x: lax.fori_loop(0, jnp.abs(x * 3).astype(int), _halve_and_add, x)),
+    "a batch of whiles": jax.vmap(lambda x: lax.while_loop(lambda c: c[0] < 1, _grow, (x, X + x))[1].sum()),
     "cond": lambda x: lax.cond(x[0] < 0, times(W), lambda x: x, x),
     "switch": lambda x: lax.switch(jnp.argmax(x[:3]), [times(W), lambda x: x, times(V)], x),
     "checkpoint": jax.checkpoint(lambda x: jnp.sin(times(W)(x))),

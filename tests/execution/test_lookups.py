@@ -208,8 +208,9 @@ def test_coefficients_of_a_fit_are_joined(bench):
         values = bench.rows(predict.replace("PATH", path))
         np.testing.assert_allclose([row["value"] for row in values[:2]], [2.0, 8.0], rtol=1e-12)
         assert [row["status"] for row in values[2:]] == ["null_input"] * 2
+    assert bench.rows(predict.replace("PATH", "fits/data/*.parquet"))[0]["value"] == pytest.approx(2.0, rel=1e-12)
     (bench.folder / "fits/_SUCCESS").unlink()
-    for path in ("fits", "fits/data"):
+    for path in ("fits", "fits/data", "fits/data/*.parquet"):
         assert "is an output whose run is not finished" in refusal(JobError, bench.run, predict.replace("PATH", path))
 
 
@@ -261,3 +262,16 @@ def test_random_numbers_do_not_see_the_table(market):
     assert all(row["u"] == alone[row["id"]] for row in joined if row["spot"] is not None)
     assert {row["id"]: row["spot"] for row in joined}.items() <= expected(market.folder).items()
     assert "no column 'spot'" in refusal(JobError, market.run, JOB, *seeded, 'input.key_by=["spot"]')
+
+
+@pytest.mark.parametrize("of_rows", [True, False])
+def test_a_key_of_nothing_but_nulls_matches_nothing(bench, of_rows):
+    keys, nulls = pa.array([1, 2]), pa.nulls(2)
+    bench.tasks({"k": nulls if of_rows else keys, "x": [1.0, 2.0]})
+    bench.tasks({"k": keys if of_rows else nulls, "v": [3.0, 4.0]}, "table.parquet")
+    bench.file("own.py", "def f(x, v):\n    return x * v\n")
+    rows = bench.rows(
+        'kernel = "apply"\nparams.function = "own.py:f"\n[input]\npath = "tasks.parquet"\n'
+        '[input.lookup.t]\npath = "table.parquet"\non = ["k"]\n[limits]\nmax_failed_rows = 2\n'
+    )
+    assert [row["status"] for row in rows] == ["null_input"] * 2

@@ -50,7 +50,7 @@ class KeyColumns:
     """A column of the rows and one of the table, of types of one kind: equal where their values are.
 
     Integers of all widths and signs, texts and bytes however stored, times in all units and decimals of all scales
-    compare by value.
+    compare by value. A column of Arrow's type null has nothing but nulls, and is given the type of the other.
     """
 
     rows: pa.DataType
@@ -64,12 +64,14 @@ class KeyColumns:
 
     def of_rows(self, array: pa.Array) -> pa.Array:
         """The rows' column in the type of comparison: of integers, texts, bytes or decimals."""
+        array = _of_type(array, self.rows)
         if self._is_number:
             return _integers(array)
         return array if array.type == self._compared else array.cast(self._compared)
 
     def of_table(self, array: pa.Array) -> pa.Array:
         """The table's column in the same type; null where no value of the rows' type can be equal."""
+        array = _of_type(array, self.table)
         if not self._is_number:
             return array if array.type == self._compared else array.cast(self._compared)
         if self.rows == self.table:
@@ -102,6 +104,10 @@ class KeyColumns:
         """Digits of a decimal that holds every value of both types."""
         types = (self.rows, self.table)
         return max(kind.scale for kind in types) + max(kind.precision - kind.scale for kind in types)
+
+
+def _of_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    return pa.nulls(len(array), kind) if pat.is_null(array.type) else array
 
 
 def _integer_type(kind: pa.DataType) -> pa.DataType:
