@@ -94,6 +94,8 @@ PIECES = [
     "x[0]",
     "(1,)",
     "(1,2,3,4,5,6,7,8,9)",
+    "('a',2,3,4,5,6,7,8,9)",
+    "datetime('0001-01-01T00:00+05:00')",
     "\n",
     "\t",
     "#",
@@ -127,6 +129,8 @@ def test_any_text_is_refused_or_right():
         text = rng.choice((" ", "")).join(rng.choices(PIECES, k=rng.randint(1, 9)))
         try:
             condition = parse(text)
+            assert str(condition)
+            condition.excludes({"i": 1, "s": "a", "x": None})  # as listing asks, before kinds are checked
             condition.check(TABLE.schema)
         except WhereError:
             refused += 1

@@ -21,7 +21,10 @@ class Instant:
 
     def __str__(self) -> str:
         seconds, rest = divmod(self.nanoseconds, 10**9)
-        moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
+        try:
+            moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
+        except OverflowError:  # in UTC it lies outside the years that Python can write
+            return f"datetime({self.nanoseconds} ns after 1970-01-01T00:00:00+00:00)"
         if self.is_date:
             return f"date('{moment.date()}')"
         return f"datetime('{moment.isoformat()}{f'.{rest:09}' if rest else ''}{'+00:00' * self.has_zone}')"

@@ -94,7 +94,8 @@ def possible(node: Node, ranges: Mapping[str, Range]) -> int:
 
 def _among(item: Range, constants: tuple[Any, ...]) -> int:
     """Whether a value may be one of some constants."""
-    if len(constants) < _MANY or item.low is None or item.high is None:
+    alike = item.kind is not None and all(comparable(item.kind, kind) for kind in _kinds(constants))
+    if len(constants) < _MANY or item.low is None or item.high is None or not alike:
         found = (_compare("==", item, of_literal(each)) for each in constants)
         return reduce(_either, found, Outcomes.FALSE)
     found = Outcomes.NULL if item.may_be_null else Outcomes.NONE
@@ -108,6 +109,11 @@ def _among(item: Range, constants: tuple[Any, ...]) -> int:
 
 _MANY = 8
 """From so many constants on they are sorted once, and searched for each range."""
+
+
+@lru_cache(16)
+def _kinds(constants: tuple[Any, ...]) -> frozenset[Kind]:
+    return frozenset({kind_of_value(each) for each in constants})
 
 
 @lru_cache(16)

@@ -132,3 +132,8 @@ def test_times_are_printed_as_they_are_read():
     assert (
         str(parse("seen > datetime('2026-01-01T01:00:00+01:00')")) == "(seen > datetime('2026-01-01T00:00:00+00:00'))"
     )
+
+
+def test_times_that_python_cannot_write_in_utc_have_a_text_too():
+    for edge in ("0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"):
+        assert "after 1970" in str(parse(f"seen > datetime('{edge}')"))

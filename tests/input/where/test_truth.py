@@ -74,6 +74,16 @@ def test_no_outcome_of_a_row_is_ruled_out(sign, left, right):
     assert allowed & Outcomes.NULL or (true | false).all()
 
 
+@pytest.mark.parametrize("count", [2, 9])
+@pytest.mark.parametrize("key", [2020, "a", None])
+def test_options_of_other_kinds_rule_nothing_out(count, key):
+    """Keys are asked before kinds are checked, which then refuses the condition in words."""
+    for options in (range(count), [f"'{n}'" for n in range(count)], ["'b'", *range(count)]):
+        condition = parse(f"key in ({', '.join(map(str, options))},)")
+        kinds = {str if str(each).startswith("'") else int for each in options}
+        assert condition.excludes({"key": key}) == (key is None or kinds == {type(key)})
+
+
 @pytest.mark.parametrize(
     ("condition", "outcomes"),
     [
